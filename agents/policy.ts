@@ -1,0 +1,55 @@
+import type { Tensor, Tensor1D, Variable } from '@tensorflow/tfjs';
+import type { Random } from '../core/random.js';
+import type { Awaitable, Info } from '../core/types.js';
+import type { Decision, Extras } from './agent.js';
+
+/** A rollout stacked once, on the host, by the policy that will score it. */
+export interface Prepared {
+  /** The number of transitions. */
+  readonly length: number;
+}
+
+export interface SampleOptions {
+  /** false: the mode of the distribution. */
+  explore: boolean;
+  random: Random;
+  infos?: readonly Info[];
+}
+
+/** Differentiable, one entry a row. */
+export interface Evaluation {
+  logProb: Tensor1D;
+  entropy?: Tensor1D;
+  /** KL to the reference, where one was asked for. */
+  kl?: Tensor1D;
+  /** What is to be added to logProb − oldLogProb before the exponential (GRPO-Guard). */
+  ratioShift?: Tensor1D;
+}
+
+/**
+ * A differentiable distribution over actions. Gradient algorithms work on this and know nothing of what is behind it:
+ * an MLP on CartPole and a diffusion model are fine-tuned by the same code.
+ */
+export interface Policy<O, A, P extends Prepared = Prepared> {
+  /** What the optimiser trains, by name. */
+  readonly parameters: ReadonlyMap<string, Variable>;
+  /** Actions, and extras with at least `logProb` (a Float32Array). */
+  sample(observations: readonly O[], options: SampleOptions): Awaitable<Decision<A>>;
+  /** Stacks transitions on the host; called once a rollout. */
+  prepare(observations: readonly O[], actions: readonly A[], extras: Extras): P;
+  /** 0 for rows that have no gradient (σ = 0, steps outside a window). */
+  trainable(prepared: P): Uint8Array;
+  /** Scores any mix of rows with the present weights. Called inside a gradient. */
+  evaluate(prepared: P, rows: Int32Array, options?: { reference?: boolean }): Evaluation;
+  /** Writes weights (and what else the policy holds) into a folder. */
+  save(folder: string): Promise<void>;
+  restore(folder: string): Promise<void>;
+  dispose(): void;
+}
+
+/** A policy that also estimates values: V(s) of each row. */
+export interface Critic<P extends Prepared = Prepared> {
+  value(prepared: P, rows: Int32Array): Tensor1D;
+}
+
+export type { Tensor };
