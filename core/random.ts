@@ -99,7 +99,9 @@ export class Random {
   /** A stream that goes on where `state` was taken. */
   static restore(state: RandomState): Random {
     const random = new Random(state.seed);
-    random.#generator = seedrandom.alea('', { state: state.alea as seedrandom.State.Alea }) as typeof random.#generator;
+    random.#generator = seedrandom.alea('', {
+      state: state.alea as seedrandom.State.Alea,
+    }) as seedrandom.StatefulPRNG<seedrandom.State.Alea>;
     random.#spare = state.spare;
     return random;
   }
