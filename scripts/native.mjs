@@ -1,0 +1,387 @@
+#!/usr/bin/env node
+// Builds the native backend: the addon of @tensorflow/tfjs-node-gpu against the TensorFlow of today's Python wheel.
+//
+// The package's own installer downloads TensorFlow 2.9. The Python wheel of a current TensorFlow holds the same C library
+// (libtensorflow_cc, libtensorflow_framework) and its headers, and the addon speaks Node-API only, so a C++ compiler is
+// all that it takes. Run as `npm run native`, or `buildNative()` from the command line of the package.
+//
+// Everything is made under a temporary name and renamed when it is whole, so a run that was killed at any moment leaves
+// nothing that the next one trusts: that one sweeps up, and goes on from the last whole piece.
+import { spawn } from 'node:child_process';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { arch, platform } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const tensorflow = '2.21.0';
+const addonPackage = '@tensorflow/tfjs-node-gpu';
+const addonVersion = '4.22.0';
+const stampName = 'built-by-denoise-gym.json';
+
+/** A failure that has been explained; its message is all that is printed. */
+class NativeError extends Error {}
+
+/** A file of an installed package, looked for from this package and from the folder that the user works in. */
+function locate(file) {
+  for (const from of [import.meta.url, join(process.cwd(), 'package.json')]) {
+    try {
+      return createRequire(from).resolve(file);
+    } catch {
+      // Not there: the next place, or undefined.
+    }
+  }
+  return undefined;
+}
+
+/** Runs a program to its end. Its output is kept, and shown only where it fails (`show`: its standard output is passed on). */
+function run(command, args, { show = false, env = {}, cwd } = {}) {
+  return new Promise((done) => {
+    const child = spawn(command, args, {
+      cwd,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', show ? 'inherit' : 'pipe', 'pipe'],
+    });
+    let output = '';
+    child.stdout?.on('data', (data) => {
+      output += data;
+    });
+    child.stderr.on('data', (data) => {
+      output += data;
+    });
+    child.on('error', (error) => done({ ok: false, output: error.message }));
+    child.on('close', (code, signal) =>
+      done({ ok: code === 0, output: signal ? `${output}\nended by ${signal}` : output }),
+    );
+  });
+}
+
+const lastLines = (text, count = 12) => text.trim().split('\n').slice(-count).join('\n');
+
+/** Which wheel has TensorFlow's library for this machine: its name on PyPI and its platform tags. */
+function wheelFor(os, cpu) {
+  if (os === 'linux' && cpu === 'x64')
+    return { name: 'tensorflow-cpu', tags: ['manylinux_2_27_x86_64', 'manylinux_2_17_x86_64'] };
+  if (os === 'linux' && cpu === 'arm64')
+    return { name: 'tensorflow', tags: ['manylinux_2_27_aarch64', 'manylinux_2_17_aarch64'] };
+  if (os === 'darwin' && cpu === 'arm64') return { name: 'tensorflow', tags: ['macosx_12_0_arm64'] };
+  return undefined;
+}
+
+/** The command that installs the missing tools on this system. */
+export function installCommand(missing, os = platform(), release = osRelease()) {
+  if (os === 'darwin') {
+    const commands = { compiler: 'xcode-select --install', python: 'brew install python', pip: 'brew install python' };
+    return [...new Set(missing.map((tool) => commands[tool]))].join(' && ');
+  }
+  const families = [
+    [
+      /debian|ubuntu/,
+      'sudo apt-get install -y',
+      { compiler: 'g++', python: 'python3 python3-pip', pip: 'python3-pip' },
+    ],
+    [
+      /fedora|rhel|centos/,
+      'sudo dnf install -y',
+      { compiler: 'gcc-c++', python: 'python3 python3-pip', pip: 'python3-pip' },
+    ],
+    [/suse/, 'sudo zypper install -y', { compiler: 'gcc-c++', python: 'python3 python3-pip', pip: 'python3-pip' }],
+    [/arch/, 'sudo pacman -S --needed', { compiler: 'gcc', python: 'python python-pip', pip: 'python-pip' }],
+  ];
+  const [, install, packages] = families.find(([pattern]) => pattern.test(release)) ?? families[0];
+  return `${install} ${[...new Set(missing.flatMap((tool) => packages[tool].split(' ')))].join(' ')}`;
+}
+
+function osRelease() {
+  try {
+    const lines = readFileSync('/etc/os-release', 'utf8').split('\n');
+    return lines.filter((line) => /^ID(_LIKE)?=/.test(line)).join(' ');
+  } catch {
+    return '';
+  }
+}
+
+/** The C++ compiler and the Python that are here; names everything that is missing at once. */
+async function findTools(needPip) {
+  const first = async (commands, args) => {
+    for (const command of commands.filter(Boolean)) if ((await run(command, args)).ok) return command;
+    return undefined;
+  };
+  const compiler = await first([process.env.CXX, 'g++', 'clang++', 'c++'], ['--version']);
+  const python = await first(
+    [process.env.PYTHON, 'python3', 'python'],
+    ['-c', 'import sys; sys.exit(sys.version_info < (3, 8))'],
+  );
+  const pip = !needPip || (python !== undefined && (await run(python, ['-m', 'pip', '--version'])).ok);
+  const missing = [!compiler && 'compiler', !python ? 'python' : !pip && 'pip'].filter(Boolean);
+  if (missing.length > 0) {
+    const names = {
+      compiler: 'a C++ compiler (g++)',
+      python: 'Python 3.8 or newer with pip',
+      pip: `pip (for ${python})`,
+    };
+    throw new NativeError(
+      `missing: ${missing.map((tool) => names[tool]).join(' and ')}. Install with:\n  ${installCommand(missing)}\nand run this again.`,
+    );
+  }
+  return { compiler, python };
+}
+
+/** Downloads TensorFlow's wheel into `folder`; any CPython's will do, since only its C library is used. */
+async function download(python, wheel, folder, temp) {
+  const base = [
+    '-m',
+    'pip',
+    'download',
+    '--no-deps',
+    '--only-binary',
+    ':all:',
+    '--disable-pip-version-check',
+    '-d',
+    folder,
+  ];
+  const spec = `${wheel.name}==${tensorflow}`;
+  const platforms = wheel.tags.flatMap((tag) => ['--platform', tag]);
+  const attempts = [
+    [], // the local Python's own first: pip may have it in its cache
+    ...['3.13', '3.12', '3.11', '3.10'].map((version) => [
+      '--python-version',
+      version,
+      '--implementation',
+      'cp',
+      ...platforms,
+    ]),
+  ];
+  let failure = '';
+  for (const attempt of attempts) {
+    // pip keeps what it has half downloaded in TMPDIR; there it is swept up with the rest.
+    const result = await run(python, [...base, ...attempt, spec], {
+      show: process.stdout.isTTY,
+      env: { TMPDIR: temp },
+    });
+    if (result.ok) {
+      const file = (await readdir(folder)).find((name) => name.endsWith('.whl'));
+      if (file) return join(folder, file);
+    }
+    failure = result.output;
+    if (!/No matching distribution|Could not find a version|not a supported wheel/.test(failure)) break;
+  }
+  throw new NativeError(
+    `pip could not download ${spec}:\n${lastLines(failure)}\nCheck the network and pip's index, or download that wheel elsewhere and run this again with --wheel FILE.`,
+  );
+}
+
+/** Unpacks the two libraries and the headers that the addon includes, in the layout that it is compiled and loaded with. */
+const unpack = `
+import os, re, shutil, sys, zipfile
+wheel, deps = sys.argv[1:]
+headers = re.compile(r'tensorflow/include/((tensorflow/c|tsl/platform|xla/tsl/c|tensorflow/core/platform)/.*\\.h)$')
+library = re.compile(r'tensorflow/(libtensorflow_(cc|framework)(\\.so\\.2|\\.2\\.dylib))$')
+found = set()
+with zipfile.ZipFile(wheel) as archive:
+    for member in archive.namelist():
+        lib, header = library.match(member), headers.match(member)
+        if not (lib or header):
+            continue
+        target = os.path.join(deps, 'lib', lib.group(1)) if lib else os.path.join(deps, 'include', header.group(1))
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with archive.open(member) as source, open(target, 'wb') as sink:
+            shutil.copyfileobj(source, sink, 1 << 20)
+        if lib:
+            found.add(lib.group(2))
+            suffix = '.dylib' if lib.group(3).endswith('dylib') else '.so'
+            name = 'libtensorflow' if lib.group(2) == 'cc' else 'libtensorflow_framework'
+            os.symlink(lib.group(1), os.path.join(deps, 'lib', name + suffix))
+if found != {'cc', 'framework'} or not os.path.exists(os.path.join(deps, 'include', 'tensorflow', 'c', 'c_api.h')):
+    sys.exit('this wheel lacks the C library or its headers')
+`;
+
+/** Loads the addon in a process of its own, multiplies two matrices on it, and gives its versions; throws what went wrong. */
+const check = `
+const util = require('node:util');
+util.isNullOrUndefined ??= (x) => x === null || x === undefined;
+util.isArray ??= Array.isArray;
+const tf = require(process.argv[1]);
+const product = tf.matMul(tf.tensor2d([[1, 2], [3, 4]]), tf.tensor2d([[5, 6], [7, 8]])).dataSync();
+if (product.join() !== '19,22,43,50') throw new Error('a matrix product is wrong: ' + product.join());
+console.log('TensorFlow ' + tf.backend().binding.TF_Version);
+`;
+
+async function verify(packageFolder) {
+  const result = await run(process.execPath, ['-e', check, packageFolder], { env: { TF_CPP_MIN_LOG_LEVEL: '3' } });
+  const version = /TensorFlow (\S+)/.exec(result.output)?.[1];
+  if (result.ok) return { ok: true, version };
+  const cause = result.output.split('\n').find((line) => /Error|error|cannot|ended by/.test(line));
+  return { ok: false, reason: (cause ?? lastLines(result.output, 3)).trim() };
+}
+
+/** Removes what runs that were killed have left; a run that is still going on keeps its own. */
+async function sweep(packageFolder) {
+  for (const name of await readdir(packageFolder)) {
+    const pid = Number(/^\.native-(\d+)\.tmp$/.exec(name)?.[1]);
+    if (pid > 0 && pid !== process.pid && !alive(pid))
+      await rm(join(packageFolder, name), { recursive: true, force: true });
+  }
+}
+
+function alive(pid) {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error.code === 'EPERM';
+  }
+}
+
+/** Puts a finished folder or file in its place; what was there is moved out of the way first, into `temp`. */
+async function put(from, to, temp) {
+  await mkdir(dirname(to), { recursive: true });
+  if (existsSync(to)) await rename(to, join(temp, `old-${Date.now()}`));
+  await rename(from, to);
+}
+
+/**
+ * Builds the addon where it is not there yet, and verifies it in any case.
+ * @param {{ log?: (line: string) => void, wheel?: string }} [options] `wheel`: a TensorFlow wheel that is already here
+ * @returns {Promise<{ built: boolean, addon: string, tensorflow: string }>}
+ */
+export async function buildNative({ log = console.log, wheel: givenWheel } = {}) {
+  const manifest = locate(`${addonPackage}/package.json`);
+  if (!manifest)
+    throw new NativeError(
+      `${addonPackage} is not installed. Install it with:\n  npm install --ignore-scripts ${addonPackage}@${addonVersion}\nand run this again.`,
+    );
+  const packageFolder = dirname(manifest);
+  const { version } = JSON.parse(await readFile(manifest, 'utf8'));
+  if (version !== addonVersion)
+    throw new NativeError(
+      `${addonPackage} is ${version}; this builds ${addonVersion}. Install that one with:\n  npm install --ignore-scripts ${addonPackage}@${addonVersion}`,
+    );
+  const wheel = wheelFor(platform(), arch());
+  if (!wheel)
+    throw new NativeError(
+      `no TensorFlow library is published for ${platform()} on ${arch()}. The wasm backend needs nothing${platform() === 'win32' ? '; or use Linux in WSL' : ''}.`,
+    );
+  if (platform() === 'linux' && !process.report.getReport().header.glibcVersionRuntime)
+    throw new NativeError(
+      'TensorFlow needs glibc (2.27 or newer), and this system has another C library. The wasm backend needs nothing.',
+    );
+  await sweep(packageFolder);
+
+  const addon = createRequire(manifest)('@mapbox/node-pre-gyp').find(manifest);
+  const deps = join(packageFolder, 'deps');
+  const wheels = join(packageFolder, '.native-wheel');
+  if (existsSync(addon)) {
+    const state = await verify(packageFolder);
+    if (state.ok) {
+      await rm(wheels, { recursive: true, force: true });
+      log(`native backend: already built, verified (TensorFlow ${state.version}, ${addon}).`);
+      return { built: false, addon, tensorflow: state.version };
+    }
+    log(`native backend: an addon is there, but it does not work (${state.reason}); building it anew.`);
+  }
+
+  const temp = join(packageFolder, `.native-${process.pid}.tmp`);
+  const cleanUp = () => rmSync(temp, { recursive: true, force: true });
+  const interrupted = (signal) => {
+    cleanUp();
+    process.kill(process.pid, signal);
+  };
+  process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
+  const timed = async (text, work) => {
+    log(`native backend: ${text} ...`);
+    const start = Date.now();
+    const result = await work();
+    log(`  done in ${((Date.now() - start) / 1000).toFixed(1)} s`);
+    return result;
+  };
+  try {
+    await mkdir(temp, { recursive: true });
+    const stamp = await readFile(join(deps, stampName), 'utf8').then(JSON.parse, () => ({}));
+    const haveDeps = stamp.tensorflow === tensorflow && stamp.arch === arch();
+    const ready = existsSync(wheels) ? (await readdir(wheels)).find((name) => name.endsWith('.whl')) : undefined;
+    let file = givenWheel ? resolve(givenWheel) : ready && join(wheels, ready);
+    const tools = await findTools(!haveDeps && !file);
+    log(
+      `native backend: ${tools.compiler}, ${tools.python}, Node ${process.versions.node}: everything needed is here.`,
+    );
+
+    if (!haveDeps) {
+      if (file && !existsSync(file)) throw new NativeError(`--wheel ${file}: there is no such file.`);
+      if (!file) {
+        const downloads = join(temp, 'wheel');
+        await timed(`downloading the wheel ${wheel.name} ${tensorflow} (about 270 MB)`, async () => {
+          await mkdir(downloads, { recursive: true });
+          file = await download(tools.python, wheel, downloads, temp);
+          await put(downloads, wheels, temp);
+          file = join(wheels, file.slice(downloads.length + 1));
+        });
+      }
+      await timed('unpacking the C library and its headers (about 850 MB)', async () => {
+        const half = join(temp, 'deps');
+        const result = await run(tools.python, ['-c', unpack, file, half]);
+        if (!result.ok) {
+          await rm(wheels, { recursive: true, force: true });
+          const todo = givenWheel ? 'Give another wheel.' : 'Run this again to download it anew.';
+          throw new NativeError(`could not unpack ${file}:\n${lastLines(result.output)}\n${todo}`);
+        }
+        await writeFile(join(half, stampName), `${JSON.stringify({ tensorflow, arch: arch() })}\n`);
+        await put(half, deps, temp);
+      });
+      await rm(wheels, { recursive: true, force: true });
+    }
+
+    await timed('compiling the addon', async () => {
+      const built = join(temp, 'tfjs_binding.node');
+      const headers = nodeHeaders();
+      const result = await run(tools.compiler, compileArguments(headers, addon, built), { cwd: packageFolder });
+      if (!result.ok) throw new NativeError(`${tools.compiler} failed:\n${lastLines(result.output, 30)}`);
+      await put(built, addon, temp);
+    });
+
+    const state = await timed('checking it with a matrix product', () => verify(packageFolder));
+    if (!state.ok) throw new NativeError(`the addon was built, but it does not work: ${state.reason}`);
+    log(`native backend: ready (TensorFlow ${state.version}, ${addon}).`);
+    return { built: true, addon, tensorflow: state.version };
+  } finally {
+    process.off('SIGINT', interrupted).off('SIGTERM', interrupted);
+    cleanUp();
+  }
+}
+
+/** The folder of node_api.h: of the package node-api-headers, or of this Node itself. */
+function nodeHeaders() {
+  const own = locate('node-api-headers/package.json');
+  const places = [own && join(dirname(own), 'include'), join(dirname(process.execPath), '..', 'include', 'node')];
+  const found = places.find((folder) => folder && existsSync(join(folder, 'node_api.h')));
+  if (!found)
+    throw new NativeError(
+      'the headers of Node-API are not here. Install them with:\n  npm install --save-dev node-api-headers\nand run this again.',
+    );
+  return found;
+}
+
+function compileArguments(headers, addon, output) {
+  const mac = platform() === 'darwin';
+  const origin = mac ? '@loader_path' : '$ORIGIN';
+  return [
+    ...['-std=c++17', '-O2', '-fPIC', '-shared', '-w', '-DNAPI_VERSION=8', '-I', headers, '-I', 'deps/include'],
+    ...['binding/tfjs_backend.cc', 'binding/tfjs_binding.cc', '-o', output],
+    ...['-L', 'deps/lib', '-ltensorflow', '-ltensorflow_framework', `-Wl,-rpath,${origin}/../../deps/lib`],
+    ...(mac ? ['-undefined', 'dynamic_lookup'] : []),
+  ];
+}
+
+if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  const args = process.argv.slice(2);
+  try {
+    if (args.length !== 0 && (args.length !== 2 || args[0] !== '--wheel'))
+      throw new NativeError(`unknown arguments: ${args.join(' ')}. Usage: native [--wheel FILE]`);
+    await buildNative({ wheel: args[1] });
+  } catch (error) {
+    if (!(error instanceof NativeError)) throw error;
+    console.error(`native backend: ${error.message}`);
+    process.exitCode = 1;
+  }
+}
