@@ -1,0 +1,142 @@
+import { GymError, messageOf } from './errors.js';
+import type { RewardBatch, RewardLike, RewardResult } from './reward.js';
+import { isPromiseLike } from './types.js';
+
+/** Options of {@link scoreImages}. */
+export interface ScoreOptions {
+  /**
+   * Milliseconds after which a pending reward counts as failed and its `signal` is aborted; default: it may take for
+   * ever. A reward that computes synchronously blocks the timer, so it is not stopped.
+   */
+  timeoutMs?: number;
+}
+
+/** What a reward said, checked and copied: one finite score an image, and its named terms. */
+export interface Scores {
+  readonly scores: Float64Array;
+  readonly details: Record<string, Float64Array>;
+}
+
+/** The name that errors and logs use; a nameless function is `reward`. */
+export function nameOfReward(reward: RewardLike): string {
+  return reward.name || 'reward';
+}
+
+/**
+ * Calls a reward and checks everything that it does: the one way in which this package asks for a score.
+ *
+ * @param reward an object `{ name, score }` or a plain function.
+ * @param batch images uint8 [n, height, width, channels] and n prompts. Its `signal`, if any, ends the wait.
+ * @returns `scores` [n], all finite, and `details` [n] each (numbers; NaN there means "does not apply").
+ * @throws GymError E_SHAPE when the batch itself is not of that form; E_REWARD, naming the reward (and the sample where
+ *   there is one), when the reward throws, rejects (`cause` keeps what it threw), takes longer than `timeoutMs`, was
+ *   aborted, or returns anything but one finite number an image.
+ */
+export async function scoreImages(reward: RewardLike, batch: RewardBatch, options: ScoreOptions = {}): Promise<Scores> {
+  const name = nameOfReward(reward);
+  checkBatch(name, batch);
+  const result = await ask(reward, name, batch, options.timeoutMs);
+  const split = typeof result === 'object' && result !== null && 'scores' in result;
+  const scores = numbers(name, 'scores', split ? result.scores : result, batch);
+  const bad = scores.findIndex((score) => !Number.isFinite(score));
+  if (bad >= 0) {
+    const count = scores.filter((score) => !Number.isFinite(score)).length;
+    throw new GymError(
+      'E_REWARD',
+      `reward \`${name}\`: sample ${bad} (prompt ${JSON.stringify(batch.prompts[bad])}) got ${scores[bad]} (${count} of ${scores.length} are not finite); every score must be a finite number.`,
+    );
+  }
+  const details: Record<string, Float64Array> = {};
+  for (const [term, values] of Object.entries((split ? result.details : undefined) ?? {}))
+    details[term] = numbers(name, `details.${term}`, values, batch);
+  return { scores, details };
+}
+
+function checkBatch(name: string, { images, prompts }: RewardBatch): void {
+  if (images.shape.length !== 4 || !(images.data instanceof Uint8Array))
+    throw new GymError(
+      'E_SHAPE',
+      `reward \`${name}\`: images must be uint8 [n, height, width, channels], actual ${images.data.constructor.name} [${images.shape.join(', ')}].`,
+    );
+  if (images.shape[0] !== prompts.length)
+    throw new GymError(
+      'E_SHAPE',
+      `reward \`${name}\`: ${images.shape[0]} images but ${prompts.length} prompts; hand in one prompt an image.`,
+    );
+}
+
+/** The reward's raw answer, awaited no longer than the limit and the batch's own signal allow. */
+async function ask(reward: RewardLike, name: string, batch: RewardBatch, timeoutMs?: number): Promise<RewardResult> {
+  const what = `batch of ${batch.prompts.length} (first prompt ${JSON.stringify(batch.prompts[0])})`;
+  const aborted = () => new GymError('E_REWARD', `reward \`${name}\`: gave up on a ${what}: the run was stopped.`);
+  const outer = batch.signal;
+  if (outer?.aborted) throw aborted();
+  const stop = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  let stopWith: (() => void) | undefined;
+  try {
+    const asked = { ...batch, signal: stop.signal };
+    const answer = typeof reward === 'function' ? reward(asked) : reward.score(asked);
+    if (!isPromiseLike(answer)) return answer;
+    return await new Promise<RewardResult>((resolve, reject) => {
+      answer.then(resolve, reject);
+      const giveUp = (error: GymError) => {
+        reject(error);
+        stop.abort(error);
+      };
+      stopWith = () => giveUp(aborted());
+      outer?.addEventListener('abort', stopWith);
+      if (timeoutMs !== undefined)
+        timer = setTimeout(() => {
+          giveUp(
+            new GymError(
+              'E_REWARD',
+              `reward \`${name}\`: no answer for a ${what} within ${timeoutMs} ms; allow it more time or make it faster.`,
+            ),
+          );
+        }, timeoutMs);
+    });
+  } catch (error) {
+    if (stop.signal.aborted) throw error;
+    throw new GymError('E_REWARD', `reward \`${name}\`: failed on a ${what}: ${messageOf(error)}`, { cause: error });
+  } finally {
+    clearTimeout(timer);
+    if (stopWith) outer?.removeEventListener('abort', stopWith);
+  }
+}
+
+/** A copy of what should be one number an image. */
+function numbers(name: string, field: string, values: unknown, { prompts }: RewardBatch): Float64Array {
+  const where = `reward \`${name}\`: ${field}`;
+  if (!isArrayLike(values))
+    throw new GymError(
+      'E_REWARD',
+      `${where}: ${describe(values)} is not an array of numbers; return one number an image, or { scores, details }.`,
+    );
+  if (values.length !== prompts.length)
+    throw new GymError(
+      'E_REWARD',
+      `${where}: ${values.length} numbers for ${prompts.length} images; return one number an image.`,
+    );
+  const copy = new Float64Array(values.length);
+  for (let i = 0; i < copy.length; i++) {
+    const value = values[i];
+    if (typeof value !== 'number')
+      throw new GymError(
+        'E_REWARD',
+        `${where}: sample ${i} (prompt ${JSON.stringify(prompts[i])}) got ${describe(value)}; return a number.`,
+      );
+    copy[i] = value;
+  }
+  return copy;
+}
+
+function isArrayLike(value: unknown): value is ArrayLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { length?: unknown }).length === 'number';
+}
+
+function describe(value: unknown): string {
+  if (typeof value === 'string') return `the string ${JSON.stringify(value)}`;
+  if (typeof value === 'object' && value !== null) return `an object (${value.constructor?.name ?? 'Object'})`;
+  return typeof value === 'function' ? 'a function' : String(value);
+}
