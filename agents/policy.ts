@@ -1,4 +1,4 @@
-import type { Tensor, Tensor1D, Variable } from '@tensorflow/tfjs';
+import type { Tensor1D, Variable } from '@tensorflow/tfjs';
 import type { Random } from '../core/random.js';
 import type { Awaitable, Info } from '../core/types.js';
 import type { Decision, Extras } from './agent.js';
@@ -33,23 +33,26 @@ export interface Evaluation {
 export interface Policy<O, A, P extends Prepared = Prepared> {
   /** What the optimiser trains, by name. */
   readonly parameters: ReadonlyMap<string, Variable>;
-  /** Actions, and extras with at least `logProb` (a Float32Array). */
+  /** Actions, and extras with at least `logProb` (a Float32Array); `value` too from a policy with a critic. */
   sample(observations: readonly O[], options: SampleOptions): Awaitable<Decision<A>>;
   /** Stacks transitions on the host; called once a rollout. */
-  prepare(observations: readonly O[], actions: readonly A[], extras: Extras): P;
+  prepare(observations: readonly O[], actions: readonly A[], extras: Extras): Awaitable<P>;
   /** 0 for rows that have no gradient (σ = 0, steps outside a window). */
   trainable(prepared: P): Uint8Array;
   /** Scores any mix of rows with the present weights. Called inside a gradient. */
   evaluate(prepared: P, rows: Int32Array, options?: { reference?: boolean }): Evaluation;
+  /** What episodes are compared by where statistics are kept per prompt (or task); without it there is one group. */
+  group?(observation: O): string;
   /** Writes weights (and what else the policy holds) into a folder. */
   save(folder: string): Promise<void>;
   restore(folder: string): Promise<void>;
   dispose(): void;
 }
 
-/** A policy that also estimates values: V(s) of each row. */
-export interface Critic<P extends Prepared = Prepared> {
+/** A policy that also estimates values, for advantages that need a critic. */
+export interface Critic<O, P extends Prepared = Prepared> {
+  /** V(s) of each row; differentiable, called inside a gradient. */
   value(prepared: P, rows: Int32Array): Tensor1D;
+  /** V(s) of observations, on the host: for bootstrapping where a rollout was cut. */
+  values(observations: readonly O[]): Awaitable<Float32Array>;
 }
-
-export type { Tensor };

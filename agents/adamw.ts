@@ -1,0 +1,126 @@
+import type { NamedTensorMap, Tensor, Tensor1D, Variable } from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs';
+import { GymError } from '../core/errors.js';
+import type { NdArray } from '../core/ndarray.js';
+
+export interface AdamWOptions {
+  beta1?: number;
+  beta2?: number;
+  epsilon?: number;
+  /** Decoupled: weights shrink by learningRate · weightDecay at each step, whatever the gradient. */
+  weightDecay?: number;
+}
+
+/**
+ * AdamW (Loshchilov & Hutter, arXiv 1711.05101) with PyTorch's conventions: decay before the step, ε outside the bias-corrected root.
+ *
+ * All parameters are handled as one flat vector: a dozen kernel calls a step instead of a dozen for each of some
+ * hundred variables, and the global gradient norm is one of them.
+ */
+export class AdamW {
+  readonly #variables: readonly Variable[];
+  readonly #sizes: number[];
+  readonly #size: number;
+  readonly #options: Required<AdamWOptions>;
+  #m: Tensor1D;
+  #v: Tensor1D;
+  #step = 0;
+
+  constructor(parameters: ReadonlyMap<string, Variable>, options: AdamWOptions = {}) {
+    if (parameters.size === 0) throw new GymError('E_VALUE', 'AdamW: there are no parameters to train.');
+    this.#variables = [...parameters.values()];
+    this.#sizes = this.#variables.map((v) => v.size);
+    this.#size = this.#sizes.reduce((a, b) => a + b, 0);
+    this.#options = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, ...options };
+    this.#m = tf.zeros([this.#size]);
+    this.#v = tf.zeros([this.#size]);
+  }
+
+  /** The variables, in the order of the flat vectors. */
+  get variables(): readonly Variable[] {
+    return this.#variables;
+  }
+
+  /** How many steps were made. */
+  get steps(): number {
+    return this.#step;
+  }
+
+  /**
+   * The gradients as one vector in the order of the parameters; a parameter that the loss does not reach counts as zeros.
+   * @param gradients by variable name, as `tf.variableGrads` returns them; not disposed.
+   */
+  flatten(gradients: NamedTensorMap): Tensor1D {
+    return tf.tidy(() =>
+      tf.concat1d(
+        this.#variables.map((variable) => {
+          const gradient = gradients[variable.name] as Tensor | null | undefined;
+          return gradient ? gradient.reshape<tf.Rank.R1>([-1]) : tf.zeros<tf.Rank.R1>([variable.size]);
+        }),
+      ),
+    );
+  }
+
+  /**
+   * One step against a flat gradient (not disposed), scaled down to the global norm `maxGradNorm` if it is longer
+   * (torch.nn.utils.clip_grad_norm_).
+   * @param gradNorm the gradient's length, finite (the caller looked at it).
+   */
+  step(gradient: Tensor1D, gradNorm: number, learningRate: number, maxGradNorm = Number.POSITIVE_INFINITY): void {
+    const { beta1, beta2, epsilon, weightDecay } = this.#options;
+    this.#step++;
+    const scale = Math.min(1, maxGradNorm / (gradNorm + 1e-6));
+    const correction1 = 1 - beta1 ** this.#step;
+    const correction2 = Math.sqrt(1 - beta2 ** this.#step);
+    const [m, v, weights] = tf.tidy(() => {
+      const g = scale < 1 ? gradient.mul(scale) : gradient;
+      const nextM = this.#m.mul(beta1).add(g.mul(1 - beta1)) as Tensor1D;
+      const nextV = this.#v.mul(beta2).add(g.square().mul(1 - beta2)) as Tensor1D;
+      const update = nextM.div(nextV.sqrt().div(correction2).add(epsilon)).mul(learningRate / correction1);
+      const flat = tf.concat1d(this.#variables.map((variable) => variable.flatten()));
+      const next = (weightDecay === 0 ? flat : flat.mul(1 - learningRate * weightDecay)).sub(update);
+      return [nextM, nextV, tf.split(next, this.#sizes)];
+    });
+    this.#m.dispose();
+    this.#v.dispose();
+    this.#m = m;
+    this.#v = v;
+    tf.tidy(() => {
+      this.#variables.forEach((variable, i) => {
+        variable.assign(weights[i]!.reshape(variable.shape));
+      });
+    });
+    tf.dispose(weights);
+  }
+
+  /** The moments and the step, for a checkpoint. */
+  async state(): Promise<Map<string, NdArray>> {
+    return new Map<string, NdArray>([
+      ['m', { data: (await this.#m.data()) as Float32Array, shape: [this.#size] }],
+      ['v', { data: (await this.#v.data()) as Float32Array, shape: [this.#size] }],
+      ['step', { data: Int32Array.of(this.#step), shape: [1] }],
+    ]);
+  }
+
+  /** @throws GymError E_STATE when the state is of other parameters. */
+  restore(state: ReadonlyMap<string, NdArray>): void {
+    const m = state.get('m');
+    const v = state.get('v');
+    const step = state.get('step');
+    if (m?.data.length !== this.#size || v?.data.length !== this.#size || step === undefined)
+      throw new GymError(
+        'E_STATE',
+        `AdamW: the saved state is for ${m?.data.length ?? 'no'} parameters, this optimiser has ${this.#size}; restore the checkpoint into the model it was made with.`,
+      );
+    this.#m.dispose();
+    this.#v.dispose();
+    this.#m = tf.tensor1d(m.data as Float32Array);
+    this.#v = tf.tensor1d(v.data as Float32Array);
+    this.#step = Number(step.data[0]);
+  }
+
+  dispose(): void {
+    this.#m.dispose();
+    this.#v.dispose();
+  }
+}

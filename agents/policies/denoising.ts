@@ -1,0 +1,266 @@
+import type { Tensor1D, Tensor3D, Tensor4D, Variable } from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs';
+import { GymError } from '../../core/errors.js';
+import { type NdArray, sizeOf, stack, unstack } from '../../core/ndarray.js';
+import { Random } from '../../core/random.js';
+import { gaussianLogProb } from '../../diffusion/schedulers/log-prob.js';
+import type { Scheduler, StepCoefficients } from '../../diffusion/schedulers/scheduler.js';
+import type { DenoisingObservation } from '../../envs/denoising/denoising.js';
+import type { Decision } from '../agent.js';
+import type { Evaluation, Policy, Prepared, SampleOptions } from '../policy.js';
+
+/** What predicts noise, sample or velocity: `UNet2DConditionModel`, `UNet2DModel`, or anything of their form. */
+export interface DenoisingNetwork {
+  readonly parameters: ReadonlyMap<string, Variable>;
+  /** [b, h, w, c] at one timestep a row (and [b, n, d] prompt embeddings) → [b, h, w, c]; differentiable. */
+  apply(sample: Tensor4D, timesteps: Tensor1D, encoderHiddenStates?: Tensor3D): Tensor4D;
+  save(folder: string): Promise<void>;
+  /** Reads weights into the existing parameters. */
+  restore(folder: string): Promise<void>;
+  dispose(): void;
+}
+
+export interface DenoisingPolicyParts {
+  unet: DenoisingNetwork;
+  /** With its timesteps set: it is the schedule of the environment too. */
+  scheduler: Scheduler;
+  /** Prompts → embeddings [b, n, d] (freed by the policy). Frozen: each prompt is embedded once. Absent for an unconditional network. */
+  embed?: (prompts: readonly string[]) => Tensor3D;
+}
+
+export interface DenoisingPolicyOptions {
+  /** Noise of DDIM's step: 0 is deterministic and can't be trained, 1 is ancestral sampling. Default 1. */
+  eta?: number;
+  /** w of classifier-free guidance, in sampling and in the log-probability; 1 is none. Default 1. */
+  guidanceScale?: number;
+  /** What guidance leads away from. Default ''. */
+  negativePrompt?: string;
+}
+
+/** Transitions x_t → x_{t−1}, stacked. */
+export interface PreparedDenoising extends Prepared {
+  /** x_t, [n, h, w, c]. */
+  readonly latents: NdArray<Float32Array>;
+  /** x_{t−1}, [n, h, w, c]. */
+  readonly actions: NdArray<Float32Array>;
+  readonly steps: Int32Array;
+  readonly prompts: readonly string[];
+}
+
+type Shape4D = [number, number, number, number];
+
+const EMBEDDING_CACHE_BYTES = 256 * 2 ** 20;
+
+/**
+ * p_θ(x_{t−1} | x_t, z) = N(μ_θ(x_t, t, z), σ_t² I), a denoising step as a policy (DDPO, arXiv 2305.13301 §4.2).
+ *
+ * Mean, σ and sample come from the scheduler, the noise from the observation's (`noiseSeed`, `step`) alone. The
+ * log-probability is the mean over the latents' dimensions and is that of the *guided* Gaussian (App. E.1), so that
+ * re-scoring a sample with unchanged weights gives ratio 1.
+ */
+export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, PreparedDenoising> {
+  readonly parameters: ReadonlyMap<string, Variable>;
+  readonly unet: DenoisingNetwork;
+  readonly scheduler: Scheduler;
+  readonly #embed: DenoisingPolicyParts['embed'];
+  readonly #guidanceScale: number;
+  readonly #negativePrompt: string;
+  /** Of each step of the chain, with the policy's η and with 0. */
+  readonly #stochastic: readonly StepCoefficients[];
+  readonly #deterministic: readonly StepCoefficients[];
+  readonly #embeddings = new Map<string, Float32Array>();
+  #embeddingShape: [number, number] = [0, 0];
+
+  /** @throws GymError E_CONFIG when the scheduler has no timesteps or an option is out of range. */
+  constructor({ unet, scheduler, embed }: DenoisingPolicyParts, options: DenoisingPolicyOptions = {}) {
+    const { eta = 1, guidanceScale = 1, negativePrompt = '' } = options;
+    if (scheduler.timesteps.length === 0)
+      throw new GymError('E_CONFIG', 'DenoisingPolicy: the scheduler has no timesteps; call setTimesteps(n) first.');
+    if (!(eta >= 0 && eta <= 1))
+      throw new GymError('E_CONFIG', `DenoisingPolicy: eta must be in [0, 1], actual value ${eta}.`);
+    if (!(guidanceScale >= 0))
+      throw new GymError(
+        'E_CONFIG',
+        `DenoisingPolicy: guidanceScale must be at least 0, actual value ${guidanceScale}.`,
+      );
+    if (guidanceScale !== 1 && !embed)
+      throw new GymError(
+        'E_CONFIG',
+        'DenoisingPolicy: guidance needs prompts, and this network is unconditional; use guidanceScale 1.',
+      );
+    this.unet = unet;
+    this.parameters = unet.parameters;
+    this.scheduler = scheduler;
+    this.#embed = embed;
+    this.#guidanceScale = guidanceScale;
+    this.#negativePrompt = negativePrompt;
+    this.#stochastic = scheduler.timesteps.map((t) => scheduler.coefficients(t, { eta }));
+    this.#deterministic = scheduler.timesteps.map((t) => scheduler.coefficients(t, { eta: 0 }));
+  }
+
+  async sample(
+    observations: readonly DenoisingObservation[],
+    { explore }: Pick<SampleOptions, 'explore'>,
+  ): Promise<Decision<NdArray>> {
+    for (const observation of observations) this.#checkStep(observation);
+    const latents = stack(observations.map((o) => o.latents as NdArray<Float32Array>));
+    const rows = observations.map((o) => (explore ? this.#stochastic : this.#deterministic)[o.step]!);
+    await this.#embedAll(observations.map((o) => o.prompt));
+    const mean = tf.tidy(() =>
+      this.#mean(
+        tf.tensor4d(latents.data, latents.shape as Shape4D),
+        rows,
+        observations.map((o) => o.prompt),
+      ),
+    );
+    const actions = (await mean.data()) as Float32Array;
+    mean.dispose();
+    const size = sizeOf(latents.shape.slice(1));
+    const logProb = new Float32Array(rows.length);
+    const noise = new Float32Array(size);
+    rows.forEach(({ sigma }, i) => {
+      if (sigma === 0) return; // a Dirac: no density, masked out of training
+      const { noiseSeed, step } = observations[i]!;
+      new Random(`${noiseSeed}/${step}`).normals(size, noise);
+      let squares = 0;
+      for (let k = 0, j = i * size; k < size; k++, j++) {
+        const mu = actions[j]!;
+        actions[j] = mu + sigma * noise[k]!;
+        // of the action as it is stored, in float32: it is what will be scored again
+        squares += (actions[j]! - mu) ** 2;
+      }
+      logProb[i] = -squares / size / (2 * sigma * sigma) - Math.log(sigma) - Math.log(2 * Math.PI) / 2;
+    });
+    return { actions: unstack({ data: actions, shape: latents.shape }), extras: { logProb } };
+  }
+
+  async prepare(
+    observations: readonly DenoisingObservation[],
+    actions: readonly NdArray[],
+  ): Promise<PreparedDenoising> {
+    for (const observation of observations) this.#checkStep(observation);
+    const prompts = observations.map((o) => o.prompt);
+    await this.#embedAll(prompts);
+    return {
+      length: observations.length,
+      latents: stack(observations.map((o) => o.latents as NdArray<Float32Array>)),
+      actions: stack(actions as readonly NdArray<Float32Array>[]),
+      steps: Int32Array.from(observations, (o) => o.step),
+      prompts,
+    };
+  }
+
+  trainable(prepared: PreparedDenoising): Uint8Array {
+    return Uint8Array.from(prepared.steps, (step) => (this.#stochastic[step]!.sigma > 0 ? 1 : 0));
+  }
+
+  evaluate(prepared: PreparedDenoising, rows: Int32Array, options: { reference?: boolean } = {}): Evaluation {
+    if (options.reference)
+      throw new GymError(
+        'E_CONFIG',
+        'DenoisingPolicy: it was built without a reference network, so there is no KL to it.',
+      );
+    return tf.tidy(() => {
+      const coefficients = Array.from(rows, (row) => this.#stochastic[prepared.steps[row]!]!);
+      const mean = this.#mean(
+        take(prepared.latents, rows),
+        coefficients,
+        Array.from(rows, (row) => prepared.prompts[row]!),
+      );
+      const sigmas = coefficients.map(({ sigma }) => sigma);
+      return { logProb: gaussianLogProb(take(prepared.actions, rows), mean, sigmas) };
+    }) as Evaluation;
+  }
+
+  /** Episodes are compared with others of the same prompt. */
+  group(observation: DenoisingObservation): string {
+    return observation.prompt;
+  }
+
+  save(folder: string): Promise<void> {
+    return this.unet.save(folder);
+  }
+
+  restore(folder: string): Promise<void> {
+    return this.unet.restore(folder);
+  }
+
+  /** Frees the network. */
+  dispose(): void {
+    this.unet.dispose();
+  }
+
+  /** μ_θ of guided rows; ε̃ = ε_u + w(ε_c − ε_u) (arXiv 2207.12598), both halves in one forward pass. */
+  #mean(latents: Tensor4D, rows: readonly StepCoefficients[], prompts: readonly string[]): Tensor4D {
+    const timesteps = tf.tensor1d(
+      rows.map(({ timestep }) => timestep),
+      'float32',
+    );
+    let output: Tensor4D;
+    if (!this.#embed) output = this.unet.apply(latents, timesteps);
+    else if (this.#guidanceScale === 1) output = this.unet.apply(latents, timesteps, this.#lookUp(prompts));
+    else {
+      const negative = prompts.map(() => this.#negativePrompt);
+      const both = this.unet.apply(
+        tf.concat([latents, latents]),
+        tf.concat([timesteps, timesteps]),
+        this.#lookUp([...negative, ...prompts]),
+      );
+      const [unconditional, conditional] = tf.split(both, 2) as [Tensor4D, Tensor4D];
+      output = unconditional.add(conditional.sub(unconditional).mul(this.#guidanceScale));
+    }
+    return this.scheduler.mean(output, latents, rows).mean;
+  }
+
+  #lookUp(prompts: readonly string[]): Tensor3D {
+    const [n, d] = this.#embeddingShape;
+    const data = new Float32Array(prompts.length * n * d);
+    prompts.forEach((prompt, i) => {
+      data.set(this.#embeddings.get(prompt)!, i * n * d);
+    });
+    return tf.tensor3d(data, [prompts.length, n, d]);
+  }
+
+  async #embedAll(prompts: readonly string[]): Promise<void> {
+    if (!this.#embed) return;
+    const wanted = this.#guidanceScale === 1 ? prompts : [this.#negativePrompt, ...prompts];
+    const missing = [...new Set(wanted)].filter((prompt) => !this.#embeddings.has(prompt));
+    if (missing.length === 0) return;
+    // make room by forgetting the oldest that this call does not need
+    const [n, d] = this.#embeddingShape;
+    const capacity = n * d === 0 ? Number.POSITIVE_INFINITY : Math.floor(EMBEDDING_CACHE_BYTES / (4 * n * d));
+    const needed = new Set(wanted);
+    for (const prompt of this.#embeddings.keys()) {
+      if (this.#embeddings.size + missing.length <= capacity) break;
+      if (!needed.has(prompt)) this.#embeddings.delete(prompt);
+    }
+    const embedded = tf.tidy(() => this.#embed!(missing));
+    const data = (await embedded.data()) as Float32Array;
+    const [, rows, width] = embedded.shape;
+    embedded.dispose();
+    this.#embeddingShape = [rows, width];
+    missing.forEach((prompt, i) => {
+      this.#embeddings.set(prompt, data.slice(i * rows * width, (i + 1) * rows * width));
+    });
+  }
+
+  #checkStep({ step, timestep }: DenoisingObservation): void {
+    const expected = this.scheduler.timesteps[step];
+    if (expected !== timestep)
+      throw new GymError(
+        'E_STATE',
+        `DenoisingPolicy: the observation is at step ${step}, timestep ${timestep}, but the schedule has ${expected ?? `only ${this.scheduler.timesteps.length} steps`} there; build environment and policy from the same scheduler.`,
+      );
+  }
+}
+
+/** Some rows of a stacked array, as a tensor. */
+function take(array: NdArray<Float32Array>, rows: Int32Array): Tensor4D {
+  const [, ...shape] = array.shape;
+  const size = sizeOf(shape);
+  const data = new Float32Array(rows.length * size);
+  rows.forEach((row, i) => {
+    data.set(array.data.subarray(row * size, (row + 1) * size), i * size);
+  });
+  return tf.tensor4d(data, [rows.length, ...shape] as Shape4D);
+}
