@@ -16,13 +16,13 @@ export interface NoiseScheduleConfig {
   readonly rescale_betas_zero_snr: boolean;
 }
 
-/** torch.linspace in float32: counted from the nearer end, so that both ends are exact. */
+/** torch.linspace in float32: counted from the nearer end so that both ends are exact, each value rounded once. */
 function linspace(start: number, end: number, count: number): Float32Array {
   const [first, last] = [Math.fround(start), Math.fround(end)];
   if (count === 1) return Float32Array.of(first);
   const step = Math.fround(Math.fround(last - first) / (count - 1));
   return Float32Array.from({ length: count }, (_, i) =>
-    i < count / 2 ? first + Math.fround(step * i) : last - Math.fround(step * (count - 1 - i)),
+    i < count / 2 ? first + step * i : last - step * (count - 1 - i),
   );
 }
 
@@ -46,8 +46,9 @@ function rescaleZeroTerminalSnr(betas: Float32Array): Float32Array {
   const roots = cumulativeAlphas(betas).map(Math.sqrt);
   const first = roots[0]!;
   const last = roots[roots.length - 1]!;
-  const alphaBars = roots.map((root) => ((root - last) * (first / (first - last))) ** 2);
-  return alphaBars.map((alphaBar, i) => 1 - (i === 0 ? alphaBar : alphaBar / alphaBars[i - 1]!));
+  const scale = Math.fround(first / Math.fround(first - last));
+  const alphaBars = roots.map((root) => Math.fround(Math.fround(root - last) * scale) ** 2);
+  return alphaBars.map((alphaBar, i) => 1 - Math.fround(i === 0 ? alphaBar : alphaBar / alphaBars[i - 1]!));
 }
 
 /**
