@@ -1,0 +1,248 @@
+import { type FileHandle, open } from 'node:fs/promises';
+import { GymError, messageOf } from './errors.js';
+import { writeFileAtomic } from './files.js';
+import { type NdArray, sizeOf, type TypedArray } from './ndarray.js';
+
+/** The element types that are read, by the name that the file format gives them. */
+export type SafetensorsType = keyof typeof itemBytes;
+
+const itemBytes = { F64: 8, I64: 8, F32: 4, I32: 4, U32: 4, F16: 2, BF16: 2, I16: 2, U16: 2, I8: 1, U8: 1, BOOL: 1 };
+
+/** Where one tensor lies in a safetensors file. */
+export interface SafetensorsEntry {
+  readonly type: SafetensorsType;
+  readonly shape: readonly number[];
+  /** From the start of the file, in bytes. */
+  readonly start: number;
+  readonly bytes: number;
+}
+
+/** What a safetensors file says about itself before its data. */
+export interface SafetensorsHeader {
+  readonly entries: ReadonlyMap<string, SafetensorsEntry>;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+// The limit of the reference implementation (https://github.com/huggingface/safetensors).
+const MAX_HEADER_BYTES = 100_000_000;
+// One read call takes at most 2 GiB.
+const CHUNK_BYTES = 1 << 30;
+
+/**
+ * Reads what a safetensors file holds, without its data.
+ * @throws GymError E_FILE for a file that is missing, truncated or corrupt
+ */
+export async function readSafetensorsHeader(path: string): Promise<SafetensorsHeader> {
+  return withFile(path, (file) => readHeader(file, path));
+}
+
+/**
+ * Reads tensors from a safetensors file, by range: the header, then only those asked for, so that a large file costs no
+ * more than what is used of it.
+ *
+ * F16 and BF16 become `Float32Array`; I64 becomes `Int32Array` where all values fit, else `Float64Array`; BOOL becomes
+ * `Uint8Array`; the other types keep theirs.
+ * @param names which tensors; all by default
+ * @throws GymError E_FILE for a file that is missing, truncated or corrupt, or lacks one of the names
+ */
+export async function readSafetensors(path: string, names?: readonly string[]): Promise<Map<string, NdArray>> {
+  return withFile(path, async (file) => {
+    const { entries } = await readHeader(file, path);
+    const tensors = new Map<string, NdArray>();
+    for (const name of names ?? entries.keys()) {
+      const entry = entries.get(name);
+      if (!entry)
+        throw new GymError(
+          'E_FILE',
+          `${path}: has no tensor \`${name}\` among its ${entries.size}; check that this file belongs to the model.`,
+        );
+      const bytes = await readRange(file, entry.start, entry.bytes, `${path}: tensor \`${name}\``);
+      tensors.set(name, { data: decode(bytes, entry.type, `${path}: tensor \`${name}\``), shape: entry.shape });
+    }
+    return tensors;
+  });
+}
+
+/**
+ * Writes a safetensors file, whole or not at all. Float32Array is written as F32, the other typed arrays likewise.
+ * @param metadata free text beside the tensors; `format: 'pt'` (which Python's loaders ask for) unless it says otherwise
+ * @throws GymError E_FILE when it cannot be written
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: ReadonlyMap<string, NdArray>,
+  metadata: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const header: Record<string, unknown> = { __metadata__: { format: 'pt', ...metadata } };
+  // Wide elements first, then by name, as the reference writer does: every tensor is then aligned to its elements.
+  const sorted = [...tensors].sort(
+    ([a, x], [b, y]) => y.data.BYTES_PER_ELEMENT - x.data.BYTES_PER_ELEMENT || (a < b ? -1 : 1),
+  );
+  let end = 0;
+  for (const [name, { data, shape }] of sorted) {
+    const start = end;
+    end += data.byteLength;
+    header[name] = { dtype: typeOf(data), shape, data_offsets: [start, end] };
+  }
+  const json = Buffer.from(JSON.stringify(header));
+  const headerBytes = Math.ceil(json.length / 8) * 8;
+  const file = Buffer.alloc(8 + headerBytes + end, 0);
+  file.writeBigUInt64LE(BigInt(headerBytes));
+  file.fill(' ', 8, 8 + headerBytes);
+  json.copy(file, 8);
+  let position = 8 + headerBytes;
+  for (const [, { data }] of sorted) {
+    file.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), position);
+    position += data.byteLength;
+  }
+  await writeFileAtomic(path, file);
+}
+
+async function withFile<T>(path: string, use: (file: FileHandle) => Promise<T>): Promise<T> {
+  let file: FileHandle;
+  try {
+    file = await open(path, 'r');
+  } catch (error) {
+    throw new GymError('E_FILE', `cannot read ${path}: ${messageOf(error)}; check the path.`, { cause: error });
+  }
+  try {
+    return await use(file);
+  } finally {
+    await file.close();
+  }
+}
+
+async function readRange(file: FileHandle, start: number, bytes: number, what: string): Promise<Uint8Array> {
+  const buffer = new Uint8Array(bytes);
+  let done = 0;
+  while (done < bytes) {
+    const { bytesRead } = await file.read(buffer, done, Math.min(bytes - done, CHUNK_BYTES), start + done);
+    if (bytesRead === 0)
+      throw new GymError(
+        'E_FILE',
+        `${what}: ends after ${done} of ${bytes} bytes; the file is truncated: restore it from its source.`,
+      );
+    done += bytesRead;
+  }
+  return buffer;
+}
+
+async function readHeader(file: FileHandle, path: string): Promise<SafetensorsHeader> {
+  const corrupt = (what: string) =>
+    new GymError('E_FILE', `${path}: ${what}; it is not a whole safetensors file: restore it from its source.`);
+  const { size } = await file.stat();
+  if (size < 8) throw corrupt(`has ${size} bytes, fewer than the 8 that give the header's length`);
+  const first = await readRange(file, 0, 8, path);
+  const length = Number(new DataView(first.buffer).getBigUint64(0, true));
+  if (length > MAX_HEADER_BYTES) throw corrupt(`says that its header has ${length} bytes (limit ${MAX_HEADER_BYTES})`);
+  if (8 + length > size) throw corrupt(`has ${size} bytes, but its header alone needs ${8 + length}`);
+  let header: unknown;
+  try {
+    header = JSON.parse(Buffer.from(await readRange(file, 8, length, `${path}: header`)).toString('utf8'));
+  } catch (error) {
+    throw corrupt(`the header is not JSON (${messageOf(error)})`);
+  }
+  if (!isRecord(header)) throw corrupt('the header is not a JSON object');
+
+  const { __metadata__: metadata = {}, ...rest } = header;
+  if (!isRecord(metadata) || !Object.values(metadata).every((value) => typeof value === 'string'))
+    throw corrupt('its __metadata__ is not an object of texts');
+  const entries = new Map<string, SafetensorsEntry>();
+  let end = 8 + length;
+  for (const [name, value] of Object.entries(rest)) {
+    const entry = parseEntry(value, 8 + length);
+    if (typeof entry === 'string') throw corrupt(`tensor \`${name}\` ${entry}`);
+    const last = entry.start + entry.bytes;
+    if (last > size)
+      throw corrupt(`tensor \`${name}\` (${entry.bytes} bytes) would end at byte ${last}, but there are ${size}`);
+    end = Math.max(end, last);
+    entries.set(name, entry);
+  }
+  if (end !== size) throw corrupt(`has ${size} bytes, but its tensors end at byte ${end}`);
+  return { entries, metadata: metadata as Record<string, string> };
+}
+
+/** One header entry, or what is wrong with it. */
+function parseEntry(value: unknown, dataStart: number): SafetensorsEntry | string {
+  if (!isRecord(value)) return 'has an entry that is not an object';
+  const { dtype, shape, data_offsets: offsets } = value;
+  if (typeof dtype !== 'string' || !(dtype in itemBytes))
+    return `has the element type ${JSON.stringify(dtype)} (read are ${Object.keys(itemBytes).join(', ')})`;
+  const type = dtype as SafetensorsType;
+  const counts = (list: unknown): list is number[] =>
+    Array.isArray(list) && list.every((n) => Number.isSafeInteger(n) && n >= 0);
+  if (!counts(shape)) return `has the shape ${JSON.stringify(shape)}`;
+  if (!counts(offsets) || offsets.length !== 2) return `has the data_offsets ${JSON.stringify(offsets)}`;
+  const [start, end] = offsets as [number, number];
+  const bytes = sizeOf(shape) * itemBytes[type];
+  if (end - start !== bytes)
+    return `has ${end - start} bytes, but ${type} of shape [${shape.join(', ')}] needs ${bytes}`;
+  return { type, shape, start: dataStart + start, bytes };
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function decode(bytes: Uint8Array, type: SafetensorsType, what: string): TypedArray {
+  const { buffer } = bytes;
+  switch (type) {
+    case 'F64':
+      return new Float64Array(buffer);
+    case 'F32':
+      return new Float32Array(buffer);
+    case 'F16':
+      return Float32Array.from(new Uint16Array(buffer), halfToNumber);
+    case 'BF16': {
+      // The upper half of a float32.
+      const bits = Uint32Array.from(new Uint16Array(buffer), (half) => half << 16);
+      return new Float32Array(bits.buffer);
+    }
+    case 'I64':
+      return decodeInt64(new BigInt64Array(buffer), what);
+    case 'I32':
+      return new Int32Array(buffer);
+    case 'U32':
+      return new Uint32Array(buffer);
+    case 'I16':
+      return new Int16Array(buffer);
+    case 'U16':
+      return new Uint16Array(buffer);
+    case 'I8':
+      return new Int8Array(buffer);
+    case 'U8':
+    case 'BOOL':
+      return bytes;
+  }
+}
+
+/** IEEE 754 binary16: 1 sign bit, 5 exponent bits, 10 fraction bits. */
+function halfToNumber(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 0x1f;
+  const fraction = bits & 0x3ff;
+  if (exponent === 0) return sign * fraction * 2 ** -24;
+  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
+
+function decodeInt64(values: BigInt64Array, what: string): Int32Array | Float64Array {
+  let small = true;
+  for (const value of values) {
+    if (value > Number.MAX_SAFE_INTEGER || value < Number.MIN_SAFE_INTEGER)
+      throw new GymError('E_FILE', `${what}: ${value} does not fit a JavaScript number exactly; it cannot be read.`);
+    small &&= BigInt.asIntN(32, value) === value;
+  }
+  return small ? Int32Array.from(values, Number) : Float64Array.from(values, Number);
+}
+
+function typeOf(data: TypedArray): SafetensorsType {
+  if (data instanceof Float32Array) return 'F32';
+  if (data instanceof Float64Array) return 'F64';
+  if (data instanceof Int32Array) return 'I32';
+  if (data instanceof Uint32Array) return 'U32';
+  if (data instanceof Int16Array) return 'I16';
+  if (data instanceof Uint16Array) return 'U16';
+  if (data instanceof Int8Array) return 'I8';
+  return 'U8';
+}

@@ -1,0 +1,64 @@
+import * as tf from '@tensorflow/tfjs';
+import { silu } from '../../backend/index.js';
+import type { Scope } from '../state.js';
+import { convolution, convolve, groupNormalization, linear } from './basic.js';
+
+/** What all residual blocks of a network share. */
+export interface ResnetOptions {
+  /** Width of the time embedding. */
+  readonly timeChannels: number;
+  readonly groups: number;
+  readonly epsilon: number;
+  /** Whether the time embedding is added before the second norm, or scales and shifts its result. */
+  readonly timeScaleShift: 'default' | 'scale_shift';
+}
+
+/** A residual block: (image, silu of the time embedding [batch or 1, timeChannels]) to an image. */
+export type Resnet = (x: tf.Tensor4D, time: tf.Tensor2D) => tf.Tensor4D;
+
+/**
+ * diffusers' ResnetBlock2D: two 3×3 convolutions, each after group norm and SiLU, with the time between them.
+ * @param outputScale what the sum of both branches is divided by
+ */
+export function resnet(
+  scope: Scope,
+  inChannels: number,
+  outChannels: number,
+  { timeChannels, groups, epsilon, timeScaleShift }: ResnetOptions,
+  outputScale = 1,
+): Resnet {
+  const scaleShift = timeScaleShift === 'scale_shift';
+  const norm1 = groupNormalization(scope.at('norm1'), inChannels, groups, epsilon);
+  const conv1 = convolution(scope.at('conv1'), inChannels, outChannels, 3);
+  const timeProjection = linear(scope.at('time_emb_proj'), timeChannels, scaleShift ? 2 * outChannels : outChannels);
+  const norm2 = groupNormalization(scope.at('norm2'), outChannels, groups, epsilon);
+  const conv2 = convolution(scope.at('conv2'), outChannels, outChannels, 3);
+  const shortcut =
+    inChannels === outChannels ? undefined : convolution(scope.at('conv_shortcut'), inChannels, outChannels, 1);
+
+  /** The first convolution with the time added to it: as its bias where all samples share one time, which costs nothing. */
+  const addTime = (x: tf.Tensor4D, time: tf.Tensor2D): tf.Tensor4D => {
+    const offset = timeProjection(time).add<tf.Tensor2D>(conv1.bias);
+    return offset.shape[0] === 1
+      ? convolve(x, conv1.weight, offset.reshape([outChannels]))
+      : convolve(x, conv1.weight).add(offset.reshape([-1, 1, 1, outChannels]));
+  };
+
+  const modulate = (x: tf.Tensor4D, time: tf.Tensor2D): tf.Tensor4D => {
+    const [scale, shift] = timeProjection(time)
+      .reshape([-1, 1, 1, 2 * outChannels])
+      .split(2, 3) as [tf.Tensor4D, tf.Tensor4D];
+    return norm2(convolve(x, conv1.weight, conv1.bias))
+      .mul<tf.Tensor4D>(scale.add(1))
+      .add(shift);
+  };
+
+  return (x, time) => {
+    const first = silu(norm1(x)) as tf.Tensor4D;
+    const normed = scaleShift ? modulate(first, time) : norm2(addTime(first, time));
+    const h = convolve(silu(normed) as tf.Tensor4D, conv2.weight, conv2.bias);
+    const skip = shortcut ? convolve(x, shortcut.weight, shortcut.bias) : x;
+    const sum = tf.add<tf.Tensor4D>(skip, h);
+    return outputScale === 1 ? sum : sum.div(outputScale);
+  };
+}

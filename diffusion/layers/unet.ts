@@ -1,0 +1,180 @@
+import * as tf from '@tensorflow/tfjs';
+import { silu } from '../../backend/index.js';
+import { GymError } from '../../core/errors.js';
+import type { Scope } from '../state.js';
+import type { AttentionLayer, Text } from './attention.js';
+import { conv2d, downsample, groupNormalization, linear, upsample } from './basic.js';
+import { type ResnetOptions, resnet } from './resnet.js';
+
+/** Makes the attention after residual block `layer`, at `scope`. */
+export type AttentionFactory = (scope: Scope, layer: number) => AttentionLayer;
+
+/** One resolution on the way down or up. */
+export interface BlockPlan {
+  /** Residual blocks. */
+  readonly layers: number;
+  readonly attention?: AttentionFactory;
+}
+
+/** The shape of a UNet, read out of one of diffusers' configurations. */
+export interface UNetPlan {
+  readonly name: string;
+  readonly inChannels: number;
+  readonly outChannels: number;
+  readonly inKernel: number;
+  readonly outKernel: number;
+  readonly centerInput: boolean;
+  /** Channels at each resolution, from the finest. */
+  readonly channels: readonly number[];
+  readonly flipSinToCos: boolean;
+  readonly freqShift: number;
+  readonly resnet: ResnetOptions;
+  readonly downsamplePadding: 0 | 1;
+  /** From the finest resolution to the coarsest. */
+  readonly down: readonly BlockPlan[];
+  readonly middle?: { readonly attention?: AttentionFactory; readonly outputScale: number };
+  /** From the coarsest resolution to the finest. */
+  readonly up: readonly BlockPlan[];
+  /** Width of the text; undefined for a network without. */
+  readonly textChannels?: number;
+}
+
+/** (noisy sample, timesteps, text [batch, tokens, channels]) to the network's prediction. */
+export type UNetForward = (sample: tf.Tensor4D, timesteps: tf.Tensor1D | number, text?: tf.Tensor3D) => tf.Tensor4D;
+
+/** Builds the network of a plan: diffusers' UNet2DConditionModel and UNet2DModel share this skeleton. */
+export function unet(scope: Scope, plan: UNetPlan): UNetForward {
+  const { channels } = plan;
+  const finest = channels[0]!;
+  const coarsest = channels.at(-1)!;
+
+  const convIn = conv2d(scope.at('conv_in'), plan.inChannels, finest, plan.inKernel);
+  const timeEmbedding = timeEmbedder(scope.at('time_embedding'), plan);
+  const down = plan.down.map((block, i) => downBlock(scope.at('down_blocks', i), plan, block, i));
+  const middle = middleBlock(scope.at('mid_block'), plan, coarsest);
+  const up = plan.up.map((block, i) => upBlock(scope.at('up_blocks', i), plan, block, i));
+  const normOut = groupNormalization(scope.at('conv_norm_out'), finest, plan.resnet.groups, plan.resnet.epsilon);
+  const convOut = conv2d(scope.at('conv_out'), finest, plan.outChannels, plan.outKernel);
+
+  return (sample, timesteps, encoderHiddenStates) =>
+    tf.tidy(() => {
+      checkInputs(plan, sample, timesteps, encoderHiddenStates);
+      const text = encoderHiddenStates?.reshape<tf.Tensor2D>([-1, encoderHiddenStates.shape[2]]);
+      const time = timeEmbedding(timesteps);
+      let h = convIn(plan.centerInput ? sample.mul<tf.Tensor4D>(2).sub(1) : sample);
+      const skips = [h];
+      for (const block of down) h = block(h, time, text, skips);
+      h = middle(h, time, text);
+      for (const block of up) h = block(h, time, text, skips);
+      return convOut(silu(normOut(h)) as tf.Tensor4D);
+    });
+}
+
+function checkInputs(plan: UNetPlan, sample: tf.Tensor4D, timesteps: tf.Tensor1D | number, text?: tf.Tensor3D): void {
+  const wrong = (what: string) => new GymError('E_SHAPE', `${plan.name}.apply: ${what}.`);
+  const [batch, , , channels] = sample.shape;
+  if (sample.rank !== 4 || channels !== plan.inChannels)
+    throw wrong(`the sample has shape [${sample.shape}]; it must be [batch, height, width, ${plan.inChannels}]`);
+  if (typeof timesteps !== 'number' && (timesteps.rank !== 1 || timesteps.shape[0] !== batch))
+    throw wrong(`timesteps have shape [${timesteps.shape}]; give one number, or one for each of ${batch} samples`);
+  if (plan.textChannels === undefined) {
+    if (text) throw wrong('this network takes no encoderHiddenStates');
+  } else if (!text) throw wrong('encoderHiddenStates are missing; this network is conditioned on text');
+  else if (text.rank !== 3 || text.shape[0] !== batch || text.shape[2] !== plan.textChannels)
+    throw wrong(
+      `encoderHiddenStates have shape [${text.shape}]; they must be [${batch}, tokens, ${plan.textChannels}]`,
+    );
+}
+
+/** Sinusoids of the timestep (Ho et al. 2020, appendix B; diffusers' Timesteps), then an MLP, then the SiLU that every residual block applies first. */
+function timeEmbedder(scope: Scope, plan: UNetPlan): (timesteps: tf.Tensor1D | number) => tf.Tensor2D {
+  const width = plan.channels[0]!;
+  const linear1 = linear(scope.at('linear_1'), width, plan.resnet.timeChannels);
+  const linear2 = linear(scope.at('linear_2'), plan.resnet.timeChannels, plan.resnet.timeChannels);
+  const half = width / 2;
+  // Rounded to float32 after every operation, as PyTorch does: at t = 1000 a last bit of the frequency is seen.
+  const frequencies = Float32Array.from({ length: half }, (_, i) =>
+    Math.exp(Math.fround(Math.fround(Math.fround(-Math.log(10000)) * i) / (half - plan.freqShift))),
+  );
+  return (timesteps) => {
+    const t = typeof timesteps === 'number' ? tf.tensor2d([timesteps], [1, 1]) : timesteps.toFloat().reshape([-1, 1]);
+    const phase = t.mul(tf.tensor2d(frequencies, [1, half]));
+    const waves = plan.flipSinToCos ? [phase.cos(), phase.sin()] : [phase.sin(), phase.cos()];
+    const h = silu(linear1(tf.concat(waves, 1) as tf.Tensor2D)) as tf.Tensor2D;
+    return silu(linear2(h)) as tf.Tensor2D;
+  };
+}
+
+type BlockForward = (
+  x: tf.Tensor4D,
+  time: tf.Tensor2D,
+  text: Text,
+  /** Outputs of the way down, pushed there and popped on the way up. */
+  skips: tf.Tensor4D[],
+) => tf.Tensor4D;
+
+function downBlock(scope: Scope, plan: UNetPlan, block: BlockPlan, index: number): BlockForward {
+  const inChannels = plan.channels[Math.max(0, index - 1)]!;
+  const channels = plan.channels[index]!;
+  const layers = Array.from({ length: block.layers }, (_, j) => ({
+    residual: resnet(scope.at('resnets', j), j === 0 ? inChannels : channels, channels, plan.resnet),
+    attention: block.attention?.(scope.at('attentions', j), j),
+  }));
+  const last = index === plan.down.length - 1;
+  const shrink = last ? undefined : downsample(scope.at('downsamplers', 0), channels, plan.downsamplePadding);
+  return (x, time, text, skips) => {
+    let h = x;
+    for (const { residual, attention } of layers) {
+      h = residual(h, time);
+      if (attention) h = attention(h, text);
+      skips.push(h);
+    }
+    if (shrink) {
+      h = shrink(h);
+      skips.push(h);
+    }
+    return h;
+  };
+}
+
+function middleBlock(
+  scope: Scope,
+  plan: UNetPlan,
+  channels: number,
+): (x: tf.Tensor4D, time: tf.Tensor2D, text: Text) => tf.Tensor4D {
+  const { middle } = plan;
+  if (!middle) return (x) => x;
+  const first = resnet(scope.at('resnets', 0), channels, channels, plan.resnet, middle.outputScale);
+  const attention = middle.attention?.(scope.at('attentions', 0), 0);
+  const second = resnet(scope.at('resnets', 1), channels, channels, plan.resnet, middle.outputScale);
+  return (x, time, text) => {
+    const h = first(x, time);
+    return second(attention ? attention(h, text) : h, time);
+  };
+}
+
+function upBlock(scope: Scope, plan: UNetPlan, block: BlockPlan, index: number): BlockForward {
+  const reversed = [...plan.channels].reverse();
+  const channels = reversed[index]!;
+  const previous = reversed[Math.max(0, index - 1)]!;
+  const next = reversed[Math.min(index + 1, reversed.length - 1)]!;
+  const layers = Array.from({ length: block.layers }, (_, j) => {
+    const skip = j === block.layers - 1 ? next : channels;
+    return {
+      residual: resnet(scope.at('resnets', j), (j === 0 ? previous : channels) + skip, channels, plan.resnet),
+      attention: block.attention?.(scope.at('attentions', j), j),
+    };
+  });
+  const last = index === plan.up.length - 1;
+  const grow = last ? undefined : upsample(scope.at('upsamplers', 0), channels);
+  return (x, time, text, skips) => {
+    let h = x;
+    for (const { residual, attention } of layers) {
+      h = residual(tf.concat([h, skips.pop()!], 3), time);
+      if (attention) h = attention(h, text);
+    }
+    // The next skip's size, not just twice this one: they differ where an odd size was halved on the way down.
+    const target = skips.at(-1)?.shape;
+    return grow ? grow(h, target && [target[1], target[2]]) : h;
+  };
+}

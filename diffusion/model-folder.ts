@@ -1,0 +1,72 @@
+import { join } from 'node:path';
+import type * as tf from '@tensorflow/tfjs';
+import { GymError } from '../core/errors.js';
+import { readJson, writeFileAtomic } from '../core/files.js';
+import type { NdArray } from '../core/ndarray.js';
+import { readSafetensors, writeSafetensors } from '../core/safetensors.js';
+import { stateDict } from './state.js';
+
+const CONFIG = 'config.json';
+const WEIGHTS = 'diffusion_pytorch_model.safetensors';
+/** The version of diffusers whose file layout is written. */
+export const DIFFUSERS_VERSION = '0.42.0';
+
+/** A model's folder as diffusers lays it out, read but not yet understood. */
+export interface ModelFolder {
+  /** The configuration's path, for errors. */
+  readonly where: string;
+  readonly config: unknown;
+  readonly weightsPath: string;
+  /** In PyTorch's layout. */
+  readonly state: ReadonlyMap<string, NdArray>;
+}
+
+/**
+ * Reads `config.json` and `diffusion_pytorch_model.safetensors`.
+ * @param className what the configuration's `_class_name` must be, where it has one
+ * @throws GymError E_FILE, E_CONFIG
+ */
+export async function readModel(folder: string, className: string): Promise<ModelFolder> {
+  const where = join(folder, CONFIG);
+  const config = await readJson(where);
+  const actual = (config as { _class_name?: unknown } | null)?._class_name;
+  if (actual !== undefined && actual !== className)
+    throw new GymError(
+      'E_CONFIG',
+      `${where}: \`_class_name\` is ${JSON.stringify(actual)}; this folder holds no ${className}.`,
+    );
+  const weightsPath = join(folder, WEIGHTS);
+  return { where, config, weightsPath, state: await readSafetensors(weightsPath) };
+}
+
+/** Writes what {@link readModel} reads. */
+export async function writeModel(
+  folder: string,
+  className: string,
+  config: Readonly<Record<string, unknown>>,
+  parameters: ReadonlyMap<string, tf.Variable>,
+): Promise<void> {
+  await writeSafetensors(join(folder, WEIGHTS), await stateDict(parameters));
+  await writeJson(join(folder, CONFIG), { _diffusers_version: DIFFUSERS_VERSION, ...config, _class_name: className });
+}
+
+/** JSON with sorted keys, as Python's libraries write it. */
+export function writeJson(path: string, value: Readonly<Record<string, unknown>>): Promise<void> {
+  const sorted = Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
+  return writeFileAtomic(path, `${JSON.stringify(sorted, null, 2)}\n`);
+}
+
+const oldNames: Readonly<Record<string, string>> = {
+  query: 'to_q',
+  key: 'to_k',
+  value: 'to_v',
+  proj_attn: 'to_out.0',
+};
+
+/** The current key of a parameter of an image attention, which checkpoints from before 2023 store under other names. */
+export function renameAttention(name: string): string {
+  return name.replace(
+    /(attentions\.\d+)\.(query|key|value|proj_attn)\.(weight|bias)$/,
+    (_, at, old, kind) => `${at}.${oldNames[old as string]}.${kind}`,
+  );
+}

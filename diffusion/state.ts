@@ -1,0 +1,201 @@
+import * as tf from '@tensorflow/tfjs';
+import { GymError } from '../core/errors.js';
+import { type NdArray, sameShape } from '../core/ndarray.js';
+import type { Random } from '../core/random.js';
+
+/**
+ * Where PyTorch and TensorFlow lay out a tensor differently: the axes that give the TensorFlow layout, or undefined where
+ * they agree (norms, biases, embeddings).
+ */
+function axesFromTorch(name: string, rank: number): number[] | undefined {
+  if (!name.endsWith('.weight') || /(^|\.)(token|position|class)_embedding\.weight$/.test(name)) return undefined;
+  if (rank === 4) return [2, 3, 1, 0]; // convolution: [out, in, height, width] to [height, width, in, out]
+  if (rank === 2) return [1, 0]; // linear: [out, in] to [in, out]
+  return undefined;
+}
+
+/**
+ * A parameter (or its gradient) in PyTorch's layout, as files hold it, to TensorFlow's.
+ * @param name its key in the state dict, which tells a linear layer's weight from an embedding's
+ */
+export function fromTorch(name: string, value: NdArray): NdArray {
+  const axes = axesFromTorch(name, value.shape.length);
+  return axes ? transpose(value, axes) : value;
+}
+
+/** The inverse of {@link fromTorch}. */
+export function toTorch(name: string, value: NdArray): NdArray {
+  const axes = axesFromTorch(name, value.shape.length);
+  if (!axes) return value;
+  const inverse = axes.map((_, i) => axes.indexOf(i));
+  return transpose(value, inverse);
+}
+
+function transpose({ data, shape }: NdArray, axes: readonly number[]): NdArray {
+  const strides = shape.map((_, i) => shape.slice(i + 1).reduce((a, b) => a * b, 1));
+  const outShape = axes.map((axis) => shape[axis]!);
+  const outStrides = axes.map((axis) => strides[axis]!);
+  const out = data.slice();
+  const index = new Array<number>(axes.length).fill(0);
+  let from = 0;
+  for (let to = 0; to < out.length; to++) {
+    out[to] = data[from]!;
+    for (let d = axes.length - 1; d >= 0; d--) {
+      from += outStrides[d]!;
+      if (++index[d]! < outShape[d]!) break;
+      from -= outStrides[d]! * outShape[d]!;
+      index[d] = 0;
+    }
+  }
+  return { data: out, shape: outShape };
+}
+
+/** How a new parameter starts: from a fan-in's uniform law as PyTorch's layers do, or constant. */
+export type Initial = { readonly fanIn: number } | { readonly normal: number } | 0 | 1;
+
+/** Where the values of a network's parameters come from. */
+export interface ParameterSource {
+  /** The value of one parameter, in TensorFlow's layout. */
+  tensor(name: string, shape: readonly number[], initial: Initial): tf.Tensor;
+  /** Called when the network has taken all it needs. */
+  finish?(): void;
+}
+
+/**
+ * New parameters. Each draws from a stream of its own, made from its name, so that one more layer changes no other.
+ * Convolution and linear layers: weight and bias uniform within 1/sqrt(fan in), which is what `torch.nn.Conv2d` and
+ * `torch.nn.Linear` do (Kaiming uniform with a = sqrt(5)).
+ */
+export function randomParameters(random: Random): ParameterSource {
+  return {
+    tensor(name, shape, initial) {
+      if (initial === 0) return tf.zeros([...shape]);
+      if (initial === 1) return tf.ones([...shape]);
+      const data = new Float32Array(shape.reduce((a, b) => a * b, 1));
+      const stream = random.child(name);
+      if ('normal' in initial) for (let i = 0; i < data.length; i++) data[i] = initial.normal * stream.normal();
+      else {
+        const bound = 1 / Math.sqrt(initial.fanIn);
+        for (let i = 0; i < data.length; i++) data[i] = stream.uniform(-bound, bound);
+      }
+      return tf.tensor(data, [...shape]);
+    },
+  };
+}
+
+/**
+ * Parameters from a state dict in PyTorch's layout.
+ * @param where the file, for errors
+ * @param rename an older key to the one in use, or to undefined for one that is no parameter
+ * @throws GymError E_FILE (on use) for a tensor that is missing, has the wrong shape, or is left over
+ */
+export function storedParameters(
+  where: string,
+  state: ReadonlyMap<string, NdArray>,
+  rename: (name: string) => string | undefined = (name) => name,
+): ParameterSource {
+  const left = new Map<string, NdArray>();
+  for (const [name, value] of state) {
+    const current = rename(name);
+    if (current !== undefined) left.set(current, value);
+  }
+  return {
+    tensor(name, shape) {
+      const stored = left.get(name);
+      if (!stored)
+        throw new GymError(
+          'E_FILE',
+          `${where}: has no tensor \`${name}\` ([${shape.join(', ')}] in TensorFlow's layout), which the configuration asks for; check that config.json belongs to these weights.`,
+        );
+      left.delete(name);
+      const value = fromTorch(name, stored);
+      if (!sameShape(value.shape, shape))
+        throw new GymError(
+          'E_FILE',
+          `${where}: tensor \`${name}\` has shape [${value.shape.join(', ')}] in TensorFlow's layout, but the configuration gives [${shape.join(', ')}]; check that config.json belongs to these weights.`,
+        );
+      return tf.tensor(Float32Array.from(value.data), [...shape]);
+    },
+    finish() {
+      if (left.size === 0) return;
+      const names = [...left.keys()];
+      throw new GymError(
+        'E_FILE',
+        `${where}: ${left.size} tensors have no place in the configured network (${names.slice(0, 5).join(', ')}${left.size > 5 ? ', ...' : ''}); check that config.json belongs to these weights.`,
+      );
+    },
+  };
+}
+
+/** Copies of another network's parameters; training either leaves the other as it is. */
+export function copiedParameters(parameters: ReadonlyMap<string, tf.Variable>): ParameterSource {
+  return {
+    tensor(name) {
+      const variable = parameters.get(name);
+      if (!variable) throw new GymError('E_STATE', `internal: no parameter \`${name}\` to copy.`);
+      return tf.mul(variable, 1);
+    },
+  };
+}
+
+/** A place in a network's tree of named parameters: layers take their variables from it. */
+export class Scope {
+  readonly #source: ParameterSource;
+  readonly #parameters: Map<string, tf.Variable>;
+  readonly #prefix: string;
+
+  constructor(source: ParameterSource, parameters: Map<string, tf.Variable>, prefix = '') {
+    this.#source = source;
+    this.#parameters = parameters;
+    this.#prefix = prefix;
+  }
+
+  /** The place below this one: `scope.at('resnets', 0)` is `...resnets.0`. */
+  at(...path: readonly (string | number)[]): Scope {
+    return new Scope(this.#source, this.#parameters, `${this.#prefix}${path.join('.')}.`);
+  }
+
+  /** One parameter, in TensorFlow's layout. */
+  variable<R extends tf.Rank>(name: string, shape: readonly number[], initial: Initial): tf.Variable<R> {
+    const key = this.#prefix + name;
+    const value = this.#source.tensor(key, shape, initial);
+    const variable = tf.variable(value);
+    value.dispose();
+    this.#parameters.set(key, variable);
+    return variable as tf.Variable<R>;
+  }
+}
+
+/**
+ * Builds a network from a source of parameters; frees what was made if that fails.
+ * @returns the network and its parameters by name
+ */
+export function build<T>(
+  source: ParameterSource,
+  make: (scope: Scope) => T,
+): { network: T; parameters: ReadonlyMap<string, tf.Variable> } {
+  const parameters = new Map<string, tf.Variable>();
+  try {
+    const network = make(new Scope(source, parameters));
+    source.finish?.();
+    return { network, parameters };
+  } catch (error) {
+    disposeParameters(parameters);
+    throw error;
+  }
+}
+
+/** Frees all of a network's parameters. */
+export function disposeParameters(parameters: ReadonlyMap<string, tf.Variable>): void {
+  for (const variable of parameters.values()) variable.dispose();
+}
+
+/** The parameters in PyTorch's layout, as files hold them. */
+export async function stateDict(parameters: ReadonlyMap<string, tf.Variable>): Promise<Map<string, NdArray>> {
+  const state = new Map<string, NdArray>();
+  for (const [name, variable] of parameters) {
+    const data = (await variable.data()) as Float32Array;
+    state.set(name, toTorch(name, { data, shape: variable.shape }));
+  }
+  return state;
+}

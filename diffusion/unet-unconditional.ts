@@ -1,0 +1,137 @@
+import type * as tf from '@tensorflow/tfjs';
+import type { Random } from '../core/random.js';
+import { imageAttention } from './layers/attention.js';
+import { type AttentionFactory, type UNetForward, type UNetPlan, unet } from './layers/unet.js';
+import { readModel, renameAttention, writeModel } from './model-folder.js';
+import {
+  build,
+  copiedParameters,
+  disposeParameters,
+  type ParameterSource,
+  randomParameters,
+  storedParameters,
+} from './state.js';
+import { parseUnconditionalConfig, type UNet2DConfig, type UNet2DOptions } from './unet-config.js';
+
+const NAME = 'UNet2DModel';
+
+/** The unconditional UNet of DDPM (Ho et al. 2020); configured and stored as diffusers' class of this name. */
+export class UNet2DModel {
+  readonly config: UNet2DConfig;
+  /** By diffusers' key; values in TensorFlow's layout (convolutions [height, width, in, out], linear [in, out]). */
+  readonly parameters: ReadonlyMap<string, tf.Variable>;
+  readonly #forward: UNetForward;
+
+  private constructor(config: UNet2DConfig, source: ParameterSource) {
+    const { network, parameters } = build(source, (scope) => unet(scope, plan(config)));
+    this.config = config;
+    this.parameters = parameters;
+    this.#forward = network;
+  }
+
+  /**
+   * A new network, initialised as PyTorch does.
+   * @param config the keys that differ from diffusers' defaults
+   * @throws GymError E_CONFIG
+   */
+  static create(config: UNet2DOptions, random: Random): UNet2DModel {
+    return new UNet2DModel(parseUnconditionalConfig(NAME, config), randomParameters(random));
+  }
+
+  /**
+   * Reads `config.json` and `diffusion_pytorch_model.safetensors`.
+   * @throws GymError E_FILE (missing, corrupt, not of this configuration), E_CONFIG (not supported)
+   */
+  static async load(folder: string): Promise<UNet2DModel> {
+    const { where, config, weightsPath, state } = await readModel(folder, NAME);
+    return new UNet2DModel(
+      parseUnconditionalConfig(where, config),
+      storedParameters(weightsPath, state, renameAttention),
+    );
+  }
+
+  /** Writes what {@link load} (and diffusers' `from_pretrained`) reads. */
+  save(folder: string): Promise<void> {
+    return writeModel(folder, NAME, this.config, this.parameters);
+  }
+
+  /** A copy with parameters of its own. */
+  clone(): UNet2DModel {
+    return new UNet2DModel(this.config, copiedParameters(this.parameters));
+  }
+
+  /** Frees the parameters. */
+  dispose(): void {
+    disposeParameters(this.parameters);
+  }
+
+  /**
+   * The prediction for noisy samples. Differentiable; the caller frees the result.
+   * @param sample [batch, height, width, in_channels], -1..1
+   * @param timesteps one for each sample, or one number for all (then the time costs next to nothing)
+   * @param encoderHiddenStates not taken by this network; here so that both kinds are called alike
+   * @returns [batch, height, width, out_channels]: noise, sample or velocity, whatever it was trained for
+   * @throws GymError E_SHAPE
+   */
+  apply(sample: tf.Tensor4D, timesteps: tf.Tensor1D | number, encoderHiddenStates?: tf.Tensor3D): tf.Tensor4D {
+    return this.#forward(sample, timesteps, encoderHiddenStates);
+  }
+}
+
+function plan(config: UNet2DConfig): UNetPlan {
+  const channels = config.block_out_channels;
+  const groups = config.norm_num_groups;
+  const timeScaleShift = config.resnet_time_scale_shift;
+  const epsilon = config.norm_eps;
+
+  const attention =
+    (level: number, attentionGroups: number | null = groups, outputScale = 1): AttentionFactory =>
+    (scope) =>
+      imageAttention(scope, {
+        channels: channels[level]!,
+        heads: channels[level]! / (config.attention_head_dim ?? channels[level]!),
+        groups: attentionGroups,
+        epsilon,
+        outputScale,
+      });
+  return {
+    name: NAME,
+    inChannels: config.in_channels,
+    outChannels: config.out_channels,
+    inKernel: 3,
+    outKernel: 3,
+    centerInput: config.center_input_sample,
+    channels,
+    flipSinToCos: config.flip_sin_to_cos,
+    freqShift: config.freq_shift,
+    resnet: {
+      timeChannels: config.time_embedding_dim ?? 4 * channels[0]!,
+      groups,
+      epsilon,
+      timeScaleShift,
+    },
+    downsamplePadding: config.downsample_padding,
+    down: config.down_block_types.map((type, i) => ({
+      layers: config.layers_per_block,
+      attention: type === 'AttnDownBlock2D' ? attention(i) : undefined,
+    })),
+    middle:
+      config.mid_block_type === null
+        ? undefined
+        : {
+            // diffusers leaves out this one norm in networks that scale and shift by time.
+            attention: config.add_attention
+              ? attention(
+                  channels.length - 1,
+                  config.attn_norm_num_groups ?? (timeScaleShift === 'default' ? groups : null),
+                  config.mid_block_scale_factor,
+                )
+              : undefined,
+            outputScale: config.mid_block_scale_factor,
+          },
+    up: config.up_block_types.map((type, i) => ({
+      layers: config.layers_per_block + 1,
+      attention: type === 'AttnUpBlock2D' ? attention(channels.length - 1 - i) : undefined,
+    })),
+  };
+}
