@@ -1,4 +1,18 @@
-import type { RandomState } from '../../core/random.js';
+import type { RandomKind, RandomSourceState } from '../random-source.js';
+
+/** Plain JSON: the stream of a space, and those of the spaces in it. */
+export interface SpaceState {
+  readonly own: RandomSourceState;
+  readonly parts?: readonly SpaceState[];
+}
+
+/** What restricts a sample; each space says the form of its own. At most one of the two. */
+export interface SampleOptions {
+  /** Which elements may be drawn. */
+  mask?: unknown;
+  /** How likely each is to be drawn. */
+  probability?: unknown;
+}
 
 /**
  * The set of values that an observation or an action may take.
@@ -10,14 +24,14 @@ export interface Space<T> {
   /** Shape of one element, or undefined where elements are not one array. */
   readonly shape?: readonly number[];
   /** One random element, from the space's own stream. */
-  sample(): T;
+  sample(options?: SampleOptions): T;
   /** Whether the value is an element. Never throws. */
   contains(value: unknown): value is T;
-  /** Seeds the space's own stream; `env.reset({ seed })` does not. */
-  seed(seed: number | string): void;
+  /** Seeds the space's own stream; `env.reset({ seed })` does not. `'numpy'` gives the samples that Gymnasium gives. */
+  seed(seed: number | string, random?: RandomKind): void;
   /** Where the space's own stream is, and back to there. */
-  randomState(): RandomState;
-  restoreRandomState(state: RandomState): void;
+  randomState(): SpaceState;
+  restoreRandomState(state: SpaceState): void;
   /** Same kind, bounds, shape and type. */
   equals(other: Space<unknown>): boolean;
   /** Plain JSON that `spaceFromJson` turns into an equal space. */

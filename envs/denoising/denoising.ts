@@ -1,0 +1,409 @@
+import { GymError } from '../../core/errors.js';
+import { isNdArray, type NdArray, ndarray, sameShape, sizeOf, stack, unstack } from '../../core/ndarray.js';
+import { Random } from '../../core/random.js';
+import type { RewardLike } from '../../core/reward.js';
+import { scoreImages } from '../../core/score.js';
+import type { Snapshot } from '../../core/snapshot.js';
+import { type Awaitable, type Info, isPromiseLike } from '../../core/types.js';
+import type { EnvSpec } from '../env.js';
+import { Box } from '../spaces/box.js';
+import { Dict } from '../spaces/dict.js';
+import { Discrete } from '../spaces/discrete.js';
+import { Text } from '../spaces/text.js';
+import type { VectorEnv, VectorResetOptions, VectorResetResult, VectorStepResult } from '../vector-env.js';
+import { maxPromptLength, type Prompt, type PromptSource, promptList } from './prompts.js';
+
+/** What an agent sees before it takes a denoising step. */
+export interface DenoisingObservation {
+  /** x_t: float32 [height, width, channels]. */
+  readonly latents: NdArray<Float32Array>;
+  /** The scheduler's timestep t at which the network is to be asked; 0 when the episode is over. */
+  readonly timestep: number;
+  /** How many steps were taken: 0 .. horizon. */
+  readonly step: number;
+  /** z. */
+  readonly prompt: string;
+  /** Fixes, with the step, the noise of this episode: 0 .. 2^31 − 1. */
+  readonly noiseSeed: number;
+}
+
+/** x_{t−1}: float32, the shape of the latents. */
+export type DenoisingAction = NdArray<Float32Array>;
+
+/** Latents float32 [n, h, w, c] to images uint8 [n, H, W, 3]. It must not write into the latents. */
+export type Decode = (latents: NdArray<Float32Array>) => Awaitable<NdArray>;
+
+export interface DenoisingOptions {
+  /** The scheduler's timesteps, in the order in which they are taken: one a step. */
+  timesteps: readonly number[];
+  /** [height, width, channels] of the latents. */
+  latentShape: readonly [number, number, number];
+  /** Standard deviation of x_T: the scheduler's `initNoiseSigma`. Default 1. */
+  initNoiseSigma?: number;
+  /** Default: 3-channel latents are the image, −1..1. Who hands in a decoder frees it. */
+  decode?: Decode;
+  /** Where prompts come from; a list is drawn from at random. */
+  prompts: PromptSource | readonly (string | Prompt)[];
+  /** r(x_0, z), asked once a batch. */
+  reward: RewardLike;
+  /** Samples in a batch. */
+  numEnvs: number;
+  /** Fixes prompts, x_T and noise seeds of all episodes. Default 0. */
+  seed?: number;
+  /** Milliseconds after which a pending reward counts as failed; default: it may take for ever. */
+  rewardTimeoutMs?: number;
+}
+
+/** What one episode starts from; depends on the seed and the episode's number alone. */
+interface Episode extends Prompt {
+  readonly episode: number;
+  readonly noiseSeed: number;
+}
+
+const noiseSeeds = 2 ** 31;
+
+/**
+ * Images from latents that are images: −1..1 to 0..255, as diffusers' `VaeImageProcessor` (x/2 + .5, clamped, times 255
+ * in float32, rounded half to even).
+ */
+export function identityDecode(latents: NdArray<Float32Array>): NdArray<Uint8Array> {
+  const { data, shape } = latents;
+  if (shape.length !== 4 || shape[3] !== 3)
+    throw new GymError(
+      'E_SHAPE',
+      `Denoising: latents of shape [${shape.join(', ')}] are no RGB images; hand in \`decode\`, which turns them into uint8 [n, H, W, 3].`,
+    );
+  const images = new Uint8ClampedArray(data.length); // clamps, and rounds half to even as numpy.round
+  for (let i = 0; i < data.length; i++) images[i] = Math.fround(Math.fround(data[i]! / 2 + 0.5) * 255);
+  return { data: new Uint8Array(images.buffer), shape };
+}
+
+/**
+ * Denoising as a Markov decision process (Black et al. 2024, "Training Diffusion Models with Reinforcement Learning",
+ * §4.3): the state is (x_t, t, z), the action x_{t−1}, the reward 0 until the last step and then r(x_0, z).
+ *
+ * A batch of episodes runs in lockstep and ends (`terminated`) after as many steps as there are timesteps; the next
+ * state is the action, so the network lives in the agent. `step` returns plain values, but for the last step of a
+ * batch, which returns a promise that ends with the rewards: a new batch may be begun while it is pending.
+ *
+ * Batches are numbered through a whole training: `reset({ options: { batch } })` names one, `reset()` goes on with the
+ * next. Episode batch · numEnvs + i fixes prompt, x_T and noise seed, whichever environment or process computes it.
+ *
+ * Infos: `episode` at each reset; on the last step `image` (uint8 [H, W, 3]), `prompt`, `episode`, `rewardTerms` and,
+ * where the source gave some, `metadata`.
+ */
+export class Denoising implements VectorEnv<DenoisingObservation, DenoisingAction> {
+  readonly observationSpace;
+  readonly actionSpace: Box<'float32'>;
+  readonly numEnvs: number;
+  readonly autoreset = 'disabled';
+  readonly horizon: number;
+  readonly spec?: EnvSpec;
+
+  readonly #timesteps: readonly number[];
+  readonly #shape: readonly [number, number, number];
+  readonly #sigma: number;
+  readonly #decode: Decode;
+  readonly #prompts: PromptSource;
+  readonly #reward: RewardLike;
+  readonly #timeoutMs: number | undefined;
+  readonly #stop = new AbortController();
+  #seed: number;
+  /** The batch that runs, or −1 before the first reset. */
+  #batch = -1;
+  #step = 0;
+  #episodes: readonly Episode[] = [];
+  #latents: readonly NdArray<Float32Array>[] = [];
+  #closed = false;
+
+  /** @throws GymError E_CONFIG that names the option that is wrong. */
+  constructor(options: DenoisingOptions) {
+    const { timesteps, latentShape, numEnvs, initNoiseSigma = 1, seed = 0, rewardTimeoutMs } = options;
+    const wrong = (option: string, need: string, value: unknown) =>
+      new GymError('E_CONFIG', `Denoising: \`${option}\` must be ${need}, actual value ${JSON.stringify(value)}.`);
+    if (!(timesteps?.length > 0) || !timesteps.every((t) => Number.isInteger(t) && t >= 0))
+      throw wrong('timesteps', 'a list of integers of at least 0 (a scheduler has them)', timesteps);
+    if (latentShape?.length !== 3 || !latentShape.every((n) => Number.isInteger(n) && n > 0))
+      throw wrong('latentShape', '[height, width, channels]', latentShape);
+    if (!(Number.isInteger(numEnvs) && numEnvs > 0)) throw wrong('numEnvs', 'an integer of at least 1', numEnvs);
+    if (!(Number.isFinite(initNoiseSigma) && initNoiseSigma > 0))
+      throw wrong('initNoiseSigma', 'a number above 0', initNoiseSigma);
+    if (rewardTimeoutMs !== undefined && !(rewardTimeoutMs > 0))
+      throw wrong('rewardTimeoutMs', 'above 0 (leave it out for no limit)', rewardTimeoutMs);
+    const { reward, prompts, decode } = options;
+    if (typeof reward !== 'function' && typeof reward?.score !== 'function')
+      throw wrong('reward', 'a function or an object with `score`', reward);
+    if (!Array.isArray(prompts) && typeof (prompts as PromptSource | undefined)?.at !== 'function')
+      throw wrong(
+        'prompts',
+        'a list of prompts or a source of them (promptList, promptFile, promptGenerator)',
+        prompts,
+      );
+    if (decode === undefined && latentShape[2] !== 3)
+      throw new GymError(
+        'E_CONFIG',
+        `Denoising: latents of ${latentShape[2]} channels are no RGB images; hand in \`decode\`, which turns them into uint8 [n, H, W, 3].`,
+      );
+    this.#timesteps = [...timesteps];
+    this.#shape = [...latentShape];
+    this.#sigma = initNoiseSigma;
+    this.#decode = decode ?? identityDecode;
+    this.#prompts = Array.isArray(prompts) ? promptList(prompts) : (prompts as PromptSource);
+    this.#reward = reward;
+    this.#timeoutMs = rewardTimeoutMs;
+    this.#seed = this.#checkSeed(seed);
+    this.numEnvs = numEnvs;
+    this.horizon = timesteps.length;
+    const { POSITIVE_INFINITY: inf, NEGATIVE_INFINITY: minusInf } = Number;
+    this.actionSpace = new Box(minusInf, inf, latentShape);
+    this.observationSpace = new Dict({
+      latents: new Box(minusInf, inf, latentShape),
+      timestep: new Discrete(Math.max(...timesteps) + 1),
+      step: new Discrete(timesteps.length + 1),
+      prompt: new Text(maxPromptLength, { minLength: 0, charset: 'any' }),
+      noiseSeed: new Discrete(noiseSeeds),
+    });
+  }
+
+  #checkSeed(seed: unknown): number {
+    if (!Number.isSafeInteger(seed) || (seed as number) < 0)
+      throw new GymError(
+        'E_VALUE',
+        `Denoising: the seed must be an integer of at least 0, actual value ${String(seed)}.`,
+      );
+    return seed as number;
+  }
+
+  #needOpen(): void {
+    if (this.#closed) throw new GymError('E_STATE', 'Denoising: it is closed; make another one.');
+  }
+
+  /**
+   * Starts a batch: the one named by `options.batch`, else the one after the last; 0 at first, and after a seed.
+   * @param options.seed one number: it fixes all episodes.
+   * @throws GymError E_VALUE on another option, a list of seeds, or a mask that leaves some out: samples run in lockstep.
+   */
+  reset({ seed, options = {}, mask }: VectorResetOptions = {}): VectorResetResult<DenoisingObservation> {
+    this.#needOpen();
+    for (const key of Object.keys(options))
+      if (key !== 'batch')
+        throw new GymError('E_VALUE', `Denoising.reset: unknown option \`${key}\`; the one there is: batch.`);
+    if (mask !== undefined && !(mask.length === this.numEnvs && mask.every((m) => m === 1)))
+      throw new GymError(
+        'E_VALUE',
+        `Denoising.reset: samples run in lockstep, so the mask must be ${this.numEnvs} ones; actual value [${mask.join(', ')}].`,
+      );
+    const batch = options.batch ?? (seed === undefined ? this.#batch + 1 : 0);
+    if (!Number.isSafeInteger(batch) || (batch as number) < 0)
+      throw new GymError(
+        'E_VALUE',
+        `Denoising.reset: batch must be an integer of at least 0, actual value ${String(batch)}.`,
+      );
+    if (typeof seed === 'object')
+      throw new GymError('E_VALUE', 'Denoising.reset: takes one seed, which fixes all episodes; got a list.');
+    if (seed !== undefined) this.#seed = this.#checkSeed(seed);
+    this.#start(batch as number);
+    const data = new Float32Array(this.numEnvs * sizeOf(this.#shape));
+    const noises = unstack(ndarray(data, [this.numEnvs, ...this.#shape]));
+    noises.forEach((noise, i) => {
+      this.#random(this.#episodes[i]!.episode).child('latents').normals(noise.data.length, noise.data);
+    });
+    if (this.#sigma !== 1) for (let i = 0; i < data.length; i++) data[i] = data[i]! * this.#sigma;
+    this.#latents = noises;
+    this.#step = 0;
+    return this.#resetResult();
+  }
+
+  #random(episode: number): Random {
+    return new Random(this.#seed).child('denoising').child(episode);
+  }
+
+  /** Prompts and noise seeds of a batch. */
+  #start(batch: number): void {
+    this.#episodes = Array.from({ length: this.numEnvs }, (_, i) => {
+      const episode = batch * this.numEnvs + i;
+      const random = this.#random(episode);
+      const { prompt, metadata } = this.#prompts.at(episode, random.child('prompt'));
+      return { episode, prompt, metadata, noiseSeed: random.child('noise').integer(noiseSeeds) };
+    });
+    this.#batch = batch;
+  }
+
+  #resetResult(): VectorResetResult<DenoisingObservation> {
+    return {
+      observations: this.#observations(),
+      infos: this.#episodes.map(({ episode, metadata }) => ({
+        episode,
+        ...(metadata === undefined ? {} : { metadata }),
+      })),
+    };
+  }
+
+  #observations(): DenoisingObservation[] {
+    const step = this.#step;
+    const timestep = this.#timesteps[step] ?? 0;
+    return this.#latents.map((latents, i) => {
+      const { prompt, noiseSeed } = this.#episodes[i]!;
+      return { latents, timestep, step, prompt, noiseSeed };
+    });
+  }
+
+  /**
+   * Takes x_{t−1} of every sample as the next state, without a copy.
+   * The last step's promise ends with the rewards.
+   * @throws GymError E_STATE before a reset or after the end; E_VALUE on an action that is none, naming sample and step.
+   *   The last step's promise rejects with E_REWARD when the reward fails and E_SHAPE when `decode` returns no images.
+   */
+  step(actions: readonly DenoisingAction[]): Awaitable<VectorStepResult<DenoisingObservation>> {
+    this.#needOpen();
+    if (this.#batch < 0) throw new GymError('E_STATE', 'Denoising.step: no batch has begun; call reset() first.');
+    if (this.#step === this.horizon)
+      throw new GymError(
+        'E_STATE',
+        `Denoising.step: batch ${this.#batch} ended after ${this.horizon} steps; call reset() to begin the next one.`,
+      );
+    this.#checkActions(actions);
+    this.#latents = [...actions];
+    this.#step++;
+    const last = this.#step === this.horizon;
+    const result: VectorStepResult<DenoisingObservation> = {
+      observations: this.#observations(),
+      rewards: new Float64Array(this.numEnvs),
+      terminated: new Uint8Array(this.numEnvs).fill(last ? 1 : 0),
+      truncated: new Uint8Array(this.numEnvs),
+      infos: Array.from({ length: this.numEnvs }, () => ({})),
+    };
+    return last ? this.#score(result, this.#episodes) : result;
+  }
+
+  #checkActions(actions: readonly DenoisingAction[]): void {
+    if (actions.length !== this.numEnvs)
+      throw new GymError(
+        'E_VALUE',
+        `Denoising.step: ${actions.length} actions for ${this.numEnvs} samples; hand in one a sample.`,
+      );
+    actions.forEach((action, i) => {
+      const where = `Denoising.step: action of sample ${i} at step ${this.#step}`;
+      if (!isNdArray(action) || !(action.data instanceof Float32Array) || !sameShape(action.shape, this.#shape))
+        throw new GymError(
+          'E_VALUE',
+          `${where} must be float32 [${this.#shape.join(', ')}], actual value ${
+            isNdArray(action) ? `${action.data.constructor.name} [${action.shape.join(', ')}]` : String(action)
+          }.`,
+        );
+      const { data } = action;
+      let sum = 0; // 0 · x is NaN for the values that are not finite, and the sum keeps it
+      for (let k = 0; k < data.length; k++) sum += 0 * data[k]!;
+      if (data.length !== sizeOf(this.#shape) || sum !== 0) {
+        const k = data.findIndex((x) => !Number.isFinite(x));
+        throw new GymError(
+          'E_VALUE',
+          k < 0
+            ? `${where} has ${data.length} elements, its shape needs ${sizeOf(this.#shape)}.`
+            : `${where} has ${data[k]} at element ${k}; latents must be finite (a too large learning rate or guidance makes them so).`,
+        );
+      }
+    });
+  }
+
+  /** Fills in what the last step alone has: r(x_0, z). Works on what it is given, since a new batch may begin meanwhile. */
+  async #score(
+    result: VectorStepResult<DenoisingObservation>,
+    episodes: readonly Episode[],
+  ): Promise<VectorStepResult<DenoisingObservation>> {
+    const images = await this.#images(result.observations.map((observation) => observation.latents));
+    const metadata = episodes.map((episode) => episode.metadata);
+    const { scores, details } = await scoreImages(
+      this.#reward,
+      {
+        images,
+        prompts: episodes.map((episode) => episode.prompt),
+        ...(metadata.some((m) => m !== undefined) ? { metadata } : {}),
+        signal: this.#stop.signal,
+      },
+      { timeoutMs: this.#timeoutMs },
+    );
+    const infos = unstack(images).map((image, i): Info => {
+      const { prompt, episode } = episodes[i]!;
+      const rewardTerms = Object.fromEntries(Object.entries(details).map(([term, values]) => [term, values[i]!]));
+      return { image, prompt, episode, rewardTerms, ...(metadata[i] === undefined ? {} : { metadata: metadata[i] }) };
+    });
+    return { ...result, rewards: scores, infos };
+  }
+
+  #images(latents: readonly NdArray<Float32Array>[]): Awaitable<NdArray> {
+    const decoded = this.#decode(stack(latents));
+    return isPromiseLike(decoded) ? decoded.then((images) => this.#checkImages(images)) : this.#checkImages(decoded);
+  }
+
+  #checkImages(images: NdArray): NdArray {
+    const valid =
+      isNdArray(images) &&
+      images.data instanceof Uint8Array &&
+      images.shape.length === 4 &&
+      images.shape[0] === this.numEnvs &&
+      images.shape[3] === 3 &&
+      images.data.length === sizeOf(images.shape);
+    if (!valid)
+      throw new GymError(
+        'E_SHAPE',
+        `Denoising: \`decode\` must return uint8 [${this.numEnvs}, H, W, 3], actual value ${
+          isNdArray(images) ? `${images.data.constructor.name} [${images.shape.join(', ')}]` : String(images)
+        }.`,
+      );
+    return images;
+  }
+
+  /** The present latents, decoded: uint8 [H, W, 3] a sample. @throws GymError E_STATE before a reset. */
+  render(): Awaitable<NdArray[]> {
+    this.#needOpen();
+    if (this.#batch < 0) throw new GymError('E_STATE', 'Denoising.render: no batch has begun; call reset() first.');
+    const images = this.#images(this.#latents);
+    return isPromiseLike(images) ? images.then((decoded) => unstack(decoded)) : unstack(images);
+  }
+
+  /** Seed, batch, step and latents: prompts and noise seeds follow from these. */
+  snapshot(): Snapshot {
+    return {
+      seed: this.#seed,
+      batch: this.#batch,
+      step: this.#step,
+      latents: this.#batch < 0 ? null : stack(this.#latents),
+    };
+  }
+
+  /** @throws GymError E_STATE when the snapshot is of another number or shape of samples, or of a longer schedule. */
+  restore(snapshot: Snapshot): VectorResetResult<DenoisingObservation> {
+    this.#needOpen();
+    const { seed, batch, step, latents } = snapshot as {
+      seed: number;
+      batch: number;
+      step: number;
+      latents: NdArray<Float32Array> | null;
+    };
+    this.#seed = this.#checkSeed(seed);
+    if (latents === null) {
+      this.#batch = -1;
+      this.#step = 0;
+      this.#episodes = [];
+      this.#latents = [];
+      return this.#resetResult();
+    }
+    const shape = [this.numEnvs, ...this.#shape];
+    if (!isNdArray(latents) || !sameShape(latents.shape, shape) || !(step >= 0 && step <= this.horizon))
+      throw new GymError(
+        'E_STATE',
+        `Denoising.restore: the snapshot has latents [${latents?.shape?.join(', ')}] at step ${step}; this environment has [${shape.join(', ')}] and ${this.horizon} steps. Make it with the options it was saved with.`,
+      );
+    this.#start(batch);
+    this.#step = step;
+    this.#latents = unstack(latents);
+    return this.#resetResult();
+  }
+
+  /** Aborts rewards that are pending (their promises reject). May be called again. */
+  close(): void {
+    this.#closed = true;
+    this.#stop.abort();
+  }
+}

@@ -1,0 +1,192 @@
+import { GymError } from '../../core/errors.js';
+import { isNdArray, type NdArray, sameShape, sizeOf, type TypedArray } from '../../core/ndarray.js';
+import { exponential } from '../random-source.js';
+import { BaseSpace, type FlatLayout, oneRestriction } from './base.js';
+import { type ArrayOf, canCast, type DType, dtypeOf, dtypes, typeFacts, zeros } from './dtype.js';
+import type { SampleOptions, Space } from './space.js';
+
+/** A bound for all elements, or one each in row-major order. */
+export type Bound = number | ArrayLike<number> | NdArray;
+
+function boundValues(bound: Bound): ArrayLike<number> | number {
+  return typeof bound === 'number' ? bound : isNdArray(bound) ? bound.data : (bound as ArrayLike<number>);
+}
+
+function boundShape(bound: Bound): readonly number[] | undefined {
+  return typeof bound === 'number' ? undefined : isNdArray(bound) ? bound.shape : [(bound as ArrayLike<number>).length];
+}
+
+/**
+ * Arrays of one shape and type with bounds for each element (both inside).
+ * A sample is uniform where both bounds are finite, bound ± Exp(1) where one is, N(0, 1) where none is.
+ */
+export class Box<D extends DType = 'float32'> extends BaseSpace<NdArray<ArrayOf<D>>> {
+  readonly kind = 'Box';
+  override readonly shape: readonly number[];
+  readonly dtype: D;
+  /** The lowest value of each element, in the space's type. */
+  readonly low: ArrayOf<D>;
+  readonly high: ArrayOf<D>;
+  readonly boundedBelow: Uint8Array;
+  readonly boundedAbove: Uint8Array;
+  readonly flat: FlatLayout<NdArray<ArrayOf<D>>>;
+  /** All elements have the same bounds, which makes membership quick to check. */
+  readonly #uniform: boolean;
+
+  /**
+   * @param shape that of the bounds, where these are arrays; [1] for two numbers.
+   * @throws GymError E_SPACE on a bound that is NaN, outside the type, or above the other; on bounds of another shape.
+   */
+  constructor(low: Bound, high: Bound, shape?: readonly number[], dtype: D = 'float32' as D) {
+    super();
+    if (!dtypes.includes(dtype))
+      throw new GymError('E_SPACE', `Box: dtype must be one of ${dtypes.join(', ')}; actual value ${String(dtype)}.`);
+    this.shape = [...(shape ?? boundShape(low) ?? boundShape(high) ?? [1])];
+    for (const n of this.shape)
+      if (!Number.isInteger(n) || n < 0)
+        throw new GymError(
+          'E_SPACE',
+          `Box: shape must be integers of at least 0, actual value [${this.shape.join(', ')}].`,
+        );
+    const size = sizeOf(this.shape);
+    this.dtype = dtype;
+    this.low = zeros(dtype, size);
+    this.high = zeros(dtype, size);
+    this.boundedBelow = new Uint8Array(size);
+    this.boundedAbove = new Uint8Array(size);
+    this.#fill('low', low, size);
+    this.#fill('high', high, size);
+    let uniform = true;
+    for (let i = 0; i < size; i++) {
+      if (this.low[i]! > this.high[i]!)
+        throw new GymError('E_SPACE', `Box: low[${i}] = ${this.low[i]} is above high[${i}] = ${this.high[i]}.`);
+      uniform &&= this.low[i] === this.low[0] && this.high[i] === this.high[0];
+    }
+    this.#uniform = uniform;
+    this.flat = {
+      size,
+      dtype,
+      bounds: (lows, highs, offset) => {
+        for (let i = 0; i < size; i++) {
+          lows[offset + i] = this.boundedBelow[i] ? this.low[i]! : Number.NEGATIVE_INFINITY;
+          highs[offset + i] = this.boundedAbove[i] ? this.high[i]! : Number.POSITIVE_INFINITY;
+        }
+      },
+      write: (value, into: TypedArray, offset) => into.set(value.data, offset),
+      read: (from, offset) => {
+        const data = zeros(dtype, size);
+        for (let i = 0; i < size; i++) data[i] = from[offset + i]!;
+        return { data, shape: this.shape };
+      },
+    };
+  }
+
+  #fill(side: 'low' | 'high', bound: Bound, size: number): void {
+    const values = boundValues(bound);
+    const facts = typeFacts(this.dtype);
+    const given = boundShape(bound);
+    if (typeof values !== 'number' && values.length !== size)
+      throw new GymError(
+        'E_SPACE',
+        `Box: ${side} has ${values.length} values of shape [${given?.join(', ')}], shape [${this.shape.join(', ')}] needs ${size}.`,
+      );
+    const into = this[side];
+    const bounded = side === 'low' ? this.boundedBelow : this.boundedAbove;
+    for (let i = 0; i < size; i++) {
+      const value = typeof values === 'number' ? values : values[i]!;
+      const where = `Box: ${side}[${i}]`;
+      if (Number.isNaN(value)) throw new GymError('E_SPACE', `${where} is NaN; a bound is a number or ±Infinity.`);
+      if (value === (side === 'low' ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY))
+        throw new GymError('E_SPACE', `${where} = ${value} leaves no element.`);
+      bounded[i] = Number.isFinite(value) ? 1 : 0;
+      if (facts.kind === 'u' && !bounded[i])
+        throw new GymError('E_SPACE', `${where} = ${value}: an unsigned type needs finite bounds.`);
+      if (facts.kind !== 'f' && bounded[i] && !(value >= facts.low && value <= facts.high))
+        throw new GymError('E_SPACE', `${where} = ${value} is outside ${this.dtype} (${facts.low} to ${facts.high}).`);
+      if (facts.kind !== 'f' && bounded[i] && !Number.isInteger(value))
+        throw new GymError('E_SPACE', `${where} = ${value} is not an integer, as ${this.dtype} needs.`);
+      into[i] = bounded[i] ? value : facts.kind === 'f' ? value : side === 'low' ? facts.low : facts.high;
+    }
+  }
+
+  /** Whether all elements are bounded on this side, or on both. */
+  isBounded(manner: 'below' | 'above' | 'both' = 'both'): boolean {
+    const below = this.boundedBelow.every((b) => b === 1);
+    const above = this.boundedAbove.every((b) => b === 1);
+    return manner === 'below' ? below : manner === 'above' ? above : below && above;
+  }
+
+  /** @throws GymError E_VALUE on a mask or probability: a Box has none. */
+  sample(options?: SampleOptions): NdArray<ArrayOf<D>> {
+    if (oneRestriction('Box', options) !== undefined)
+      throw new GymError('E_VALUE', 'Box.sample: a Box takes no mask and no probability.');
+    const facts = typeFacts(this.dtype);
+    const inclusive = facts.kind === 'f' ? 0 : 1; // integers: floor of a draw below high + 1
+    const data = zeros(this.dtype, this.low.length);
+    const put = (i: number, value: number) => {
+      data[i] = facts.kind === 'f' ? value : Math.min(facts.high, Math.max(facts.low, Math.floor(value)));
+    };
+    // NumPy draws all elements of one law, then those of the next; in this order equal seeds give equal samples.
+    const { random, low, high, boundedBelow, boundedAbove } = this;
+    for (let i = 0; i < data.length; i++) if (!boundedBelow[i] && !boundedAbove[i]) put(i, random.normal());
+    for (let i = 0; i < data.length; i++)
+      if (boundedBelow[i] && !boundedAbove[i]) put(i, low[i]! + exponential(random));
+    for (let i = 0; i < data.length; i++)
+      if (!boundedBelow[i] && boundedAbove[i]) put(i, high[i]! + inclusive - exponential(random));
+    for (let i = 0; i < data.length; i++)
+      if (boundedBelow[i] && boundedAbove[i]) put(i, random.uniform(low[i], high[i]! + inclusive));
+    return { data, shape: this.shape };
+  }
+
+  /** Arrays of this shape whose type casts safely into the space's (float64 is no member of a float32 Box). */
+  contains(value: unknown): value is NdArray<ArrayOf<D>> {
+    if (!isNdArray(value) || !sameShape(value.shape, this.shape)) return false;
+    const { data } = value;
+    const { low, high } = this;
+    if (data.length !== low.length || !canCast(dtypeOf(data), this.dtype)) return false;
+    if (this.#uniform) {
+      const [least, most] = [low[0] ?? 0, high[0] ?? 0];
+      for (let i = 0; i < data.length; i++) if (!(data[i]! >= least && data[i]! <= most)) return false;
+      return true;
+    }
+    for (let i = 0; i < data.length; i++) if (!(data[i]! >= low[i]! && data[i]! <= high[i]!)) return false;
+    return true;
+  }
+
+  /** Same type and shape, bounds within NumPy's `allclose`. */
+  equals(other: Space<unknown>): boolean {
+    if (!(other instanceof Box) || other.dtype !== this.dtype || !sameShape(other.shape, this.shape)) return false;
+    const close = (a: TypedArray, b: TypedArray) =>
+      a.every((x: number, i: number) => x === b[i] || Math.abs(x - b[i]!) <= 1e-8 + 1e-5 * Math.abs(b[i]!));
+    const same = (a: Uint8Array, b: Uint8Array) => a.every((x, i) => x === b[i]);
+    return (
+      close(this.low, other.low) &&
+      close(this.high, other.high) &&
+      same(this.boundedBelow, other.boundedBelow) &&
+      same(this.boundedAbove, other.boundedAbove)
+    );
+  }
+
+  toJson(): unknown {
+    // JSON has no infinities; null is an absent bound
+    const list = (values: TypedArray, bounded: Uint8Array) => {
+      const plain = Array.from(values, (v, i) => (bounded[i] ? v : null));
+      return this.#uniform && plain.length > 0 ? plain[0] : plain;
+    };
+    return {
+      kind: this.kind,
+      low: list(this.low, this.boundedBelow),
+      high: list(this.high, this.boundedAbove),
+      shape: this.shape,
+      dtype: this.dtype,
+    };
+  }
+
+  toString(): string {
+    const range = (values: TypedArray, bounded: Uint8Array, infinite: string) => {
+      const text = Array.from(values, (v, i) => (bounded[i] ? String(v) : infinite));
+      return text.every((t) => t === text[0]) ? (text[0] ?? '') : `[${text.join(' ')}]`;
+    };
+    return `Box(${range(this.low, this.boundedBelow, '-inf')}, ${range(this.high, this.boundedAbove, 'inf')}, (${this.shape.join(', ')}${this.shape.length === 1 ? ',' : ''}), ${this.dtype})`;
+  }
+}

@@ -1,0 +1,38 @@
+import { BaseSpace, type FlatLayout } from './base.js';
+import { resultType } from './dtype.js';
+import type { Space } from './space.js';
+
+/** The layout of several spaces one after another; undefined where one of them has none. */
+export function compositeLayout<T>(
+  spaces: readonly Space<unknown>[],
+  split: (value: T) => readonly unknown[],
+  join: (parts: unknown[]) => T,
+): FlatLayout<T> | undefined {
+  const layouts: FlatLayout<unknown>[] = [];
+  for (const space of spaces) {
+    if (!(space instanceof BaseSpace) || space.flat === undefined) return undefined;
+    layouts.push(space.flat);
+  }
+  const offsets: number[] = [];
+  let size = 0;
+  for (const layout of layouts) {
+    offsets.push(size);
+    size += layout.size;
+  }
+  return {
+    size,
+    dtype: layouts.length === 0 ? 'float32' : resultType(layouts.map((layout) => layout.dtype)),
+    bounds: (low, high, offset) => {
+      layouts.forEach((layout, i) => {
+        layout.bounds(low, high, offset + offsets[i]!);
+      });
+    },
+    write: (value, into, offset) => {
+      const parts = split(value);
+      layouts.forEach((layout, i) => {
+        layout.write(parts[i], into, offset + offsets[i]!);
+      });
+    },
+    read: (from, offset) => join(layouts.map((layout, i) => layout.read(from, offset + offsets[i]!))),
+  };
+}

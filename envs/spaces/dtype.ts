@@ -1,0 +1,89 @@
+import type { TypedArray } from '../../core/ndarray.js';
+
+interface ArrayOfType {
+  float32: Float32Array;
+  float64: Float64Array;
+  int8: Int8Array;
+  uint8: Uint8Array;
+  int16: Int16Array;
+  uint16: Uint16Array;
+  int32: Int32Array;
+  uint32: Uint32Array;
+}
+
+/** The element types of array spaces, under NumPy's names. */
+export type DType = keyof ArrayOfType;
+
+/** The typed array of an element type. */
+export type ArrayOf<D extends DType> = ArrayOfType[D];
+
+interface TypeFacts {
+  readonly array: new (length: number) => TypedArray;
+  readonly kind: 'f' | 'i' | 'u';
+  readonly bits: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+const integer = (array: TypeFacts['array'], bits: number, signed: boolean): TypeFacts => ({
+  array,
+  kind: signed ? 'i' : 'u',
+  bits,
+  low: signed ? -(2 ** (bits - 1)) : 0,
+  high: signed ? 2 ** (bits - 1) - 1 : 2 ** bits - 1,
+});
+const float = (array: TypeFacts['array'], bits: number): TypeFacts => ({
+  array,
+  kind: 'f',
+  bits,
+  low: Number.NEGATIVE_INFINITY,
+  high: Number.POSITIVE_INFINITY,
+});
+
+const facts: Record<DType, TypeFacts> = {
+  float32: float(Float32Array, 32),
+  float64: float(Float64Array, 64),
+  int8: integer(Int8Array, 8, true),
+  uint8: integer(Uint8Array, 8, false),
+  int16: integer(Int16Array, 16, true),
+  uint16: integer(Uint16Array, 16, false),
+  int32: integer(Int32Array, 32, true),
+  uint32: integer(Uint32Array, 32, false),
+};
+
+export const dtypes = Object.keys(facts) as DType[];
+
+/** Range and kind of an element type. */
+export function typeFacts(dtype: DType): TypeFacts {
+  return facts[dtype];
+}
+
+/** A zeroed array of an element type. */
+export function zeros<D extends DType>(dtype: D, length: number): ArrayOf<D> {
+  return new facts[dtype].array(length) as ArrayOf<D>;
+}
+
+/** The element type of a typed array. */
+export function dtypeOf(array: TypedArray): DType {
+  if (array instanceof Uint8ClampedArray) return 'uint8';
+  return array.constructor.name.replace('Array', '').toLowerCase() as DType;
+}
+
+/** `numpy.can_cast(from, to, 'safe')`: every value of `from` is one of `to`. */
+export function canCast(from: DType, to: DType): boolean {
+  if (from === to) return true;
+  const [a, b] = [facts[from], facts[to]];
+  if (a.kind === 'f') return b.kind === 'f' && a.bits <= b.bits;
+  if (b.kind === 'f') return a.bits < b.bits; // 24 bits of mantissa hold 16-bit integers, 53 hold 32-bit ones
+  return a.low >= b.low && a.high <= b.high;
+}
+
+/** `numpy.result_type`: the smallest type that all can be cast to. */
+export function resultType(types: Iterable<DType>): DType {
+  const all = [...types];
+  const order: DType[] = ['int8', 'uint8', 'int16', 'uint16', 'int32', 'uint32', 'float32', 'float64'];
+  const anyFloat = all.some((type) => facts[type].kind === 'f');
+  return (
+    order.find((to) => (!anyFloat || facts[to].kind === 'f') && all.every((from) => canCast(from, to))) ?? 'float64'
+  );
+}

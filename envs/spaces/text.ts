@@ -1,0 +1,139 @@
+import { GymError } from '../../core/errors.js';
+import { choiceIndex } from '../random-source.js';
+import { BaseSpace, checkMask, checkProbability, type FlatLayout, indicesOf, oneRestriction } from './base.js';
+import type { Space } from './space.js';
+
+/** Letters and digits. */
+export const alphanumeric = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
+/** What a keyboard writes: ASCII from the space to the tilde. */
+export const printable = String.fromCharCode(...Array.from({ length: 95 }, (_, i) => 32 + i));
+
+export interface TextOptions {
+  /** Default 1. */
+  minLength?: number;
+  /** The characters that may occur (default letters and digits), or 'any' for all text (samples are then printable ASCII). */
+  charset?: string;
+}
+
+/** Restricts a sample of a {@link Text}: a length (or undefined for a random one) and an entry a character. */
+export interface TextSample {
+  mask?: readonly [length: number | undefined, characters: ArrayLike<number | boolean> | undefined];
+  probability?: readonly [length: number | undefined, characters: ArrayLike<number> | undefined];
+}
+
+/** Strings of minLength to maxLength characters of a set (characters are code points). */
+export class Text extends BaseSpace<string> {
+  readonly kind = 'Text';
+  readonly minLength: number;
+  readonly maxLength: number;
+  /** The set as it was named; 'any' stands for all text. */
+  readonly charset: string;
+  readonly flat?: FlatLayout<string>;
+  readonly #characters: readonly string[];
+  readonly #index: ReadonlyMap<string, number>;
+
+  /** @throws GymError E_SPACE on lengths that are no integers or in the wrong order, or an empty set. */
+  constructor(maxLength: number, { minLength = 1, charset = alphanumeric }: TextOptions = {}) {
+    super();
+    if (!Number.isInteger(minLength) || minLength < 0)
+      throw new GymError('E_SPACE', `Text: minLength must be an integer of at least 0, actual value ${minLength}.`);
+    if (!Number.isInteger(maxLength) || maxLength < minLength)
+      throw new GymError(
+        'E_SPACE',
+        `Text: maxLength must be an integer of at least minLength (${minLength}), actual value ${maxLength}.`,
+      );
+    this.#characters = [...new Set(charset === 'any' ? printable : charset)];
+    if (this.#characters.length === 0)
+      throw new GymError('E_SPACE', "Text: charset has no character; name some, or 'any' for all text.");
+    this.minLength = minLength;
+    this.maxLength = maxLength;
+    this.charset = charset;
+    this.#index = new Map(this.#characters.map((character, i) => [character, i]));
+    if (charset !== 'any') this.flat = this.#layout();
+  }
+
+  /** An index a character; the places behind the text hold the number of characters in the set. */
+  #layout(): FlatLayout<string> {
+    const size = this.maxLength;
+    const pad = this.#characters.length;
+    return {
+      size,
+      dtype: 'int32',
+      bounds: (low, high, offset) => {
+        low.fill(0, offset, offset + size);
+        high.fill(pad, offset, offset + size);
+      },
+      write: (value, into, offset) => {
+        into.fill(pad, offset, offset + size);
+        let i = offset;
+        for (const character of value) into[i++] = this.#index.get(character)!;
+      },
+      read: (from, offset) => {
+        let text = '';
+        for (let i = offset; i < offset + size && from[i] !== pad; i++) text += this.#characters[from[i]!] ?? '';
+        return text;
+      },
+    };
+  }
+
+  /** A length uniform in minLength..maxLength, then each character uniform in the set. */
+  sample(options?: TextSample): string {
+    const restriction = oneRestriction('Text', options);
+    const [length, characters] = (restriction && options![restriction]) ?? [];
+    if (length !== undefined && !(Number.isInteger(length) && length >= this.minLength && length <= this.maxLength))
+      throw new GymError(
+        'E_VALUE',
+        `Text.sample: length must be an integer from ${this.minLength} to ${this.maxLength}, actual value ${length}.`,
+      );
+    let draw = () => this.random.integer(this.#characters.length);
+    let most = length;
+    if (characters !== undefined && restriction === 'probability') {
+      checkProbability('Text.sample', characters as ArrayLike<number>, this.#characters.length);
+      draw = () => choiceIndex(this.random, characters as ArrayLike<number>);
+    } else if (characters !== undefined) {
+      checkMask('Text.sample', characters, this.#characters.length);
+      const valid = indicesOf(characters);
+      if (valid.length === 0) {
+        if (this.minLength > 0 || (length ?? 0) > 0)
+          throw new GymError(
+            'E_VALUE',
+            `Text.sample: the mask allows no character, but the text must have at least ${length ?? this.minLength}.`,
+          );
+        most = 0;
+      }
+      draw = () => valid[this.random.integer(valid.length)]!;
+    }
+    const n = most ?? this.minLength + this.random.integer(this.maxLength - this.minLength + 1);
+    let text = '';
+    for (let i = 0; i < n; i++) text += this.#characters[draw()]!;
+    return text;
+  }
+
+  contains(value: unknown): value is string {
+    if (typeof value !== 'string') return false;
+    let length = 0;
+    for (const character of value) {
+      if (this.charset !== 'any' && !this.#index.has(character)) return false;
+      length++;
+    }
+    return length >= this.minLength && length <= this.maxLength;
+  }
+
+  equals(other: Space<unknown>): boolean {
+    return (
+      other instanceof Text &&
+      other.minLength === this.minLength &&
+      other.maxLength === this.maxLength &&
+      (other.charset === 'any') === (this.charset === 'any') &&
+      other.#characters.join('') === this.#characters.join('')
+    );
+  }
+
+  toJson(): unknown {
+    return { kind: this.kind, maxLength: this.maxLength, minLength: this.minLength, charset: this.charset };
+  }
+
+  toString(): string {
+    return `Text(${this.minLength}, ${this.maxLength}, charset=${this.charset === 'any' ? 'any' : JSON.stringify(this.charset)})`;
+  }
+}
