@@ -1,0 +1,363 @@
+import { access } from 'node:fs/promises';
+import { join } from 'node:path';
+import { GymError } from '../core/errors.js';
+import { readJson, readText, writeFileAtomic } from '../core/files.js';
+
+/** What makes a {@link CLIPTokenizer}. */
+export interface CLIPTokenizerOptions {
+  /** Token to id. Tokens are written in the byte alphabet of GPT-2; one that ends a word ends in `</w>`. */
+  readonly vocab: Readonly<Record<string, number>>;
+  /** Pairs of tokens that are joined, the first ones first. */
+  readonly merges: readonly (readonly [string, string])[];
+  /** Ids a prompt is padded to, start and end token included. Default 77. */
+  readonly maxLength?: number;
+  readonly bosToken?: string;
+  readonly eosToken?: string;
+  /** Stands for what the vocabulary cannot spell. */
+  readonly unkToken?: string;
+  readonly padToken?: string;
+}
+
+/** A prompt as a text encoder takes it. */
+export interface Encoding {
+  /** Start token, the prompt's, end token, padding: `maxLength` ids. */
+  readonly inputIds: Int32Array;
+  /** 1 for a token, 0 for padding. */
+  readonly attentionMask: Int32Array;
+}
+
+const START = '<|startoftext|>';
+const END = '<|endoftext|>';
+const WORD_END = '</w>';
+const VERSION = '#version: 0.2';
+
+/** Contractions, runs of letters, single digits, runs of anything else that is no space (Radford et al. 2021's CLIP). */
+const PIECES = /'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\p{White_Space}\p{L}\p{N}]+/gu;
+
+/**
+ * A printable character for every byte, as in GPT-2: printable Latin-1 stands for itself, the other bytes for the
+ * characters from 256 on.
+ */
+const BYTE_SYMBOLS: readonly string[] = (() => {
+  const printable = (byte: number) =>
+    (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || (byte >= 0xae && byte <= 0xff);
+  let next = 256;
+  return Array.from({ length: 256 }, (_, byte) => String.fromCodePoint(printable(byte) ? byte : next++));
+})();
+const SYMBOL_BYTES = new Map(BYTE_SYMBOLS.map((symbol, byte) => [symbol, byte]));
+
+/** A word's bytes as symbols, the last one marked as the end. */
+function symbolsOf(piece: string): string[] {
+  const symbols = Array.from(new TextEncoder().encode(piece), (byte) => BYTE_SYMBOLS[byte]!);
+  symbols[symbols.length - 1] += WORD_END;
+  return symbols;
+}
+
+/** NFC, single spaces, lower case: character by character, as Python's tokenizers do it (so every capital sigma is σ). */
+function normalize(text: string): string {
+  const spaced = text.normalize('NFC').replace(/\p{White_Space}+/gu, ' ');
+  return Array.from(spaced, (character) => character.toLowerCase()).join('');
+}
+
+/** Ranks of merges, and the join of a word's symbols by them: always the pair of lowest rank first. */
+class Merges {
+  readonly #ranks = new Map<string, number>();
+
+  add(left: string, right: string): void {
+    const pair = `${left} ${right}`;
+    if (!this.#ranks.has(pair)) this.#ranks.set(pair, this.#ranks.size);
+  }
+
+  pairs(): IterableIterator<string> {
+    return this.#ranks.keys();
+  }
+
+  join(symbols: readonly string[]): string[] {
+    let word = [...symbols];
+    for (;;) {
+      let best: number | undefined;
+      let left = '';
+      let right = '';
+      for (let i = 0; i + 1 < word.length; i++) {
+        const rank = this.#ranks.get(`${word[i]} ${word[i + 1]}`);
+        if (rank !== undefined && (best === undefined || rank < best)) {
+          best = rank;
+          left = word[i]!;
+          right = word[i + 1]!;
+        }
+      }
+      if (best === undefined) return word;
+      const joined: string[] = [];
+      for (let i = 0; i < word.length; i++) {
+        if (word[i] === left && word[i + 1] === right) {
+          joined.push(left + right);
+          i++;
+        } else joined.push(word[i]!);
+      }
+      word = joined;
+    }
+  }
+}
+
+/**
+ * The byte-pair tokenizer of CLIP, with the ids of Python's `transformers.CLIPTokenizer`: the text is normalised (NFC,
+ * lower case), split into words, digits and punctuation, and each piece joined from bytes by the learnt merges.
+ */
+export class CLIPTokenizer {
+  readonly maxLength: number;
+  readonly bosTokenId: number;
+  readonly eosTokenId: number;
+  readonly padTokenId: number;
+  readonly #unkTokenId: number;
+  readonly #options: Required<CLIPTokenizerOptions>;
+  readonly #ids: ReadonlyMap<string, number>;
+  readonly #tokens: ReadonlyMap<number, string>;
+  readonly #special: ReadonlySet<string>;
+  readonly #merges = new Merges();
+  readonly #cache = new Map<string, readonly number[]>();
+
+  /**
+   * @throws GymError E_CONFIG when a special token or a merge is not in the vocabulary, two tokens share an id, or the
+   * maximal length has no room for a token.
+   */
+  constructor(options: CLIPTokenizerOptions) {
+    const { vocab, merges, maxLength = 77, bosToken = START, eosToken = END, unkToken = END, padToken = END } = options;
+    this.maxLength = maxLength;
+    this.#options = { vocab, merges, maxLength, bosToken, eosToken, unkToken, padToken };
+    if (!(Number.isInteger(maxLength) && maxLength >= 3))
+      throw new GymError(
+        'E_CONFIG',
+        `CLIPTokenizer: the maximal length must be an integer of at least 3, actual value ${maxLength}.`,
+      );
+    this.#ids = new Map(Object.entries(vocab));
+    this.#tokens = new Map(Array.from(this.#ids, ([token, id]) => [id, token]));
+    for (const [token, id] of this.#ids) {
+      if (!(Number.isInteger(id) && id >= 0))
+        throw new GymError('E_CONFIG', `CLIPTokenizer: token \`${token}\` has the id ${id}; ids are integers from 0.`);
+      if (this.#tokens.get(id) !== token)
+        throw new GymError(
+          'E_CONFIG',
+          `CLIPTokenizer: tokens \`${token}\` and \`${this.#tokens.get(id)}\` share the id ${id}.`,
+        );
+    }
+    for (const [left, right] of merges) {
+      for (const token of [left, right, left + right]) this.#id(token, `the merge "${left} ${right}"`);
+      this.#merges.add(left, right);
+    }
+    this.bosTokenId = this.#id(bosToken, 'the start token');
+    this.eosTokenId = this.#id(eosToken, 'the end token');
+    this.#unkTokenId = this.#id(unkToken, 'the unknown token');
+    this.padTokenId = this.#id(padToken, 'the padding token');
+    this.#special = new Set([bosToken, eosToken, unkToken, padToken]);
+  }
+
+  /**
+   * A small tokenizer in which each of the given words is one token; what else its letters can spell is spelt by them.
+   * @param words letters, digits or punctuation as the tokenizer splits them; case does not matter, repeats are dropped.
+   * @param maxLength ids a prompt is padded to, start and end token included.
+   * @throws GymError E_VALUE on a word that the tokenizer would split, like "two words" or "x2".
+   */
+  static fromWords(words: Iterable<string>, maxLength: number): CLIPTokenizer {
+    const merges = new Merges();
+    const symbols = new Set<string>();
+    const joined = new Set<string>();
+    for (const given of words) {
+      const word = normalize(given);
+      if (word.match(PIECES)?.[0] !== word)
+        throw new GymError(
+          'E_VALUE',
+          `CLIPTokenizer.fromWords: "${given}" is no single word (letters, one digit, or punctuation); give its parts.`,
+        );
+      const spelt = symbolsOf(word);
+      for (const symbol of spelt) {
+        symbols.add(symbol.replace(WORD_END, ''));
+        symbols.add(symbol);
+      }
+      // New merges rank behind all earlier ones, so the words before are still joined as they were.
+      for (let parts = merges.join(spelt); parts.length > 1; parts = merges.join(spelt)) {
+        merges.add(parts[0]!, parts[1]!);
+        joined.add(parts[0]! + parts[1]!);
+      }
+    }
+    const tokens = [...[...symbols].sort(), ...joined, START, END];
+    return new CLIPTokenizer({
+      vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
+      merges: Array.from(merges.pairs(), (pair) => pair.split(' ') as [string, string]),
+      maxLength,
+    });
+  }
+
+  /**
+   * Reads a tokenizer folder: `vocab.json` and `merges.txt`, or the `tokenizer.json` that newer transformers write;
+   * `tokenizer_config.json` and `special_tokens_map.json` where they are there.
+   * @throws GymError E_FILE when vocabulary or merges are missing or broken, E_CONFIG when they do not fit together.
+   */
+  static async load(folder: string): Promise<CLIPTokenizer> {
+    const config = await readOptional(join(folder, 'tokenizer_config.json'));
+    const special = await readOptional(join(folder, 'special_tokens_map.json'));
+    // The map is the older place for these and, unless the newer `added_tokens_decoder` is there, has the last word.
+    const names = 'added_tokens_decoder' in config ? { ...special, ...config } : { ...config, ...special };
+    const fast = !(await exists(join(folder, 'vocab.json'))) && (await exists(join(folder, 'tokenizer.json')));
+    const { vocab, merges } = fast ? await readFast(folder) : await readSlow(folder);
+    const maxLength = config.model_max_length;
+    return new CLIPTokenizer({
+      vocab,
+      merges,
+      // Some configurations say "no limit" as 1e30; the text encoder of every CLIP has 77 positions.
+      maxLength: typeof maxLength === 'number' && maxLength < 1e9 ? maxLength : undefined,
+      bosToken: contentOf(names.bos_token),
+      eosToken: contentOf(names.eos_token),
+      unkToken: contentOf(names.unk_token),
+      padToken: contentOf(names.pad_token),
+    });
+  }
+
+  /** Writes the four files that {@link load} and Python's transformers read. */
+  async save(folder: string): Promise<void> {
+    const { vocab, merges, maxLength, bosToken, eosToken, unkToken, padToken } = this.#options;
+    const special = { bos_token: bosToken, eos_token: eosToken, unk_token: unkToken, pad_token: padToken };
+    const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
+    const lines = [VERSION, ...merges.map(([left, right]) => `${left} ${right}`), ''];
+    await writeFileAtomic(join(folder, 'vocab.json'), json(vocab));
+    await writeFileAtomic(join(folder, 'merges.txt'), lines.join('\n'));
+    await writeFileAtomic(
+      join(folder, 'tokenizer_config.json'),
+      json({ tokenizer_class: 'CLIPTokenizer', model_max_length: maxLength, do_lower_case: true, ...special }),
+    );
+    await writeFileAtomic(join(folder, 'special_tokens_map.json'), json(special));
+  }
+
+  /** Number of tokens of the vocabulary, which is the least a text encoder's embedding needs. */
+  get vocabSize(): number {
+    return Math.max(...this.#tokens.keys()) + 1;
+  }
+
+  /** All ids of a text with start and end token, however many; neither padded nor truncated. */
+  tokenize(text: string): number[] {
+    const ids = [this.bosTokenId];
+    for (const part of this.#splitSpecial(text)) {
+      if (this.#special.has(part)) ids.push(this.#ids.get(part)!);
+      else for (const [piece] of normalize(part).matchAll(PIECES)) ids.push(...this.#pieceIds(piece));
+    }
+    ids.push(this.eosTokenId);
+    return ids;
+  }
+
+  /**
+   * A prompt's ids, padded to `maxLength`.
+   * @param options.truncation cut a prompt that is too long (its end token is kept) instead of throwing.
+   * @throws GymError E_VALUE that says how many tokens the prompt has.
+   */
+  encode(text: string, { truncation = false }: { truncation?: boolean } = {}): Encoding {
+    const ids = this.tokenize(text);
+    if (ids.length > this.maxLength) {
+      if (!truncation)
+        throw new GymError(
+          'E_VALUE',
+          `CLIPTokenizer: the prompt "${text.length > 60 ? `${text.slice(0, 60)}...` : text}" has ${ids.length} tokens ` +
+            `(start and end included), but the text encoder takes ${this.maxLength}; shorten it, or pass truncation: true.`,
+        );
+      ids.splice(this.maxLength - 1, Number.POSITIVE_INFINITY, this.eosTokenId);
+    }
+    const inputIds = new Int32Array(this.maxLength).fill(this.padTokenId);
+    inputIds.set(ids);
+    return { inputIds, attentionMask: new Int32Array(this.maxLength).fill(1, 0, ids.length) };
+  }
+
+  /**
+   * The normalised text of ids, special tokens left out.
+   * @throws GymError E_VALUE on an id that no token has.
+   */
+  decode(ids: Iterable<number>): string {
+    let symbols = '';
+    for (const id of ids) {
+      const token = this.#tokens.get(id);
+      if (token === undefined)
+        throw new GymError(
+          'E_VALUE',
+          `CLIPTokenizer.decode: no token has the id ${id}; ids are 0..${this.vocabSize - 1}.`,
+        );
+      if (!this.#special.has(token)) symbols += token.replace(WORD_END, BYTE_SYMBOLS[0x20]!);
+    }
+    const bytes = Uint8Array.from(symbols, (symbol) => SYMBOL_BYTES.get(symbol) ?? 0x3f);
+    return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes).replace(/ $/, '');
+  }
+
+  #id(token: string, what: string): number {
+    const id = this.#ids.get(token);
+    if (id === undefined)
+      throw new GymError('E_CONFIG', `CLIPTokenizer: ${what} needs \`${token}\`, which the vocabulary does not have.`);
+    return id;
+  }
+
+  /** The text cut at its special tokens, which are kept as parts of their own. */
+  #splitSpecial(text: string): string[] {
+    const escaped = [...this.#special]
+      .sort((a, b) => b.length - a.length)
+      .map((token) => token.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
+    return text.split(new RegExp(`(${escaped.join('|')})`));
+  }
+
+  #pieceIds(piece: string): readonly number[] {
+    let ids = this.#cache.get(piece);
+    if (!ids) {
+      ids = this.#merges.join(symbolsOf(piece)).map((token) => this.#ids.get(token) ?? this.#unkTokenId);
+      // A run's prompts come from few words; a stream of strange ones must not fill the memory.
+      if (this.#cache.size < 10_000) this.#cache.set(piece, ids);
+    }
+    return ids;
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+function record(path: string, value: unknown): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new GymError('E_FILE', `${path}: must hold a JSON object; restore it from its source.`);
+  return value as Record<string, unknown>;
+}
+
+async function readOptional(path: string): Promise<Record<string, unknown>> {
+  return (await exists(path)) ? record(path, await readJson(path)) : {};
+}
+
+/** A special token of a configuration file: a text, or an object that has it as `content`. */
+function contentOf(token: unknown): string | undefined {
+  const content = typeof token === 'object' && token !== null ? (token as { content?: unknown }).content : token;
+  return typeof content === 'string' ? content : undefined;
+}
+
+type VocabAndMerges = Pick<CLIPTokenizerOptions, 'vocab' | 'merges'>;
+
+async function readSlow(folder: string): Promise<VocabAndMerges> {
+  const vocab = join(folder, 'vocab.json');
+  const merges = join(folder, 'merges.txt');
+  const lines = (await readText(merges)).split('\n').map((line) => line.trimEnd());
+  if (lines[0]?.startsWith('#version')) lines.shift();
+  return {
+    vocab: record(vocab, await readJson(vocab)) as Record<string, number>,
+    merges: lines.filter((line) => line !== '').map((line) => pair(merges, line.split(' '))),
+  };
+}
+
+async function readFast(folder: string): Promise<VocabAndMerges> {
+  const path = join(folder, 'tokenizer.json');
+  const model = record(path, record(path, await readJson(path)).model);
+  const merges = model.merges;
+  if (!Array.isArray(merges)) throw new GymError('E_FILE', `${path}: model.merges must be a list.`);
+  return {
+    vocab: record(path, model.vocab) as Record<string, number>,
+    merges: merges.map((merge: unknown) => pair(path, typeof merge === 'string' ? merge.split(' ') : merge)),
+  };
+}
+
+function pair(path: string, merge: unknown): [string, string] {
+  if (!Array.isArray(merge) || merge.length !== 2 || !merge.every((token) => typeof token === 'string' && token !== ''))
+    throw new GymError('E_FILE', `${path}: a merge is two tokens, actual value ${JSON.stringify(merge)}.`);
+  return merge as [string, string];
+}
