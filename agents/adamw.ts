@@ -55,7 +55,7 @@ export class AdamW {
       tf.concat1d(
         this.#variables.map((variable) => {
           const gradient = gradients[variable.name] as Tensor | null | undefined;
-          return gradient ? gradient.reshape<tf.Rank.R1>([-1]) : tf.zeros<tf.Rank.R1>([variable.size]);
+          return gradient ? gradient.flatten() : tf.zeros<tf.Rank.R1>([variable.size]);
         }),
       ),
     );

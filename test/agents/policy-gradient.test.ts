@@ -1,0 +1,225 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import * as tf from '@tensorflow/tfjs';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { Rollout, RolloutStep } from '../../agents/agent.js';
+import { CategoricalMlp } from '../../agents/policies/categorical-mlp.js';
+import { GaussianMlp } from '../../agents/policies/gaussian-mlp.js';
+import type { PolicyGradient } from '../../agents/policy-gradient.js';
+import { Ppo, type PpoOptions } from '../../agents/ppo.js';
+import { makeAgent } from '../../agents/registry.js';
+import { Reinforce } from '../../agents/reinforce.js';
+import { useBackend } from '../../backend/index.js';
+import type { NdArray } from '../../core/ndarray.js';
+import { Random } from '../../core/random.js';
+import { Box } from '../../envs/spaces/box.js';
+import { Discrete } from '../../envs/spaces/discrete.js';
+
+beforeAll(async () => {
+  await useBackend();
+});
+
+const observationSpace = new Box(-1, 1, [2]);
+const vector = (...data: number[]): NdArray => ({ data: Float32Array.from(data), shape: [data.length] });
+
+/** One-step episodes in `n` environments: `reward(observation, action)`. */
+async function oneStep<A, P extends { length: number }>(
+  agent: PolicyGradient<NdArray, A, P>,
+  random: Random,
+  n: number,
+  reward: (observation: NdArray, action: A) => number,
+): Promise<Rollout<NdArray, A>> {
+  const observations = Array.from({ length: n }, () => vector(random.next() < 0.5 ? -1 : 1, 0.5));
+  const { actions, extras } = await agent.act(observations);
+  const step: RolloutStep<NdArray, A> = {
+    observations,
+    actions,
+    rewards: Float64Array.from(observations, (o, i) => reward(o, actions[i]!)),
+    terminated: new Uint8Array(n).fill(1),
+    truncated: new Uint8Array(n),
+    starts: new Uint8Array(n).fill(1),
+    valid: new Uint8Array(n).fill(1),
+    infos: observations.map(() => ({})),
+    finalObservations: observations,
+    extras: extras!,
+  };
+  return { steps: [step], lastObservations: observations };
+}
+
+const seed = (name: string) => new Random(1).child(name);
+
+function categorical(name: string, options: PpoOptions) {
+  const policy = new CategoricalMlp(observationSpace, new Discrete(2, 3), { hidden: [16] }, seed('policy'));
+  return makeAgent(name, policy, { collect: { episodes: 64 }, weightDecay: 0, ...options }, seed('agent'));
+}
+
+/** The better action depends on the observation, and starts at 3. */
+const contextual = (o: NdArray, action: number) => (action === (o.data[0]! > 0 ? 4 : 3) ? 1 : 0);
+
+describe.each(['reinforce', 'ppo'])('%s', (name) => {
+  it('learns which action suits which observation, with flat memory', async () => {
+    const agent = categorical(name, { learningRate: 0.01, clipRange: 0.2 });
+    const random = seed('env');
+    let tensors = 0;
+    for (let epoch = 0; epoch < 40; epoch++) {
+      await agent.learn(await oneStep(agent, random, 64, contextual));
+      if (epoch === 1) tensors = tf.memory().numTensors;
+    }
+    expect(tf.memory().numTensors).toBe(tensors);
+    const test = await oneStep(agent, random, 256, contextual);
+    const mean = test.steps[0]!.rewards.reduce((a, b) => a + b) / 256;
+    expect(mean).toBeGreaterThan(0.95);
+    const greedy = await agent.act([vector(1, 0.5), vector(-1, 0.5)], { explore: false });
+    expect(greedy.actions).toEqual([4, 3]);
+    agent.dispose();
+  });
+});
+
+describe('a Gaussian policy with a critic', () => {
+  it('learns a continuous target by PPO and GAE', async () => {
+    const actionSpace = new Box(-2, 2, [1]);
+    const policy = new GaussianMlp(observationSpace, actionSpace, { hidden: [32] }, seed('gaussian'));
+    const agent = new Ppo(
+      policy,
+      { collect: { steps: 1 }, advantage: 'gae', learningRate: 0.005, clipRange: 0.2, innerEpochs: 4 },
+      seed('agent'),
+    );
+    const random = seed('env');
+    const reward = (o: NdArray, a: NdArray) => -((a.data[0]! - o.data[0]!) ** 2);
+    for (let epoch = 0; epoch < 80; epoch++) await agent.learn(await oneStep(agent, random, 64, reward));
+    const { actions } = await agent.act([vector(1, 0.5), vector(-1, 0.5)], { explore: false });
+    expect(Math.abs(actions[0]!.data[0]! - 1)).toBeLessThan(0.15);
+    expect(Math.abs(actions[1]!.data[0]! + 1)).toBeLessThan(0.15);
+    agent.dispose();
+  });
+});
+
+describe('the checks of a first update', () => {
+  it('find ratio 1 and equal gradients of the two surrogates', async () => {
+    const agent = categorical('ppo', { clipRange: 0.2 });
+    const metrics = await agent.learn(await oneStep(agent, seed('env'), 64, contextual));
+    expect(metrics['check/ratioError']).toBeLessThan(1e-5);
+    expect(metrics['check/gradientError']).toBeLessThan(1e-4);
+    agent.dispose();
+  });
+
+  it('say so when the rollout was sampled by other weights', async () => {
+    const warnings: string[] = [];
+    const agent = categorical('ppo', { clipRange: 0.2, warn: (m) => warnings.push(m) });
+    const rollout = await oneStep(agent, seed('env'), 64, contextual);
+    const logProb = rollout.steps[0]!.extras.logProb as Float32Array;
+    logProb.forEach((l, i) => {
+      logProb[i] = l + 0.01 * i;
+    });
+    await agent.learn(rollout);
+    expect(warnings.join()).toMatch(/sampling and scoring disagree/);
+    agent.dispose();
+  });
+
+  it('warn of rewards without variance, once, and change nothing', async () => {
+    const warnings: string[] = [];
+    const agent = categorical('ppo', { warn: (m) => warnings.push(m) });
+    const before = [...(await [...agent.policy.parameters.values()][0]!.data())];
+    for (let i = 0; i < 2; i++) await agent.learn(await oneStep(agent, seed('env'), 8, () => 1));
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toMatch(/all equal.*Check the reward/);
+    expect([...(await [...agent.policy.parameters.values()][0]!.data())]).toEqual(before);
+    agent.dispose();
+  });
+
+  it('warn when nearly all ratios are outside the clip range', async () => {
+    const warnings: string[] = [];
+    const agent = categorical('ppo', {
+      learningRate: 0.5,
+      clipRange: 1e-6,
+      innerEpochs: 8,
+      warn: (m) => warnings.push(m),
+    });
+    const metrics = await agent.learn(await oneStep(agent, seed('env'), 64, contextual));
+    expect(metrics['train/clipFraction']).toBeGreaterThan(0.9);
+    expect(warnings.join()).toMatch(/outside the clip range.*learning rate/);
+    agent.dispose();
+  });
+
+  it('skip an update whose gradient is not finite', async () => {
+    const warnings: string[] = [];
+    const agent = categorical('reinforce', { warn: (m) => warnings.push(m) });
+    const rollout = await oneStep(agent, seed('env'), 8, contextual);
+    (rollout.steps[0]!.observations[0]!.data as Float32Array)[0] = Number.NaN;
+    const metrics = await agent.learn(rollout);
+    expect(metrics['train/skippedUpdates']).toBe(1);
+    expect(warnings.join()).toMatch(/not finite.*weights are as before/);
+    for (const variable of agent.policy.parameters.values())
+      expect((await variable.data()).every(Number.isFinite)).toBe(true);
+    agent.dispose();
+  });
+
+  it('refuse a reward that is not finite', async () => {
+    const agent = categorical('ppo', {});
+    const rollout = await oneStep(agent, seed('env'), 8, () => Number.NaN);
+    await expect(agent.learn(rollout)).rejects.toThrow(/reward of environment 0 .* is NaN/);
+    agent.dispose();
+  });
+});
+
+it('micro-batches change nothing but rounding', async () => {
+  const weights: number[][] = [];
+  for (const microBatch of [64, 7]) {
+    const agent = categorical('ppo', { microBatch, clipRange: 0.2, learningRate: 0.01 });
+    const random = seed('env');
+    for (let i = 0; i < 3; i++) await agent.learn(await oneStep(agent, random, 64, contextual));
+    weights.push([...(await [...agent.policy.parameters.values()][0]!.data())]);
+    agent.dispose();
+  }
+  weights[0]!.forEach((w, i) => {
+    expect(weights[1]![i]).toBeCloseTo(w, 4);
+  });
+});
+
+it('a restored agent goes on bit for bit', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'agent-'));
+  try {
+    const options = { advantage: 'per-prompt' as const, learningRate: { from: 0.01, to: 0 }, timestepFraction: 0.5 };
+    const one = categorical('ppo', options);
+    await one.learn(await oneStep(one, seed('env'), 32, contextual));
+    await one.save(folder);
+    const two = categorical('ppo', options);
+    await two.restore(folder);
+    const results = [];
+    for (const agent of [one, two]) {
+      agent.setProgress(0.5);
+      const rollout = await oneStep(agent, seed('more'), 32, contextual);
+      results.push([await agent.learn(rollout), ...(await [...agent.policy.parameters.values()][0]!.data())]);
+    }
+    expect(results[1]).toEqual(results[0]);
+    one.dispose();
+    two.dispose();
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+describe('options', () => {
+  const policy = () => new CategoricalMlp(observationSpace, new Discrete(2), {}, seed('p'));
+  it.each([
+    [{ learningRate: -1 }, /ppo.learningRate: must be at least 0, actual value -1/],
+    [{ clipRange: 0 }, /ppo.clipRange: must be above 0, actual value 0/],
+    [{ updates: 0 }, /ppo.updates: must be an integer of at least 1, actual value 0/],
+    [{ timestepFraction: 1.5 }, /timestepFraction: must be in \(0, 1\], actual value 1.5/],
+    [{ collect: { episodes: 0 } }, /collect/],
+  ])('%j is an error', (options, message) => {
+    expect(() => new Ppo(policy(), options, seed('a'))).toThrow(message);
+  });
+
+  it('an unknown agent gets the nearest name', () => {
+    expect(() => makeAgent('pppo', policy(), {}, seed('a'))).toThrow(/Did you mean `ppo`/);
+  });
+
+  it('REINFORCE makes exactly one update', async () => {
+    const agent = new Reinforce(policy(), { microBatch: 4 }, seed('a'));
+    const metrics = await agent.learn(await oneStep(agent, seed('env'), 16, (_, a) => a));
+    expect(metrics.updates).toBe(1);
+    agent.dispose();
+  });
+});
