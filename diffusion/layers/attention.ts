@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Scope } from '../state.js';
-import { groupNormalization, layerNormalization, linear, pointwise, type RowLayer } from './basic.js';
+import { groupNormalization, layerNormalization, linear, matMulBias, plus, pointwise, type RowLayer } from './basic.js';
 
 /** Text that images attend to: the tokens of all samples as rows [batch · tokens, channels]; undefined in a network without. */
 export type Text = tf.Tensor2D | undefined;
@@ -75,9 +75,7 @@ function feedForward(scope: Scope, channels: number): RowLayer {
   return (x) => {
     const [hiddenWeight, gateWeight] = tf.split(weight, 2, 1) as [tf.Tensor2D, tf.Tensor2D];
     const [hiddenBias, gateBias] = tf.split(bias, 2) as [tf.Tensor1D, tf.Tensor1D];
-    const hidden = tf.fused.matMul({ a: x, b: hiddenWeight, bias: hiddenBias }) as tf.Tensor2D;
-    const gate = tf.fused.matMul({ a: x, b: gateWeight, bias: gateBias }) as tf.Tensor2D;
-    return out(gatedGelu(hidden, gate));
+    return out(gatedGelu(matMulBias(x, hiddenWeight, hiddenBias), matMulBias(x, gateWeight, gateBias)));
   };
 }
 
@@ -114,16 +112,16 @@ export function transformer(scope: Scope, options: TransformerOptions): Attentio
     const norm3 = layerNormalization(block.at('norm3'), channels, 1e-5);
     const feed = feedForward(block.at('ff'), channels);
     return (x: tf.Tensor2D, batch: number, text: Text): tf.Tensor2D => {
-      const h = x.add<tf.Tensor2D>(first(norm1(x), batch, onlyCrossAttention ? text : undefined));
-      const g = h.add<tf.Tensor2D>(second(norm2(h), batch, text));
-      return g.add(feed(norm3(g)));
+      const h = plus(x, first(norm1(x), batch, onlyCrossAttention ? text : undefined));
+      const g = plus(h, second(norm2(h), batch, text));
+      return plus(g, feed(norm3(g)));
     };
   });
   const projectOut = projection(scope.at('proj_out'), channels, channels);
   return (x, text) => {
     const rows = norm(x).reshape<tf.Tensor2D>([-1, channels]);
     const out = blocks.reduce((h, block) => block(h, x.shape[0], text), projectIn(rows));
-    return projectOut(out).reshape<tf.Tensor4D>(x.shape).add(x);
+    return plus(projectOut(out).reshape<tf.Tensor4D>(x.shape), x);
   };
 }
 
@@ -144,7 +142,7 @@ export function imageAttention(scope: Scope, options: ImageAttentionOptions): At
   const self = attention(scope, { channels, heads, bias: true });
   return (x) => {
     const rows = (norm ? norm(x) : x).reshape<tf.Tensor2D>([-1, channels]);
-    const sum = self(rows, x.shape[0]).reshape<tf.Tensor4D>(x.shape).add<tf.Tensor4D>(x);
+    const sum = plus(self(rows, x.shape[0]).reshape<tf.Tensor4D>(x.shape), x);
     return outputScale === 1 ? sum : sum.div(outputScale);
   };
 }

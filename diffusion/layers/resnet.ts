@@ -1,7 +1,7 @@
-import * as tf from '@tensorflow/tfjs';
+import type * as tf from '@tensorflow/tfjs';
 import { silu } from '../../backend/index.js';
 import type { Scope } from '../state.js';
-import { convolution, convolve, groupNormalization, linear } from './basic.js';
+import { addToPixels, convolution, convolve, groupNormalization, linear, plus } from './basic.js';
 
 /** What all residual blocks of a network share. */
 export interface ResnetOptions {
@@ -36,12 +36,12 @@ export function resnet(
   const shortcut =
     inChannels === outChannels ? undefined : convolution(scope.at('conv_shortcut'), inChannels, outChannels, 1);
 
-  /** The first convolution with the time added to it: as its bias where all samples share one time, which costs nothing. */
   const addTime = (x: tf.Tensor4D, time: tf.Tensor2D): tf.Tensor4D => {
-    const offset = timeProjection(time).add<tf.Tensor2D>(conv1.bias);
+    const offset = timeProjection(time);
+    // Where all samples share one time it joins the bias, at no cost.
     return offset.shape[0] === 1
-      ? convolve(x, conv1.weight, offset.reshape([outChannels]))
-      : convolve(x, conv1.weight).add(offset.reshape([-1, 1, 1, outChannels]));
+      ? convolve(x, conv1.weight, offset.reshape<tf.Tensor1D>([outChannels]).add(conv1.bias))
+      : addToPixels(convolve(x, conv1.weight, conv1.bias), offset);
   };
 
   const modulate = (x: tf.Tensor4D, time: tf.Tensor2D): tf.Tensor4D => {
@@ -58,7 +58,7 @@ export function resnet(
     const normed = scaleShift ? modulate(first, time) : norm2(addTime(first, time));
     const h = convolve(silu(normed) as tf.Tensor4D, conv2.weight, conv2.bias);
     const skip = shortcut ? convolve(x, shortcut.weight, shortcut.bias) : x;
-    const sum = tf.add<tf.Tensor4D>(skip, h);
+    const sum = plus(skip, h);
     return outputScale === 1 ? sum : sum.div(outputScale);
   };
 }
