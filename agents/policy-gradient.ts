@@ -4,6 +4,7 @@ import type { Scalar, Tensor1D } from '@tensorflow/tfjs';
 import * as tf from '@tensorflow/tfjs';
 import { GymError } from '../core/errors.js';
 import { readJson, writeFileAtomic } from '../core/files.js';
+import type { NdArray } from '../core/ndarray.js';
 import { Random, type RandomState } from '../core/random.js';
 import { readSafetensors, writeSafetensors } from '../core/safetensors.js';
 import type { Awaitable, Metrics } from '../core/types.js';
@@ -13,7 +14,7 @@ import type { ActOptions, Agent, Decision, Rollout } from './agent.js';
 import type { Critic, Policy, Prepared } from './policy.js';
 import { checkSchedule, type Schedule, scheduled } from './schedule.js';
 import { type SurrogateInput, scoreFunctionLoss } from './surrogates.js';
-import { type Transitions, transitionsOf } from './transitions.js';
+import { type Span, type Transitions, transitionsOf } from './transitions.js';
 
 /** How good an action was, compared with what. */
 export type AdvantageKind =
@@ -187,31 +188,14 @@ export abstract class PolicyGradient<O, A, P extends Prepared> implements Agent<
   }
 
   async learn(rollout?: Rollout<O, A>): Promise<Metrics> {
-    if (!rollout || rollout.steps.length === 0)
-      throw new GymError('E_STATE', 'learn: a policy-gradient agent learns from a rollout, and there is none.');
-    const transitions = transitionsOf(rollout);
-    const oldLogProb = transitions.extras.logProb;
-    if (!(oldLogProb instanceof Float32Array))
-      throw new GymError(
-        'E_STATE',
-        'learn: the rollout holds no `logProb`; collect it with this agent’s own decisions, extras included.',
-      );
-    const prepared = await this.policy.prepare(transitions.observations, transitions.actions, transitions.extras);
-    const credit = await this.#credit(transitions);
-    const rows = this.#trainedRows(transitions, this.policy.trainable(prepared), credit.advantages);
+    const { transitions, batch, trainable } = await this.#prepare(rollout);
+    const rows = this.#trainedRows(transitions.spans, trainable, this.options.timestepFraction);
     const counts = {
       envSteps: transitions.rewards.length,
       rewardQueries: transitions.spans.filter((span) => span.complete).length,
     };
     const learningRate = scheduled(this.options.learningRate, this.progress);
-    const clip = this.options.advantageClip;
-    const batch: Batch<P> = {
-      prepared,
-      oldLogProb,
-      advantages: Float32Array.from(credit.advantages, (a) => Math.min(clip, Math.max(-clip, a))),
-      targets: credit.targets,
-    };
-    if (!rows.some((row) => batch.advantages[row] !== 0) && !credit.targets) {
+    if (!rows.some((row) => batch.advantages[row] !== 0) && !batch.targets) {
       this.#raise(
         'variance',
         true,
@@ -223,6 +207,55 @@ export abstract class PolicyGradient<O, A, P extends Prepared> implements Agent<
     }
     this.#raise('variance', false);
     return { ...counts, ...(await this.#optimize(batch, rows, learningRate)) };
+  }
+
+  /**
+   * The loss of a whole rollout and its gradient at the present weights; nothing is stepped and no state changes.
+   * For unit tests of algorithms and for looking into them.
+   * @returns gradients by parameter name, in the parameter's own layout.
+   */
+  async lossAndGradients(rollout: Rollout<O, A>): Promise<{ loss: number; gradients: Map<string, NdArray> }> {
+    const statistics = this.#perPrompt?.state();
+    const { transitions, batch, trainable } = await this.#prepare(rollout);
+    if (statistics) this.#perPrompt?.restore(statistics);
+    const { loss, gradient } = await this.#accumulate(batch, this.#trainedRows(transitions.spans, trainable, 1));
+    const flat = (await gradient.data()) as Float32Array;
+    gradient.dispose();
+    const gradients = new Map<string, NdArray>();
+    let offset = 0;
+    for (const [name, { size, shape }] of this.policy.parameters) {
+      gradients.set(name, { data: flat.subarray(offset, offset + size), shape });
+      offset += size;
+    }
+    return { loss, gradients };
+  }
+
+  /** Transitions, their advantages, and which of them have a gradient and an advantage. */
+  async #prepare(
+    rollout: Rollout<O, A> | undefined,
+  ): Promise<{ transitions: Transitions<O, A>; batch: Batch<P>; trainable: Uint8Array }> {
+    if (!rollout || rollout.steps.length === 0)
+      throw new GymError('E_STATE', 'learn: a policy-gradient agent learns from a rollout, and there is none.');
+    const transitions = transitionsOf(rollout);
+    const oldLogProb = transitions.extras.logProb;
+    if (!(oldLogProb instanceof Float32Array))
+      throw new GymError(
+        'E_STATE',
+        'learn: the rollout holds no `logProb`; collect it with this agent’s own decisions, extras included.',
+      );
+    const prepared = await this.policy.prepare(transitions.observations, transitions.actions, transitions.extras);
+    const credit = await this.#credit(transitions);
+    const trainable = this.policy
+      .trainable(prepared)
+      .map((on, row) => (Number.isNaN(credit.advantages[row]!) ? 0 : on));
+    const clip = this.options.advantageClip;
+    const batch: Batch<P> = {
+      prepared,
+      oldLogProb,
+      advantages: Float32Array.from(credit.advantages, (a) => Math.min(clip, Math.max(-clip, a))),
+      targets: credit.targets,
+    };
+    return { transitions, batch, trainable };
   }
 
   async save(folder: string): Promise<void> {
@@ -320,18 +353,19 @@ export abstract class PolicyGradient<O, A, P extends Prepared> implements Agent<
     return { advantages: standardize(advantages), targets };
   }
 
-  /** Rows with a gradient and an advantage; of each episode the share `timestepFraction`, drawn for each anew (ddpo-pytorch permutes each sample's timesteps). */
-  #trainedRows(t: Transitions<O, A>, trainable: Uint8Array, advantages: Float64Array): Int32Array {
-    const fraction = this.options.timestepFraction;
+  /** Of each episode a share of its trainable rows, drawn for each anew (ddpo-pytorch permutes each sample's timesteps). */
+  #trainedRows(spans: readonly Span[], trainable: Uint8Array, fraction: number): Int32Array {
     const rows: number[] = [];
-    for (const { first, end } of t.spans) {
+    for (const { first, end } of spans) {
       const own: number[] = [];
-      for (let row = first; row < end; row++) if (trainable[row] && !Number.isNaN(advantages[row]!)) own.push(row);
-      if (fraction === 1) rows.push(...own);
-      else {
-        const order = this.#random.permutation(own.length).subarray(0, Math.max(1, Math.floor(own.length * fraction)));
-        for (const k of [...order].sort((a, b) => a - b)) if (k < own.length) rows.push(own[k]!);
+      for (let row = first; row < end; row++) if (trainable[row]) own.push(row);
+      if (fraction === 1 || own.length === 0) {
+        rows.push(...own);
+        continue;
       }
+      const count = Math.max(1, Math.floor(own.length * fraction));
+      const drawn = this.#random.permutation(own.length).slice(0, count).sort();
+      for (const k of drawn) rows.push(own[k]!);
     }
     return Int32Array.from(rows);
   }

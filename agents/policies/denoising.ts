@@ -35,6 +35,8 @@ export interface DenoisingPolicyOptions {
   guidanceScale?: number;
   /** What guidance leads away from. Default ''. */
   negativePrompt?: string;
+  /** Standard normals of a step, `size` of them (valid until the next call). Default: drawn from the observation's (`noiseSeed`, `step`). */
+  noise?: (observation: DenoisingObservation, size: number) => Float32Array;
 }
 
 /** Transitions x_t → x_{t−1}, stacked. */
@@ -65,6 +67,7 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
   readonly #embed: DenoisingPolicyParts['embed'];
   readonly #guidanceScale: number;
   readonly #negativePrompt: string;
+  readonly #noise: NonNullable<DenoisingPolicyOptions['noise']>;
   /** Of each step of the chain, with the policy's η and with 0. */
   readonly #stochastic: readonly StepCoefficients[];
   readonly #deterministic: readonly StepCoefficients[];
@@ -73,7 +76,7 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
 
   /** @throws GymError E_CONFIG when the scheduler has no timesteps or an option is out of range. */
   constructor({ unet, scheduler, embed }: DenoisingPolicyParts, options: DenoisingPolicyOptions = {}) {
-    const { eta = 1, guidanceScale = 1, negativePrompt = '' } = options;
+    const { eta = 1, guidanceScale = 1, negativePrompt = '', noise = seededNoise } = options;
     if (scheduler.timesteps.length === 0)
       throw new GymError('E_CONFIG', 'DenoisingPolicy: the scheduler has no timesteps; call setTimesteps(n) first.');
     if (!(eta >= 0 && eta <= 1))
@@ -94,6 +97,7 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
     this.#embed = embed;
     this.#guidanceScale = guidanceScale;
     this.#negativePrompt = negativePrompt;
+    this.#noise = noise;
     this.#stochastic = scheduler.timesteps.map((t) => scheduler.coefficients(t, { eta }));
     this.#deterministic = scheduler.timesteps.map((t) => scheduler.coefficients(t, { eta: 0 }));
   }
@@ -117,11 +121,9 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
     mean.dispose();
     const size = sizeOf(latents.shape.slice(1));
     const logProb = new Float32Array(rows.length);
-    const noise = new Float32Array(size);
     rows.forEach(({ sigma }, i) => {
       if (sigma === 0) return; // a Dirac: no density, masked out of training
-      const { noiseSeed, step } = observations[i]!;
-      new Random(`${noiseSeed}/${step}`).normals(size, noise);
+      const noise = this.#noise(observations[i]!, size);
       let squares = 0;
       for (let k = 0, j = i * size; k < size; k++, j++) {
         const mu = actions[j]!;
@@ -252,6 +254,10 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
         `DenoisingPolicy: the observation is at step ${step}, timestep ${timestep}, but the schedule has ${expected ?? `only ${this.scheduler.timesteps.length} steps`} there; build environment and policy from the same scheduler.`,
       );
   }
+}
+
+function seededNoise({ noiseSeed, step }: DenoisingObservation, size: number): Float32Array {
+  return new Random(`${noiseSeed}/${step}`).normals(size);
 }
 
 /** Some rows of a stacked array, as a tensor. */
