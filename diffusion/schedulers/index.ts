@@ -1,4 +1,5 @@
 import { unknownName } from '../../core/errors.js';
+import { takeFields } from '../config-fields.js';
 import { DDIMScheduler } from './ddim.js';
 import { DDPMScheduler } from './ddpm.js';
 import { readSchedulerConfig } from './scheduler.js';
@@ -41,7 +42,7 @@ const SAMPLED_WITH_DDIM = [
  */
 export async function loadScheduler(folder: string): Promise<DDIMScheduler | DDPMScheduler> {
   const config = await readSchedulerConfig(folder);
-  const name = String(config._class_name ?? 'DDIMScheduler');
+  const { _class_name: name } = takeFields(folder, { _class_name: 'DDIMScheduler' }, config);
   if (name === 'DDPMScheduler') return DDPMScheduler.fromConfig(config);
   if (SAMPLED_WITH_DDIM.includes(name)) return DDIMScheduler.fromConfig(config);
   throw unknownName(folder, 'scheduler', name, ['DDPMScheduler', ...SAMPLED_WITH_DDIM]);

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { GymError, unknownName } from '../../core/errors.js';
 import { readJson, writeFileAtomic } from '../../core/files.js';
+import { checkIntegers, takeFields } from '../config-fields.js';
 import { BETA_SCHEDULES, cumulativeAlphas, makeBetas, type NoiseScheduleConfig } from './noise-schedule.js';
 
 /** What the network's output is: the noise, the clean sample, or the velocity √ᾱ·ε − √(1−ᾱ)·x_0. */
@@ -98,15 +99,11 @@ export interface Scheduler {
 /** A configuration as read from a file: any class's, any keys. */
 export type ConfigFile = Readonly<Record<string, unknown>>;
 
-export const CONFIG_FILE = 'scheduler_config.json';
+const CONFIG_FILE = 'scheduler_config.json';
 
-/** Reads `scheduler_config.json` of a folder. @throws GymError E_FILE when it is missing or no JSON object. */
+/** Reads `scheduler_config.json` of a folder. @throws GymError E_FILE when it is missing or broken. */
 export async function readSchedulerConfig(folder: string): Promise<ConfigFile> {
-  const path = join(folder, CONFIG_FILE);
-  const config = await readJson(path);
-  if (typeof config !== 'object' || config === null || Array.isArray(config))
-    throw new GymError('E_FILE', `${path}: must hold a JSON object; restore it from its source.`);
-  return config as ConfigFile;
+  return (await readJson(join(folder, CONFIG_FILE))) as ConfigFile;
 }
 
 export const SHARED_DEFAULTS: SchedulerConfig = {
@@ -132,40 +129,25 @@ export const SHARED_DEFAULTS: SchedulerConfig = {
  * @throws GymError E_CONFIG naming the field and its value when the type is wrong; E_NAME on an unknown name.
  */
 export function readConfig<C extends SchedulerConfig>(where: string, defaults: C, file: ConfigFile): C {
-  const config: Record<string, unknown> = Object.fromEntries(Object.entries(defaults));
-  for (const [key, standard] of Object.entries(defaults)) {
-    const value = file[key];
-    if (value === undefined) continue;
-    const fits =
-      key === 'trained_betas'
-        ? value === null || (Array.isArray(value) && value.every((beta) => Number.isFinite(beta)))
-        : typeof value === typeof standard && (typeof value !== 'number' || Number.isFinite(value));
-    if (!fits)
-      throw new GymError(
-        'E_CONFIG',
-        `${where}: ${key} must be ${key === 'trained_betas' ? 'null or a list of numbers' : `a ${typeof standard}`}, ` +
-          `actual value ${JSON.stringify(value)?.slice(0, 80)}.`,
-      );
-    config[key] = value;
-  }
-  const checked = config as unknown as C;
+  const config = takeFields(where, defaults, file);
+  const { trained_betas: betas } = config;
+  if (betas !== null && !(Array.isArray(betas) && betas.every((beta) => Number.isFinite(beta))))
+    throw new GymError('E_CONFIG', `${where}: trained_betas must be null or a list of numbers.`);
   for (const [key, names] of [
     ['beta_schedule', BETA_SCHEDULES],
     ['prediction_type', PREDICTION_TYPES],
     ['timestep_spacing', TIMESTEP_SPACINGS],
   ] as const)
-    if (!(names as readonly string[]).includes(checked[key])) throw unknownName(where, key, checked[key], names);
-  if (!Number.isInteger(checked.num_train_timesteps) || checked.num_train_timesteps < 1)
+    if (!(names as readonly string[]).includes(config[key])) throw unknownName(where, key, config[key], names);
+  const { dynamic_thresholding_ratio: ratio, sample_max_value: most } = config;
+  if (!(ratio >= 0 && ratio <= 1 && most >= 1))
     throw new GymError(
       'E_CONFIG',
-      `${where}: num_train_timesteps must be a positive integer, actual value ${checked.num_train_timesteps}.`,
+      `${where}: dynamic_thresholding_ratio must be in 0..1 and sample_max_value at least 1, actual values ${ratio} and ${most}.`,
     );
-  if (!Number.isInteger(checked.steps_offset) || checked.steps_offset < 0)
-    throw new GymError(
-      'E_CONFIG',
-      `${where}: steps_offset must be a non-negative integer, actual value ${checked.steps_offset}.`,
-    );
-  return Object.freeze(checked);
+  checkIntegers(where, config, ['num_train_timesteps'], 1);
+  checkIntegers(where, config, ['steps_offset'], 0);
+  return Object.freeze(config);
 }
 
 /** numpy.round: halves go to the even neighbour. */

@@ -1,0 +1,258 @@
+import { join } from 'node:path';
+import * as tf from '@tensorflow/tfjs';
+import { layerNorm, silu } from '../backend/index.js';
+import { GymError, unknownName } from '../core/errors.js';
+import { readJson } from '../core/files.js';
+import type { Random } from '../core/random.js';
+import { readSafetensors, writeSafetensors } from '../core/safetensors.js';
+import { checkIntegers, takeFields } from './config-fields.js';
+import { writeJson } from './model-folder.js';
+import {
+  build,
+  copiedParameters,
+  disposeParameters,
+  type ParameterSource,
+  randomParameters,
+  type Scope,
+  stateDict,
+  storedParameters,
+} from './state.js';
+
+const NAME = 'CLIPTextModel';
+const CONFIG = 'config.json';
+const WEIGHTS = 'model.safetensors';
+
+/** The configuration of a text encoder, named and meant as in Python's `transformers.CLIPTextConfig`. */
+export interface CLIPTextConfig {
+  readonly vocab_size: number;
+  /** Width of a token. */
+  readonly hidden_size: number;
+  /** Width inside the feed-forward layers. */
+  readonly intermediate_size: number;
+  readonly num_hidden_layers: number;
+  readonly num_attention_heads: number;
+  /** The longest prompt, start and end token included. */
+  readonly max_position_embeddings: number;
+  readonly hidden_act: 'quick_gelu' | 'gelu';
+  readonly layer_norm_eps: number;
+  /** Scales the standard deviations of new parameters. */
+  readonly initializer_factor: number;
+  readonly bos_token_id: number;
+  /** Where the pooled output is taken: its first place; 2 is an old mistake that means the largest id of the prompt. */
+  readonly eos_token_id: number;
+  readonly pad_token_id: number;
+}
+
+const DEFAULTS: CLIPTextConfig = {
+  vocab_size: 49408,
+  hidden_size: 512,
+  intermediate_size: 2048,
+  num_hidden_layers: 12,
+  num_attention_heads: 8,
+  max_position_embeddings: 77,
+  hidden_act: 'quick_gelu',
+  layer_norm_eps: 1e-5,
+  initializer_factor: 1,
+  bos_token_id: 49406,
+  eos_token_id: 49407,
+  pad_token_id: 1,
+};
+
+const COUNTS = [
+  'vocab_size',
+  'hidden_size',
+  'intermediate_size',
+  'num_hidden_layers',
+  'num_attention_heads',
+  'max_position_embeddings',
+] as const;
+
+type Activation = (x: tf.Tensor2D) => tf.Tensor2D;
+
+const activations: Record<CLIPTextConfig['hidden_act'], Activation> = {
+  /** x · sigmoid(1.702 x), of Hendrycks and Gimpel 2016, which OpenAI's CLIP was trained with. */
+  quick_gelu: (x) => silu(x.mul(1.702)).div(1.702),
+  /** The exact GELU, x · Φ(x). */
+  gelu: (x) => x.mul(0.5).mul(x.mul(Math.SQRT1_2).erf().add(1)),
+};
+
+function parseConfig(where: string, given: unknown): CLIPTextConfig {
+  const config = takeFields(where, DEFAULTS, given);
+  checkIntegers(where, config, COUNTS, 1);
+  if (config.hidden_size % config.num_attention_heads !== 0)
+    throw new GymError(
+      'E_CONFIG',
+      `${where}: hidden_size ${config.hidden_size} is no multiple of num_attention_heads ${config.num_attention_heads}.`,
+    );
+  if (!(config.hidden_act in activations))
+    throw unknownName(where, 'hidden_act', config.hidden_act, Object.keys(activations));
+  return Object.freeze(config);
+}
+
+/** Files of transformers 5 lack the prefix, old ones have a buffer of positions, SDXL's a projection that is not used here. */
+function rename(name: string): string | undefined {
+  if (name.endsWith('position_ids') || name === 'text_projection.weight') return undefined;
+  return name.startsWith('text_model.') ? name : `text_model.${name}`;
+}
+
+interface Output {
+  /** [batch, tokens, hidden_size]: what a UNet attends to. */
+  lastHiddenState: tf.Tensor3D;
+  /** [batch, hidden_size]: the hidden state at the end token. */
+  poolerOutput: tf.Tensor2D;
+}
+
+/** The text encoder of CLIP (Radford et al. 2021) and Stable Diffusion; configured and stored as transformers' class of this name. */
+export class CLIPTextModel {
+  readonly config: CLIPTextConfig;
+  /** By transformers' key, with the prefix `text_model.`; linear layers are [in, out]. */
+  readonly parameters: ReadonlyMap<string, tf.Variable>;
+  readonly #encode: (inputIds: tf.Tensor2D) => tf.Tensor2D;
+
+  private constructor(config: CLIPTextConfig, source: ParameterSource) {
+    const { network, parameters } = build(source, (scope) => encoder(scope.at('text_model'), config));
+    this.config = config;
+    this.parameters = parameters;
+    this.#encode = network;
+  }
+
+  /**
+   * A new encoder, initialised as transformers does.
+   * @param config the keys that differ from transformers' defaults
+   * @throws GymError E_CONFIG, E_NAME
+   */
+  static create(config: Partial<CLIPTextConfig>, random: Random): CLIPTextModel {
+    return new CLIPTextModel(parseConfig(NAME, config), randomParameters(random));
+  }
+
+  /**
+   * Reads `config.json` and `model.safetensors`.
+   * @throws GymError E_FILE (missing, corrupt, not of this configuration), E_CONFIG or E_NAME (not supported)
+   */
+  static async load(folder: string): Promise<CLIPTextModel> {
+    const where = join(folder, CONFIG);
+    const config = parseConfig(where, await readJson(where));
+    const weights = join(folder, WEIGHTS);
+    return new CLIPTextModel(config, storedParameters(weights, await readSafetensors(weights), rename));
+  }
+
+  /** Writes what {@link load} and Python's transformers (of any version: the keys have the prefix) read. */
+  async save(folder: string): Promise<void> {
+    await writeSafetensors(join(folder, WEIGHTS), await stateDict(this.parameters));
+    await writeJson(join(folder, CONFIG), { ...this.config, architectures: [NAME], model_type: 'clip_text_model' });
+  }
+
+  /** A copy with parameters of its own. */
+  clone(): CLIPTextModel {
+    return new CLIPTextModel(this.config, copiedParameters(this.parameters));
+  }
+
+  /** Frees the parameters. */
+  dispose(): void {
+    disposeParameters(this.parameters);
+  }
+
+  /**
+   * Encodes prompts. Differentiable; the caller frees the result.
+   * @param inputIds int32 [batch, tokens], each below `vocab_size`; at most `max_position_embeddings` tokens
+   * @throws GymError E_SHAPE
+   */
+  apply(inputIds: tf.Tensor2D): Output {
+    const [batch, tokens] = inputIds.shape;
+    const { max_position_embeddings: longest, hidden_size: width, eos_token_id: end } = this.config;
+    if (inputIds.rank !== 2 || inputIds.dtype !== 'int32')
+      throw new GymError(
+        'E_SHAPE',
+        `${NAME}: ids must be int32 [batch, tokens], actual value ${inputIds.dtype} [${inputIds.shape}].`,
+      );
+    if (tokens > longest)
+      throw new GymError('E_SHAPE', `${NAME}: ${tokens} tokens a prompt, but there are ${longest} positions.`);
+    return tf.tidy(() => {
+      const rows = this.#encode(inputIds);
+      const place = tf.argMax(end === 2 ? inputIds : tf.equal(inputIds, end).toInt(), 1);
+      const first = tf.tensor1d(
+        Int32Array.from({ length: batch }, (_, i) => i * tokens),
+        'int32',
+      );
+      return {
+        lastHiddenState: rows.reshape<tf.Tensor3D>([batch, tokens, width]),
+        poolerOutput: tf.gather(rows, place.toInt().add<tf.Tensor1D>(first)),
+      };
+    });
+  }
+}
+
+/** Token and position embeddings, then layers of causal attention and feed-forward, on rows [batch · tokens, width]. */
+function encoder(scope: Scope, config: CLIPTextConfig): (inputIds: tf.Tensor2D) => tf.Tensor2D {
+  const { hidden_size: width, num_hidden_layers: count, initializer_factor: factor, layer_norm_eps: epsilon } = config;
+  const embeddings = scope.at('embeddings');
+  const normal = 0.02 * factor;
+  const token = embeddings.at('token_embedding').variable<tf.Rank.R2>('weight', [config.vocab_size, width], { normal });
+  const position = embeddings
+    .at('position_embedding')
+    .variable<tf.Rank.R2>('weight', [config.max_position_embeddings, width], { normal });
+  const layers = Array.from({ length: count }, (_, i) => encoderLayer(scope.at('encoder', 'layers', i), config));
+  const norm = normalization(scope.at('final_layer_norm'), width, epsilon);
+
+  return (inputIds) => {
+    const [batch, tokens] = inputIds.shape;
+    const places = tf.slice(position, [0, 0], [tokens, width]);
+    const embedded = tf
+      .gather(token, inputIds.flatten())
+      .reshape<tf.Tensor3D>([batch, tokens, width])
+      .add<tf.Tensor3D>(places)
+      .reshape<tf.Tensor2D>([batch * tokens, width]);
+    const mask = causalMask(tokens);
+    return norm(layers.reduce((rows, layer) => layer(rows, batch, mask), embedded));
+  };
+}
+
+/** [tokens, tokens] to add to scores: nothing for what came before, minus infinity (nearly) for what comes after. */
+function causalMask(tokens: number): tf.Tensor2D {
+  const mask = new Float32Array(tokens * tokens);
+  for (let i = 0; i < tokens; i++) mask.fill(-1e9, i * tokens + i + 1, (i + 1) * tokens);
+  return tf.tensor2d(mask, [tokens, tokens]);
+}
+
+function encoderLayer(scope: Scope, config: CLIPTextConfig) {
+  const { hidden_size: width, intermediate_size: inner, layer_norm_eps: epsilon } = config;
+  const heads = config.num_attention_heads;
+  const factor = config.initializer_factor;
+  // The standard deviations of CLIPPreTrainedModel._init_weights.
+  const outStd = width ** -0.5 * factor;
+  const inStd = outStd * (2 * config.num_hidden_layers) ** -0.5;
+  const innerStd = (2 * width) ** -0.5 * factor;
+
+  const norm1 = normalization(scope.at('layer_norm1'), width, epsilon);
+  const attention = scope.at('self_attn');
+  const query = linear(attention.at('q_proj'), width, width, inStd);
+  const key = linear(attention.at('k_proj'), width, width, inStd);
+  const value = linear(attention.at('v_proj'), width, width, inStd);
+  const out = linear(attention.at('out_proj'), width, width, outStd);
+  const norm2 = normalization(scope.at('layer_norm2'), width, epsilon);
+  const up = linear(scope.at('mlp', 'fc1'), width, inner, innerStd);
+  const activation = activations[config.hidden_act];
+  const down = linear(scope.at('mlp', 'fc2'), inner, width, inStd);
+
+  return (rows: tf.Tensor2D, batch: number, mask: tf.Tensor2D): tf.Tensor2D => {
+    const byHead = (x: tf.Tensor2D) =>
+      x.reshape<tf.Tensor4D>([batch, -1, heads, width / heads]).transpose<tf.Tensor4D>([0, 2, 1, 3]);
+    const x = norm1(rows);
+    const scores = tf.matMul(byHead(query(x).mul((width / heads) ** -0.5)), byHead(key(x)), false, true);
+    const attended = tf.matMul(tf.softmax(scores.add<tf.Tensor4D>(mask)), byHead(value(x)));
+    const h = rows.add<tf.Tensor2D>(out(attended.transpose([0, 2, 1, 3]).reshape(rows.shape)));
+    return h.add(down(activation(up(norm2(h)))));
+  };
+}
+
+function linear(scope: Scope, inputs: number, outputs: number, normal: number) {
+  const weight = scope.variable<tf.Rank.R2>('weight', [inputs, outputs], { normal });
+  const bias = scope.variable<tf.Rank.R1>('bias', [outputs], 0);
+  return (x: tf.Tensor2D) => tf.fused.matMul({ a: x, b: weight, bias }) as tf.Tensor2D;
+}
+
+function normalization(scope: Scope, width: number, epsilon: number) {
+  const scale = scope.variable<tf.Rank.R1>('weight', [width], 1);
+  const offset = scope.variable<tf.Rank.R1>('bias', [width], 0);
+  return (x: tf.Tensor2D) => layerNorm(x, scale, offset, epsilon) as tf.Tensor2D;
+}
