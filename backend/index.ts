@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import { GymError, messageOf, unknownName } from '../core/errors.js';
+import { loadCpu } from './cpu.js';
 import { loadNative } from './native.js';
 import { loadWasm } from './wasm.js';
 
@@ -32,9 +33,7 @@ const loaders: Record<BackendName, () => Promise<Partial<BackendInfo> | undefine
     return { threads: 1 };
   },
   cpu: async () => {
-    await tf.setBackend('cpu');
-    // It would print a banner that advertises another package.
-    (tf.backend() as unknown as { firstUse: boolean }).firstUse = false;
+    await loadCpu();
     return { threads: 1 };
   },
 };

@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import { dirname, sep } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
+import { registerWasmKernels } from './wasm-kernels.js';
 
 /** Loads the WebAssembly backend (SIMD where the machine has it; one thread, as in every Node process). */
 export async function loadWasm(): Promise<void> {
@@ -8,6 +9,7 @@ export async function loadWasm(): Promise<void> {
   // Found next to its JavaScript wherever this package lies (repository, dist/, node_modules).
   const main = createRequire(import.meta.url).resolve('@tensorflow/tfjs-backend-wasm');
   wasm.setWasmPaths(dirname(main) + sep);
+  registerWasmKernels();
   await quietly(() => tf.setBackend('wasm'));
 }
 

@@ -1,0 +1,350 @@
+/**
+ * Kernels that training needs and the WebAssembly backend lacks (`Conv2DBackpropFilter`, `UnsortedSegmentSum`) or does
+ * naively (the others), composed of those that it does fast: XNNPACK's convolution, 2-D matrix product and elementwise
+ * arithmetic. The times in the comments are of one core, for 64 x 16 x 16 x 32 values.
+ */
+import * as tf from '@tensorflow/tfjs';
+import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
+import { type ConvAttributes, convInfo, type KernelCall, registerKernel } from './kernels.js';
+
+type Call<Inputs, Attributes> = KernelCall<Inputs, Attributes, BackendWasm>;
+
+const size = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
+
+let registered = false;
+
+/** Registers the kernels of this file; once, however often it is called. */
+export function registerWasmKernels(): void {
+  if (registered) return;
+  registered = true;
+  registerKernel('wasm', 'Conv2D', convolution);
+  registerKernel('wasm', 'FusedConv2D', convolution);
+  registerKernel('wasm', 'Conv2DBackpropInput', convBackpropInput);
+  registerKernel('wasm', 'Conv2DBackpropFilter', convBackpropFilter);
+  registerKernel('wasm', 'BatchMatMul', batchMatMul);
+  registerKernel('wasm', 'UnsortedSegmentSum', unsortedSegmentSum);
+  registerKernel('wasm', 'Sum', sum);
+  registerKernel('wasm', 'Tile', tile);
+  registerKernel('wasm', 'Slice', slice);
+  registerKernel('wasm', 'SplitV', splitV);
+  registerKernel('wasm', 'Concat', concat);
+  registerKernel('wasm', 'ResizeNearestNeighborGrad', resizeNearestNeighborGrad);
+}
+
+function requireNHWC(kernel: string, attrs: ConvAttributes): void {
+  if (attrs.dataFormat !== 'NHWC') throw new Error(`${kernel} on wasm: the data format must be NHWC.`);
+}
+
+/** XNNPACK computes a negative padding, and wrong values, for 'same' where a stride is larger than the filter. */
+function convolution({
+  inputs,
+  attrs,
+  original,
+}: Call<{ x: tf.Tensor4D; filter: tf.Tensor4D }, ConvAttributes>): tf.TensorInfo | tf.TensorInfo[] {
+  const { x, filter } = inputs;
+  if (attrs.pad !== 'same' || attrs.dataFormat !== 'NHWC') return original();
+  const info = convInfo(x.shape, filter.shape, attrs);
+  if (info.strideHeight <= info.filterHeight && info.strideWidth <= info.filterWidth) return original();
+  const { top, bottom, left, right } = info.padInfo;
+  const pad: ConvAttributes['pad'] = [
+    [0, 0],
+    [top, bottom],
+    [left, right],
+    [0, 0],
+  ];
+  return original({ attrs: { pad } });
+}
+
+/**
+ * The gradient of a convolution in its input is a convolution of `dy` with the flipped filter, its channels exchanged;
+ * where the stride is s, of `dy` with s - 1 zeros between its pixels (17 ms; the backend's own: 125 ms).
+ */
+function convBackpropInput({
+  inputs,
+  attrs,
+}: Call<{ dy: tf.Tensor4D; filter: tf.Tensor4D }, ConvAttributes & { inputShape: number[] }>): tf.TensorInfo {
+  const { dy, filter } = inputs;
+  requireNHWC('Conv2DBackpropInput', attrs);
+  const info = convInfo(attrs.inputShape, filter.shape, attrs);
+  return tf.tidy(() => {
+    const spaced = dilate(dilate(dy, 1, info.strideHeight), 2, info.strideWidth);
+    const pads = (axis: 1 | 2, kernel: number, before: number): [number, number] => {
+      const first = kernel - 1 - before;
+      return [first, attrs.inputShape[axis]! - spaced.shape[axis]! - first + kernel - 1];
+    };
+    const flipped = filter.reverse([0, 1]).transpose<tf.Tensor4D>([0, 1, 3, 2]);
+    return tf.conv2d(spaced, flipped, 1, [
+      [0, 0],
+      pads(1, info.filterHeight, info.padInfo.top),
+      pads(2, info.filterWidth, info.padInfo.left),
+      [0, 0],
+    ]);
+  });
+}
+
+/** Puts `stride` - 1 zeros between the entries of an axis. */
+function dilate(x: tf.Tensor4D, axis: 1 | 2, stride: number): tf.Tensor4D {
+  if (stride === 1) return x;
+  const { shape } = x;
+  const inner = size(shape.slice(axis + 1));
+  const grown = [...shape] as tf.Tensor4D['shape'];
+  grown[axis] *= stride;
+  const ends = [...grown] as tf.Tensor4D['shape'];
+  ends[axis] -= stride - 1;
+  const zeros: [[number, number], [number, number], [number, number]] = [
+    [0, 0],
+    [0, stride - 1],
+    [0, 0],
+  ];
+  return tf
+    .pad(x.reshape([-1, 1, inner]), zeros)
+    .reshape<tf.Tensor4D>(grown)
+    .slice([0, 0, 0, 0], ends);
+}
+
+/**
+ * The gradient of a convolution in its filter is a convolution too: input channels take the place of samples, samples
+ * that of channels, `dy` that of the filter, with the stride as its dilation (27 ms, forward 15; the backend has none).
+ */
+function convBackpropFilter({
+  inputs,
+  attrs,
+}: Call<{ x: tf.Tensor4D; dy: tf.Tensor4D }, ConvAttributes & { filterShape: number[] }>): tf.TensorInfo {
+  const { x, dy } = inputs;
+  requireNHWC('Conv2DBackpropFilter', attrs);
+  const info = convInfo(x.shape, attrs.filterShape, attrs);
+  return tf.tidy(() => {
+    const { top, left } = info.padInfo;
+    // What comes after the last pixel that a filter position reads; where it is negative, pixels that none reads.
+    const after = (kernel: number, stride: number, outputs: number, inputs: number, before: number) =>
+      kernel + (outputs - 1) * stride - inputs - before;
+    const bottom = after(info.filterHeight, info.strideHeight, info.outHeight, info.inHeight, top);
+    const right = after(info.filterWidth, info.strideWidth, info.outWidth, info.inWidth, left);
+    const read =
+      bottom < 0 || right < 0
+        ? x.slice(
+            [0, 0, 0, 0],
+            [info.batchSize, info.inHeight + Math.min(bottom, 0), info.inWidth + Math.min(right, 0), info.inChannels],
+          )
+        : x;
+    const gradient = tf.conv2d(
+      read.transpose<tf.Tensor4D>([3, 1, 2, 0]),
+      dy.transpose<tf.Tensor4D>([1, 2, 0, 3]),
+      1,
+      [
+        [0, 0],
+        [top, Math.max(bottom, 0)],
+        [left, Math.max(right, 0)],
+        [0, 0],
+      ],
+      'NHWC',
+      [info.strideHeight, info.strideWidth],
+    );
+    return gradient.transpose([1, 2, 0, 3]);
+  });
+}
+
+/** From how many multiplications a matrix on the fast 2-D product pays for cutting it out of its batch. */
+const worthCutting = 1 << 15;
+
+/**
+ * Only a product of two matrices, neither transposed, is fast on wasm. So transpose first (3 ms; with the flag: 21 ms),
+ * and take the matrices of a batch one by one where they are not tiny (64 of 256 x 256 by 256 x 32: from 127 ms to 30).
+ */
+function batchMatMul({
+  inputs,
+  attrs,
+  original,
+}: Call<{ a: tf.Tensor; b: tf.Tensor }, { transposeA: boolean; transposeB: boolean }>):
+  | tf.TensorInfo
+  | tf.TensorInfo[] {
+  const { a, b } = inputs;
+  const { transposeA, transposeB } = attrs;
+  const [aRows, aColumns] = a.shape.slice(-2) as [number, number];
+  const [bRows, bColumns] = b.shape.slice(-2) as [number, number];
+  const [m, k, n] = [transposeA ? aColumns : aRows, transposeA ? aRows : aColumns, transposeB ? bRows : bColumns];
+  const batchA = size(a.shape.slice(0, -2));
+  const batchB = size(b.shape.slice(0, -2));
+  const single = batchA === 1 && batchB === 1;
+  if (single && !transposeA && !transposeB) return original();
+  if (!single && (m * k * n < worthCutting || (batchA !== batchB && batchA !== 1 && batchB !== 1))) return original();
+  return tf.tidy(() => {
+    const as = a.reshape<tf.Tensor3D>([batchA, aRows, aColumns]);
+    const bs = b.reshape<tf.Tensor3D>([batchB, bRows, bColumns]);
+    const matrix = (t: tf.Tensor3D, batch: number, i: number, transpose: boolean) => {
+      const [, rows, columns] = t.shape;
+      const one = (batch === 1 ? t : t.slice([i, 0, 0], [1, rows, columns])).reshape<tf.Tensor2D>([rows, columns]);
+      return transpose ? one.transpose<tf.Tensor2D>() : one;
+    };
+    const batch = Math.max(batchA, batchB);
+    const products: tf.Tensor2D[] = [];
+    for (let i = 0; i < batch; i++)
+      products.push(
+        tf.tidy(() => tf.matMul(matrix(as, batchA, i, transposeA), matrix(bs, batchB, i, transposeB)) as tf.Tensor2D),
+      );
+    const outer = tf.broadcast_util.assertAndGetBroadcastShape(a.shape.slice(0, -2), b.shape.slice(0, -2));
+    return (batch === 1 ? products[0]! : tf.concat(products, 0)).reshape([...outer, m, n]);
+  });
+}
+
+/** Sums rows that have the same segment; rows whose segment is out of range are dropped. The gradient of `tf.gather`. */
+function unsortedSegmentSum({
+  inputs,
+  attrs,
+  backend,
+}: Call<{ x: tf.Tensor; segmentIds: tf.Tensor1D }, { numSegments: number }>): tf.TensorInfo {
+  const { x, segmentIds } = inputs;
+  const { numSegments } = attrs;
+  const rowShape = x.shape.slice(segmentIds.rank);
+  const inner = size(rowShape);
+  const out = backend.makeOutput([numSegments, ...rowShape], x.dtype);
+  const from = backend.typedArrayFromHeap(x);
+  const ids = backend.typedArrayFromHeap(segmentIds);
+  const to = backend.typedArrayFromHeap(out).fill(0);
+  for (let row = 0; row < ids.length; row++) {
+    const id = ids[row]!;
+    if (id < 0 || id >= numSegments) continue;
+    for (let i = 0; i < inner; i++) to[id * inner + i]! += from[row * inner + i]!;
+  }
+  return out;
+}
+
+/** A sum over leading axes, such as a bias's gradient, is a matrix product with ones (.2 ms; by transposition: 1.6 ms). */
+function sum({
+  inputs,
+  attrs,
+  original,
+}: Call<{ x: tf.Tensor }, { axis: number | number[]; keepDims: boolean }>): tf.TensorInfo | tf.TensorInfo[] {
+  const { x } = inputs;
+  const axes = tf.util.parseAxisParam(attrs.axis, x.shape).sort((p, q) => p - q);
+  const leading = axes.length > 0 && axes.length < x.rank && axes.every((axis, i) => axis === i);
+  if (!leading || x.dtype !== 'float32' || x.size === 0) return original();
+  const kept = x.shape.slice(axes.length);
+  const rows = x.size / size(kept);
+  const shape = attrs.keepDims ? [...axes.map(() => 1), ...kept] : kept;
+  return tf.tidy(() => tf.matMul(tf.ones([1, rows]), x.reshape<tf.Tensor2D>([rows, -1])).reshape(shape));
+}
+
+/** Repetition is a broadcast product with ones (.4 ms; the backend's own, entry by entry: 59 ms). */
+function tile({
+  inputs,
+  attrs,
+  original,
+}: Call<{ x: tf.Tensor }, { reps: number[] }>): tf.TensorInfo | tf.TensorInfo[] {
+  const { x } = inputs;
+  if (x.dtype !== 'float32' || x.size === 0 || attrs.reps.every((count) => count === 1)) return original();
+  return tf.tidy(() => {
+    const shape = [...x.shape];
+    let y: tf.Tensor = x;
+    for (const [axis, count] of attrs.reps.entries()) {
+      if (count === 1) continue;
+      const outer = size(shape.slice(0, axis));
+      y = y.reshape([outer, 1, y.size / outer]).mul(tf.ones([1, count, 1]));
+      shape[axis]! *= count;
+    }
+    return y.reshape(shape);
+  });
+}
+
+/** Up to this length of a run a plain loop copies faster than `TypedArray.set`, whose call costs 100 ns. */
+const shortRun = 128;
+
+/** Copies `rows` runs of `length` values, each run a constant distance after the one before. */
+function copyRuns(
+  from: tf.TypedArray,
+  to: tf.TypedArray,
+  rows: number,
+  length: number,
+  fromStart: number,
+  fromStep: number,
+  toStart: number,
+  toStep: number,
+): void {
+  let source = fromStart;
+  let target = toStart;
+  for (let row = 0; row < rows; row++) {
+    if (length <= shortRun) for (let i = 0; i < length; i++) to[target + i] = from[source + i]!;
+    else to.set(from.subarray(source, source + length), target);
+    source += fromStep;
+    target += toStep;
+  }
+}
+
+/** A part of one axis, as a new tensor. */
+function cut(backend: BackendWasm, x: tf.TensorInfo, axis: number, begin: number, count: number): tf.TensorInfo {
+  const shape = [...x.shape];
+  shape[axis] = count;
+  const out = backend.makeOutput(shape, x.dtype);
+  const inner = size(x.shape.slice(axis + 1));
+  const [from, to] = [backend.typedArrayFromHeap(x), backend.typedArrayFromHeap(out)];
+  const step = x.shape[axis]! * inner;
+  copyRuns(from, to, size(x.shape.slice(0, axis)), count * inner, begin * inner, step, 0, count * inner);
+  return out;
+}
+
+function slice({
+  inputs,
+  attrs,
+  backend,
+  original,
+}: Call<{ x: tf.Tensor }, { begin: number | number[]; size: number | number[] }>): tf.TensorInfo | tf.TensorInfo[] {
+  const { x } = inputs;
+  const [begin, sizes] = tf.slice_util.parseSliceParams(x, attrs.begin, attrs.size) as [number[], number[]];
+  const cutAxes = sizes.flatMap((count, axis) => (count === x.shape[axis] ? [] : [axis]));
+  const [axis] = cutAxes;
+  if (axis === undefined || cutAxes.length > 1 || x.dtype === 'string') return original();
+  tf.slice_util.assertParamsValid(x, begin, sizes);
+  return cut(backend, x, axis, begin[axis]!, sizes[axis]!);
+}
+
+function splitV({
+  inputs,
+  attrs,
+  backend,
+}: Call<{ x: tf.Tensor }, { numOrSizeSplits: number | number[]; axis: number }>): tf.TensorInfo[] {
+  const { x } = inputs;
+  const axis = tf.util.parseAxisParam(attrs.axis, x.shape)[0]!;
+  let begin = 0;
+  return tf.backend_util.prepareSplitSize(x, attrs.numOrSizeSplits, axis).map((count) => {
+    const part = cut(backend, x, axis, begin, count);
+    begin += count;
+    return part;
+  });
+}
+
+function concat({
+  inputs,
+  attrs,
+  backend,
+  original,
+}: Call<Record<string, tf.Tensor>, { axis: number }>): tf.TensorInfo | tf.TensorInfo[] {
+  const parts = Object.values(inputs).filter((part) => part.size > 0);
+  const [first] = parts;
+  if (first === undefined || parts.length === 1 || first.dtype === 'string') return original();
+  const axis = tf.util.parseAxisParam(attrs.axis, first.shape)[0]!;
+  const shapes = parts.map((part) => part.shape);
+  tf.backend_util.assertParamsConsistent(shapes, axis);
+  const shape = tf.backend_util.computeOutShape(shapes, axis);
+  const out = backend.makeOutput(shape, first.dtype);
+  const to = backend.typedArrayFromHeap(out);
+  const step = size(shape.slice(axis));
+  let start = 0;
+  for (const part of parts) {
+    const length = size(part.shape.slice(axis));
+    copyRuns(backend.typedArrayFromHeap(part), to, to.length / step, length, 0, length, start, step);
+    start += length;
+  }
+  return out;
+}
+
+/** The gradient of an enlargement by whole factors sums each block: average pooling, times its size (2 ms for 24). */
+function resizeNearestNeighborGrad({
+  inputs,
+  attrs,
+  original,
+}: Call<{ images: tf.Tensor4D; dy: tf.Tensor4D }, { alignCorners: boolean }>): tf.TensorInfo | tf.TensorInfo[] {
+  const { images, dy } = inputs;
+  const factors = [1, 2].map((axis) => dy.shape[axis]! / images.shape[axis]!) as [number, number];
+  if (attrs.alignCorners || !factors.every(Number.isInteger)) return original();
+  return tf.tidy(() => tf.avgPool(dy, factors, factors, 'valid').mul(factors[0] * factors[1]));
+}
