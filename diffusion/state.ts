@@ -185,6 +185,16 @@ export function build<T>(
   }
 }
 
+/** Gives a network's parameters other values, in place: whoever holds the variables (an optimiser) goes on with them. */
+export function overwrite(parameters: ReadonlyMap<string, tf.Variable>, source: ParameterSource): void {
+  for (const [name, variable] of parameters) {
+    const value = source.tensor(name, variable.shape, 0);
+    variable.assign(value);
+    value.dispose();
+  }
+  source.finish?.();
+}
+
 /** Frees all of a network's parameters. */
 export function disposeParameters(parameters: ReadonlyMap<string, tf.Variable>): void {
   for (const variable of parameters.values()) variable.dispose();

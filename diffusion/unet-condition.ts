@@ -7,6 +7,7 @@ import {
   build,
   copiedParameters,
   disposeParameters,
+  overwrite,
   type ParameterSource,
   randomParameters,
   storedParameters,
@@ -53,6 +54,12 @@ export class UNet2DConditionModel {
   /** Writes what {@link load} (and diffusers' `from_pretrained`) reads. */
   save(folder: string): Promise<void> {
     return writeModel(folder, NAME, this.config, this.parameters);
+  }
+
+  /** Reads weights that {@link save} wrote into the existing parameters. @throws GymError E_FILE when they are of another configuration. */
+  async restore(folder: string): Promise<void> {
+    const { weightsPath, state } = await readModel(folder, NAME);
+    overwrite(this.parameters, storedParameters(weightsPath, state, renameAttention));
   }
 
   /** A copy with parameters of its own. */

@@ -1,0 +1,177 @@
+import * as tf from '@tensorflow/tfjs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { DenoisingPolicy, type Extras, Ppo, Reinforce, type Rollout, type RolloutStep } from '../../agents/index.js';
+import type { NdArray } from '../../core/ndarray.js';
+import { Random } from '../../core/random.js';
+import { readSafetensors } from '../../core/safetensors.js';
+import { fromTorch, toTorch, UNet2DConditionModel } from '../../diffusion/index.js';
+import { DDIMScheduler } from '../../diffusion/schedulers/index.js';
+import type { DenoisingObservation } from '../../envs/denoising/denoising.js';
+import { fixturePath, readFixture, startBackend } from './fixtures.js';
+
+interface Expected {
+  guidance: number;
+  eta: number;
+  inferenceSteps: number;
+  clipRange: number;
+  advantages: number[];
+  losses: { ddpo_sf: number; ddpo_is: number; ratio: number[]; approx_kl: number; clip_fraction: number };
+}
+
+const wasm = (await startBackend()) === 'wasm';
+const expected = await readFixture<Expected>('denoising_rl', 'expected.json');
+const rollout = await readSafetensors(fixturePath('denoising_rl', 'rollout.safetensors'));
+const gradients = await readSafetensors(fixturePath('denoising_rl', 'gradients.safetensors'));
+const current = await readSafetensors(fixturePath('denoising_rl', 'current_weights.safetensors'));
+
+const trajectory = rollout.get('trajectory')!; // [B, T+1, C, H, W], x_T first
+const stepNoise = rollout.get('step_noise')!; // [T, B, C, H, W]
+const logProbs = rollout.get('log_probs')!; // [B, T]
+const timesteps = [...rollout.get('timesteps')!.data].map(Number);
+const embeddings = rollout.get('prompt_embeds')!; // [B, n, d]
+const negative = rollout.get('negative_prompt_embeds')!; // [1, n, d]
+const [batch, , channels, height, width] = trajectory.shape as [number, number, number, number, number];
+const steps = timesteps.length;
+const size = channels * height * width;
+
+/** Image number `index` of an array of CHW images, as HWC. */
+function image(array: NdArray, index: number): NdArray<Float32Array> {
+  const data = new Float32Array(size);
+  for (let c = 0; c < channels; c++)
+    for (let p = 0; p < height * width; p++)
+      data[p * channels + c] = array.data[index * size + c * height * width + p] as number;
+  return { data, shape: [height, width, channels] };
+}
+
+const at = (b: number, t: number) => image(trajectory, b * (steps + 1) + t);
+const observation = (b: number, t: number): DenoisingObservation => ({
+  latents: at(b, t),
+  timestep: timesteps[t]!,
+  step: t,
+  prompt: `prompt ${b}`,
+  noiseSeed: b,
+});
+
+/** Prompts stand for rows of the stored embeddings, '' for the negative one. */
+function embed(prompts: readonly string[]): tf.Tensor3D {
+  const [, n, d] = embeddings.shape as [number, number, number];
+  const data = new Float32Array(prompts.length * n * d);
+  prompts.forEach((prompt, i) => {
+    const b = Number(prompt.slice('prompt '.length));
+    data.set(
+      (prompt === '' ? negative.data : embeddings.data.subarray(b * n * d, (b + 1) * n * d)) as Float32Array,
+      i * n * d,
+    );
+  });
+  return tf.tensor3d(data, [prompts.length, n, d]);
+}
+
+let policy: DenoisingPolicy;
+let unet: UNet2DConditionModel;
+
+beforeAll(async () => {
+  unet = await UNet2DConditionModel.load(fixturePath('denoising_rl', 'unet'));
+  const scheduler = await DDIMScheduler.load(fixturePath('denoising_rl', 'scheduler'));
+  scheduler.setTimesteps(expected.inferenceSteps);
+  expect(scheduler.timesteps).toEqual(timesteps);
+  policy = new DenoisingPolicy(
+    { unet, scheduler, embed },
+    {
+      eta: expected.eta,
+      guidanceScale: expected.guidance,
+      noise: ({ step, noiseSeed }) => image(stepNoise, step * batch + noiseSeed).data,
+    },
+  );
+});
+afterAll(() => policy.dispose());
+
+/** The stored rollout as environment and agent would have made it; the last step's rewards are the advantages. */
+function stored(): Rollout<DenoisingObservation, NdArray> {
+  const all = Array.from({ length: batch }, (_, b) => b);
+  const made = timesteps.map((_, t): RolloutStep<DenoisingObservation, NdArray> => {
+    const last = t === steps - 1;
+    const extras: Extras = {
+      logProb: Float32Array.from(all, (b) => logProbs.data[b * steps + t] as number),
+    };
+    return {
+      observations: all.map((b) => observation(b, t)),
+      actions: all.map((b) => at(b, t + 1)),
+      rewards: Float64Array.from(all, (b) => (last ? expected.advantages[b]! : 0)),
+      terminated: new Uint8Array(batch).fill(last ? 1 : 0),
+      truncated: new Uint8Array(batch),
+      starts: new Uint8Array(batch).fill(t === 0 ? 1 : 0),
+      valid: new Uint8Array(batch).fill(1),
+      infos: all.map(() => ({})),
+      finalObservations: all.map(() => undefined),
+      extras,
+    };
+  });
+  return { steps: made, lastObservations: [] };
+}
+
+describe('a guided rollout', () => {
+  it('starts at the stored noise and takes the steps of diffusers, with the log-probabilities of ddpo-pytorch', async () => {
+    const initial = rollout.get('initial_noise')!;
+    for (let t = 0; t < steps; t++) {
+      const observations = Array.from({ length: batch }, (_, b) => observation(b, t));
+      const { actions, extras } = await policy.sample(observations, { explore: true });
+      actions.forEach((action, b) => {
+        if (t === 0) expect(at(b, 0).data).toEqual(image(initial, b).data);
+        const next = at(b, t + 1).data;
+        next.forEach((value, i) => {
+          expect(Math.abs((action.data[i] as number) - value)).toBeLessThan(1e-4);
+        });
+        const logProb = (extras!.logProb as Float32Array)[b]!;
+        expect(Math.abs(logProb - (logProbs.data[b * steps + t] as number))).toBeLessThan(1e-4);
+      });
+    }
+  });
+});
+
+const options = { advantage: 'none', advantageClip: 1e6, updates: 1, weightDecay: 0, learningRate: 0 } as const;
+
+describe('DDPO at other weights than those that sampled', () => {
+  beforeAll(() => {
+    for (const [name, variable] of unet.parameters) {
+      const value = fromTorch(name, current.get(name)!);
+      tf.tidy(() => variable.assign(tf.tensor(value.data as Float32Array, variable.shape)));
+    }
+  });
+
+  it.each([
+    [
+      'ddpo_sf',
+      (): Reinforce<DenoisingObservation, NdArray, never> => new Reinforce(policy as never, options, new Random(0)),
+    ],
+    [
+      'ddpo_is',
+      (): Ppo<DenoisingObservation, NdArray, never> =>
+        new Ppo(policy as never, { ...options, clipRange: expected.clipRange, warn: () => {} }, new Random(0)),
+    ],
+  ] as const)('%s: loss and gradients of PyTorch', async (name, make) => {
+    const agent = make();
+    // PyTorch: loss.backward(); {n: p.grad for n, p in unet.named_parameters()}
+    const { loss, gradients: own } = await agent.lossAndGradients(stored());
+    expect(Math.abs(loss - expected.losses[name])).toBeLessThan(1e-5);
+    let compared = 0;
+    for (const [key, reference] of gradients) {
+      if (!key.startsWith(`${name}/`)) continue;
+      const parameter = key.slice(name.length + 1);
+      const { data } = toTorch(parameter, own.get(parameter)!);
+      const largest = Array.from(reference.data, (x) => Math.abs(x)).reduce((a, b) => Math.max(a, b), 0);
+      reference.data.forEach((value, i) => {
+        expect(Math.abs((data[i] as number) - (value as number)) / largest).toBeLessThan(wasm ? 1e-3 : 1e-4);
+      });
+      compared++;
+    }
+    expect(compared).toBeGreaterThan(0);
+  });
+
+  it('logs approx_kl and clip_fraction of ddpo-pytorch', async () => {
+    const agent = new Ppo(policy, { ...options, clipRange: expected.clipRange, warn: () => {} }, new Random(0));
+    const metrics = await agent.learn(stored());
+    expect(Math.abs(metrics['train/loss']! - expected.losses.ddpo_is)).toBeLessThan(1e-5);
+    expect(Math.abs(metrics['train/clipFraction']! - expected.losses.clip_fraction)).toBeLessThan(1e-6);
+    expect(metrics['train/approxKl']! / expected.losses.approx_kl).toBeCloseTo(1, 2);
+  });
+});
