@@ -1,0 +1,166 @@
+import { join } from 'node:path';
+import * as tf from '@tensorflow/tfjs';
+import { GymError } from '../core/errors.js';
+import { readJson } from '../core/files.js';
+import { CLIPTextModel } from './clip-text-model.js';
+import { CLIPTokenizer } from './clip-tokenizer.js';
+import { DIFFUSERS_VERSION, writeJson } from './model-folder.js';
+import { DDIMScheduler, type DDPMScheduler, loadScheduler } from './schedulers/index.js';
+import { UNet2DConditionModel } from './unet-condition.js';
+import { UNet2DModel } from './unet-unconditional.js';
+
+const INDEX = 'model_index.json';
+
+/** A whole diffusion model: the network that denoises, what turns prompts into its condition, and its noise schedule. */
+export interface Denoiser {
+  readonly unet: UNet2DConditionModel | UNet2DModel;
+  /** Both there or both not: without them the model is unconditional. */
+  readonly textEncoder?: CLIPTextModel;
+  readonly tokenizer?: CLIPTokenizer;
+  readonly scheduler: DDIMScheduler | DDPMScheduler;
+  /** Where it was loaded from. */
+  readonly folder?: string;
+}
+
+/**
+ * Reads a folder as diffusers' pipelines lay it out: `model_index.json`, `unet/`, `scheduler/`, and for a model with text
+ * `text_encoder/` and `tokenizer/`.
+ * @throws GymError E_FILE that names a missing or broken file; E_CONFIG for what is not supported or does not fit together
+ */
+export async function loadDenoiser(folder: string): Promise<Denoiser> {
+  const index = await readIndex(folder);
+  const part = (name: string) => join(folder, name);
+  const networks: { dispose(): void }[] = [];
+  try {
+    const unetClass = index.get('unet');
+    if (unetClass !== 'UNet2DConditionModel' && unetClass !== 'UNet2DModel')
+      throw wrong(folder, `\`unet\` is ${unetClass ?? 'missing'}; it must be UNet2DConditionModel or UNet2DModel`);
+    if (!index.has('scheduler')) throw wrong(folder, '`scheduler` is missing');
+    const scheduler = await loadScheduler(part('scheduler'));
+    const unet = await (unetClass === 'UNet2DModel' ? UNet2DModel : UNet2DConditionModel).load(part('unet'));
+    networks.push(unet);
+    if (!index.has('text_encoder')) {
+      const denoiser = { unet, scheduler, folder };
+      checkFit(folder, denoiser);
+      return denoiser;
+    }
+    const textClass = index.get('text_encoder');
+    if (textClass !== 'CLIPTextModel')
+      throw wrong(folder, `\`text_encoder\` is ${textClass}; only CLIPTextModel is supported`);
+    const tokenizer = await CLIPTokenizer.load(part('tokenizer'));
+    const textEncoder = await CLIPTextModel.load(part('text_encoder'));
+    networks.push(textEncoder);
+    const denoiser = { unet, textEncoder, tokenizer, scheduler, folder };
+    checkFit(folder, denoiser);
+    return denoiser;
+  } catch (error) {
+    for (const network of networks) network.dispose();
+    throw error;
+  }
+}
+
+/**
+ * Writes what {@link loadDenoiser} reads, each file whole or not at all and `model_index.json` last. Python reads it too:
+ * every part with its class's `from_pretrained(folder, subfolder=...)`; an unconditional model as a `DDIMPipeline` or
+ * `DDPMPipeline`; one with text, whose samples are pixels, as a `StableDiffusionPipeline` with `vae=None`, called with
+ * `output_type='latent'`.
+ * @throws GymError E_CONFIG where the parts do not fit together, E_FILE when it cannot be written
+ */
+export async function saveDenoiser(folder: string, denoiser: Denoiser): Promise<void> {
+  checkFit(folder, denoiser);
+  const { unet, textEncoder, tokenizer, scheduler } = denoiser;
+  await unet.save(join(folder, 'unet'));
+  await scheduler.save(join(folder, 'scheduler'));
+  await textEncoder?.save(join(folder, 'text_encoder'));
+  await tokenizer?.save(join(folder, 'tokenizer'));
+
+  const solver = scheduler instanceof DDIMScheduler ? 'DDIM' : 'DDPM';
+  const none = [null, null];
+  await writeJson(join(folder, INDEX), {
+    _class_name: textEncoder ? 'StableDiffusionPipeline' : `${solver}Pipeline`,
+    _diffusers_version: DIFFUSERS_VERSION,
+    unet: ['diffusers', unet instanceof UNet2DConditionModel ? 'UNet2DConditionModel' : 'UNet2DModel'],
+    scheduler: ['diffusers', `${solver}Scheduler`],
+    ...(textEncoder && {
+      text_encoder: ['transformers', 'CLIPTextModel'],
+      tokenizer: ['transformers', 'CLIPTokenizer'],
+      vae: none,
+      image_encoder: none,
+      feature_extractor: none,
+      safety_checker: none,
+      requires_safety_checker: false,
+    }),
+  });
+}
+
+/**
+ * The condition that the network takes for each prompt; the empty prompt's is the unconditional one of guidance.
+ * Differentiable in the text encoder's parameters; the caller frees the result.
+ * @returns [prompts, tokens, width]
+ * @throws GymError E_STATE for a model without text, E_VALUE for no prompts or one that is too long
+ */
+export function encodePrompts(denoiser: Denoiser, prompts: readonly string[]): tf.Tensor3D {
+  const { textEncoder, tokenizer } = denoiser;
+  if (!textEncoder || !tokenizer)
+    throw new GymError('E_STATE', 'encodePrompts: this model is unconditional, it has no text encoder.');
+  if (prompts.length === 0) throw new GymError('E_VALUE', 'encodePrompts: the list of prompts is empty.');
+  const ids = new Int32Array(prompts.length * tokenizer.maxLength);
+  prompts.forEach((prompt, i) => {
+    ids.set(tokenizer.encode(prompt).inputIds, i * tokenizer.maxLength);
+  });
+  return tf.tidy(
+    () => textEncoder.apply(tf.tensor2d(ids, [prompts.length, tokenizer.maxLength], 'int32')).lastHiddenState,
+  );
+}
+
+/** Frees the networks of a model. */
+export function disposeDenoiser(denoiser: Denoiser): void {
+  denoiser.unet.dispose();
+  denoiser.textEncoder?.dispose();
+}
+
+/** The class of each part that is there, by its name. */
+async function readIndex(folder: string): Promise<Map<string, string>> {
+  const index = await readJson(join(folder, INDEX));
+  if (typeof index !== 'object' || index === null || Array.isArray(index))
+    throw wrong(folder, 'it must be a JSON object');
+  const classes = new Map<string, string>();
+  for (const [name, entry] of Object.entries(index))
+    if (Array.isArray(entry) && typeof entry[1] === 'string') classes.set(name, entry[1]);
+  if (classes.has('vae'))
+    throw wrong(folder, `it has a \`vae\` (${classes.get('vae')}); models whose samples are latents are not supported`);
+  return classes;
+}
+
+/** Whether the parts of a model belong together. */
+function checkFit(folder: string, { unet, textEncoder, tokenizer }: Denoiser): void {
+  const conditional = unet instanceof UNet2DConditionModel;
+  if (!textEncoder !== !tokenizer)
+    throw wrong(folder, `there is a ${textEncoder ? 'text_encoder' : 'tokenizer'} without its counterpart`);
+  if (conditional !== (textEncoder !== undefined))
+    throw wrong(
+      folder,
+      conditional
+        ? 'a UNet2DConditionModel needs a text_encoder and a tokenizer'
+        : 'a UNet2DModel takes no text_encoder',
+    );
+  if (!conditional || !textEncoder || !tokenizer) return;
+  const { hidden_size: width, vocab_size: vocabulary, max_position_embeddings: positions } = textEncoder.config;
+  for (const dimension of [unet.config.cross_attention_dim].flat())
+    if (dimension !== width)
+      throw wrong(folder, `the text encoder's hidden_size is ${width}, the unet's cross_attention_dim ${dimension}`);
+  if (tokenizer.vocabSize > vocabulary)
+    throw wrong(
+      folder,
+      `the tokenizer has ${tokenizer.vocabSize} tokens, the text encoder's vocab_size is ${vocabulary}`,
+    );
+  if (tokenizer.maxLength > positions)
+    throw wrong(
+      folder,
+      `the tokenizer pads to ${tokenizer.maxLength}, the text encoder's max_position_embeddings is ${positions}`,
+    );
+}
+
+function wrong(folder: string, what: string): GymError {
+  return new GymError('E_CONFIG', `${join(folder, INDEX)}: ${what}.`);
+}
