@@ -51,7 +51,7 @@ async function norm(x: tf.Tensor): Promise<number> {
 }
 
 describe('a new network', () => {
-  test('has as many parameters as its layers' sizes add up to', () => {
+  test('has as many parameters as the sizes of its layers add up to', () => {
     // Counted from the sizes of the layers: 9io + o a 3×3 convolution, io + o a linear one, 2c a norm, ...
     const model = UNet2DConditionModel.create(
       {
