@@ -38,6 +38,8 @@ export interface CollectorOptions<O, A> {
   readonly envs: readonly (VectorEnv<O, A> | Env<O, A>)[];
   /** Seeds the environments. */
   readonly seed: number;
+  /** false: rollouts are not stored, only their episodes reported. Default true. */
+  readonly store?: boolean;
 }
 
 /** A single environment as a vector of one, which is reset by the caller. */
@@ -100,15 +102,17 @@ export class Collector<O, A> {
   readonly #agent: Agent<O, A>;
   readonly #envs: readonly VectorEnv<O, A>[];
   readonly #seed: number;
+  readonly #store: boolean;
   #batch = 0;
   #position: Position<O> | undefined;
 
   /** @throws GymError E_VALUE without an environment, or with some that differ in size. */
-  constructor({ agent, envs, seed }: CollectorOptions<O, A>) {
+  constructor({ agent, envs, seed, store = true }: CollectorOptions<O, A>) {
     if (envs.length === 0) throw new GymError('E_VALUE', 'Collector: needs an environment, got none.');
     this.#agent = agent;
     this.#envs = envs.map(asVector);
     this.#seed = seed;
+    this.#store = store;
     const sizes = new Set(this.#envs.map((env) => `${env.numEnvs} environments, horizon ${env.horizon}`));
     if (sizes.size > 1)
       throw new GymError('E_VALUE', `Collector: the vector environments must be alike, got ${[...sizes].join('; ')}.`);
@@ -125,7 +129,7 @@ export class Collector<O, A> {
    */
   async collect(onProgress?: CollectProgress): Promise<Collected<O, A>> {
     const wanted = this.#agent.collect;
-    const store = wanted !== 'nothing';
+    const store = this.#store && wanted !== 'nothing';
     const amount = wanted === 'nothing' ? { episodes: this.#envs[0]!.numEnvs } : wanted;
     const env = this.#envs[0]!;
     if ('episodes' in amount)

@@ -58,7 +58,7 @@ const agent = z
     maxGradNorm: positive.default(1).describe('gradients of a larger global norm are scaled down to it'),
     clipRange: schedule.default(1e-3).describe('ppo: how far the probability ratio may leave 1; or {from, to}'),
     advantage: z
-      .enum(['batch', 'per-prompt', 'gae', 'none'])
+      .enum(['batch', 'per-prompt', 'gae', 'reward-to-go', 'none'])
       .default('batch')
       .describe('how rewards become advantages; gae needs a policy with values'),
     advantageClip: positive.default(5).describe('advantages are cut to plus or minus this'),
@@ -77,7 +77,7 @@ const agent = z
       .union([z.strictObject({ episodes: count }), z.strictObject({ steps: count })])
       .optional()
       .describe('what makes a rollout, {episodes: n} or {steps: n}; default samplesPerEpoch episodes'),
-    gamma: fraction.default(0.99).describe('gae: discount of future rewards'),
+    gamma: fraction.default(1).describe('gae, reward-to-go: discount of future rewards'),
     gaeLambda: fraction.default(0.95).describe('gae: bias against variance'),
     valueCoefficient: z.number().min(0).default(0.5).describe("gae: weight of the value function's loss"),
     entropyCoefficient: z.number().min(0).default(0).describe('weight of the entropy bonus'),
@@ -105,6 +105,27 @@ const evaluation = z
     explore: z.boolean().default(true).describe("true: with the run's η; false: the policy's mode (η = 0)"),
   })
   .prefault({});
+
+/**
+ * What suits an ordinary environment with a small network better than the defaults above, which are a denoiser's; close to
+ * stable-baselines3's PPO.
+ */
+const ordinary = {
+  numEnvs: 8,
+  evaluation: { samples: 20, explore: false },
+  agent: {
+    collect: { steps: 128 },
+    learningRate: { from: 1e-3, to: 0 },
+    weightDecay: 0,
+    maxGradNorm: 0.5,
+    clipRange: 0.2,
+    advantage: 'gae',
+    innerEpochs: 8,
+    updates: 4,
+    microBatch: 256,
+    gamma: 0.99,
+  },
+};
 
 /** Every option of a run. What it says of itself (`.describe`) is what `list` and `--help` print. */
 export const runSchema = z.strictObject({
@@ -264,10 +285,9 @@ function describeIssue(issue: z.core.$ZodIssue, input: unknown): string[] {
  */
 export function parseConfig(input: unknown, where = 'configuration'): RunConfig {
   const given =
-    typeof input === 'object' && input !== null && 'agent' in input
-      ? { ...input, agent: longForm('agent', input.agent) }
-      : (input ?? {});
-  const result = runSchema.safeParse(given);
+    isObject(input) && 'agent' in input ? { ...input, agent: longForm('agent', input.agent) } : (input ?? {});
+  const ordinaryEnv = isObject(given) && typeof given.env === 'string' && !isDenoising({ env: given.env });
+  const result = runSchema.safeParse(ordinaryEnv ? withDefaults(given, ordinary) : given);
   const problems = result.success
     ? crossCheck(result.data)
     : result.error.issues.flatMap((issue) => describeIssue(issue, given));
@@ -278,6 +298,19 @@ export function parseConfig(input: unknown, where = 'configuration'): RunConfig 
     );
   const config = result.data;
   return { ...config, name: config.name ?? `${config.env.replace(/[^\w.-]/g, '-')}-${config.agent.name}` };
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function withDefaults(given: Record<string, unknown>, defaults: Record<string, unknown>): Record<string, unknown> {
+  const merged = { ...defaults, ...given };
+  // `collect` and schedules are one value, although they are objects.
+  for (const [key, value] of Object.entries(defaults))
+    if (isObject(value) && isObject(given[key]) && (key === 'agent' || key === 'evaluation'))
+      merged[key] = withDefaults(given[key], value);
+  return merged;
 }
 
 /** What no single field can know. */

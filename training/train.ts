@@ -6,6 +6,7 @@ import type { Env } from '../envs/env.js';
 import type { VectorEnv } from '../envs/vector-env.js';
 import { Collector, type Episode } from './collect.js';
 import type { CheckpointState, RunFolder } from './run-folder.js';
+import { mean, standardDeviation } from './statistics.js';
 
 /** What a callback is told. */
 export interface TrainContext<O, A> {
@@ -74,6 +75,17 @@ export interface TrainOptions<O, A> {
   readonly onProgress?: (progress: TrainProgress) => void;
 }
 
+/** The named terms of the episodes' rewards (`info.rewardTerms` of the last step), one number an episode. */
+export function rewardTerms(episodes: readonly Episode[]): Map<string, number[]> {
+  const terms = new Map<string, number[]>();
+  for (const { info } of episodes)
+    for (const [name, value] of Object.entries((info.rewardTerms ?? {}) as Record<string, number>)) {
+      if (!terms.has(name)) terms.set(name, []);
+      terms.get(name)!.push(value);
+    }
+  return terms;
+}
+
 /** Mean, spread and range of an epoch's rewards, and the mean of each named term. */
 export function rewardMetrics(episodes: readonly Episode[]): Metrics {
   if (episodes.length === 0) return {};
@@ -85,28 +97,8 @@ export function rewardMetrics(episodes: readonly Episode[]): Metrics {
     'reward/max': Math.max(...rewards),
     'episode/length': mean(episodes.map((episode) => episode.length)),
   };
-  const terms = new Map<string, number[]>();
-  for (const { info } of episodes)
-    for (const [name, value] of Object.entries((info.rewardTerms ?? {}) as Record<string, number>)) {
-      if (!terms.has(name)) terms.set(name, []);
-      terms.get(name)!.push(value);
-    }
-  for (const [name, values] of terms) metrics[`term/${name}`] = mean(values);
+  for (const [name, values] of rewardTerms(episodes)) metrics[`term/${name}`] = mean(values);
   return metrics;
-}
-
-export function mean(values: ArrayLike<number>): number {
-  let sum = 0;
-  for (let i = 0; i < values.length; i++) sum += values[i]!;
-  return sum / values.length;
-}
-
-/** Of a whole population (divided by n), as numpy's `std`. */
-export function standardDeviation(values: ArrayLike<number>): number {
-  const m = mean(values);
-  let sum = 0;
-  for (let i = 0; i < values.length; i++) sum += (values[i]! - m) ** 2;
-  return Math.sqrt(sum / values.length);
 }
 
 /**

@@ -1,0 +1,155 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Agent } from '../agents/agent.js';
+import { readJson, writeFileAtomic } from '../core/files.js';
+import { isNdArray, type NdArray, stack, unstack } from '../core/ndarray.js';
+import type { Random } from '../core/random.js';
+import type { Awaitable, Metrics } from '../core/types.js';
+import type { VectorEnv } from '../envs/vector-env.js';
+import { type Evaluation, evaluate } from './evaluate.js';
+import { animationWebp, type GridLayout, gridPng } from './images.js';
+import type { RunFolder } from './run-folder.js';
+import type { Callback, TrainContext } from './train.js';
+
+/** One sample of an evaluation. */
+export interface SampleRecord {
+  readonly prompt?: string;
+  readonly reward: number;
+  readonly terms?: Readonly<Record<string, number>>;
+}
+
+/** What `samples/epoch-NNNNNN.json` holds; the PNG of that name has the pictures of the first samples. */
+export interface EvaluationRecord {
+  readonly epoch: number;
+  readonly explore: boolean;
+  readonly mean: number;
+  readonly std: number;
+  readonly se: number;
+  readonly min: number;
+  readonly max: number;
+  readonly terms: Readonly<Record<string, number>>;
+  readonly samples: readonly SampleRecord[];
+  readonly grid?: GridLayout;
+  /** Whether `samples/denoising-NNNNNN.webp` shows the way of the first samples from noise to picture. */
+  readonly animation: boolean;
+}
+
+const animated = 8;
+
+function numbered(epoch: number): string {
+  return String(epoch).padStart(6, '0');
+}
+
+/** Files of an evaluation in a run's folder. */
+export function evaluationFiles(folder: string, epoch: number): { json: string; png: string; webp: string } {
+  const samples = join(folder, 'samples');
+  return {
+    json: join(samples, `epoch-${numbered(epoch)}.json`),
+    png: join(samples, `epoch-${numbered(epoch)}.png`),
+    webp: join(samples, `denoising-${numbered(epoch)}.webp`),
+  };
+}
+
+/** The evaluations of a run, oldest first. */
+export async function readEvaluations(folder: string): Promise<EvaluationRecord[]> {
+  const names = await readdir(join(folder, 'samples')).catch(() => []);
+  const records: EvaluationRecord[] = [];
+  for (const name of names.sort())
+    if (/^epoch-\d+\.json$/.test(name))
+      records.push((await readJson(join(folder, 'samples', name))) as EvaluationRecord);
+  return records;
+}
+
+/** Latents float32 [n, h, w, c] to images uint8 [n, H, W, 3]. */
+type Decode = (latents: NdArray<Float32Array>) => Awaitable<NdArray>;
+
+export interface EvaluationOptions<O, A> {
+  /** Environments for this alone. */
+  readonly envs: readonly VectorEnv<O, A>[];
+  readonly samples: number;
+  /** Also every so many epochs; 0: before and after only. */
+  readonly every: number;
+  /** How many are kept as pictures, where episodes end in one (`info.image`). */
+  readonly pictures: number;
+  readonly explore: boolean;
+  /** Fixes what is asked: each evaluation starts from it anew, so prompts and noises are the same. */
+  readonly random: Random;
+  /** Shows an observation on the way (`observation.latents`); without it there is no animation. */
+  readonly decode?: Decode;
+}
+
+/**
+ * Evaluates an agent on fixed prompts and noises and, where episodes end in pictures, draws them.
+ * @returns the numbers, and the files' contents by kind.
+ */
+export async function evaluateWithPictures<O, A>(
+  agent: Agent<O, A>,
+  epoch: number,
+  { envs, samples, pictures, explore, random, decode }: Omit<EvaluationOptions<O, A>, 'every'>,
+): Promise<{ record: EvaluationRecord; evaluation: Evaluation; png?: Buffer; webp?: Buffer }> {
+  const track = decode !== undefined && pictures > 0 ? Math.min(animated, samples, envs[0]!.numEnvs) : 0;
+  const latents: NdArray<Float32Array>[][] = [];
+  const evaluation = await evaluate(agent, envs, {
+    episodes: samples,
+    random,
+    explore,
+    onAct: (observations) => {
+      if (track > 0 && latents.length < (envs[0]!.horizon ?? 0))
+        latents.push(observations.slice(0, track).map((o) => (o as { latents: NdArray<Float32Array> }).latents));
+    },
+  });
+  const images = evaluation.episodes.flatMap(({ info }) => (isNdArray(info.image) ? [info.image] : []));
+  const grid = images.length > 0 && pictures > 0 ? await gridPng(images.slice(0, pictures)) : undefined;
+  let webp: Buffer | undefined;
+  if (track > 0 && images.length >= track) {
+    const frames: NdArray[][] = [];
+    for (const step of latents) frames.push(unstack(await decode!(stack(step))));
+    webp = await animationWebp([...frames, images.slice(0, track)], { columns: track });
+  }
+  const { episodes, ...numbers } = evaluation;
+  const record: EvaluationRecord = {
+    epoch,
+    explore,
+    ...numbers,
+    samples: episodes.map(({ reward, info }) => ({
+      ...(typeof info.prompt === 'string' && { prompt: info.prompt }),
+      reward,
+      ...(typeof info.rewardTerms === 'object' && { terms: info.rewardTerms as Record<string, number> }),
+    })),
+    ...(grid && { grid: grid.layout }),
+    animation: webp !== undefined,
+  };
+  return { record, evaluation, png: grid?.png, webp };
+}
+
+async function write(
+  folder: RunFolder,
+  { record, png, webp }: { record: EvaluationRecord; png?: Buffer; webp?: Buffer },
+): Promise<void> {
+  const files = evaluationFiles(folder.path, record.epoch);
+  if (png) await writeFileAtomic(files.png, png);
+  if (webp) await writeFileAtomic(files.webp, webp);
+  // Last: a reader that finds the numbers finds the pictures.
+  await writeFileAtomic(files.json, `${JSON.stringify(record)}\n`);
+}
+
+/**
+ * Evaluates before the first epoch, after the last, and every so many between, always on the same prompts and noises, and
+ * keeps numbers and pictures in the run's folder. Adds `eval/mean`, `eval/std` and `eval/se` to the epoch's metrics.
+ */
+export function evaluationCallback<O, A>(options: EvaluationOptions<O, A>): Callback<O, A> {
+  const run = async ({ agent, epoch, folder }: TrainContext<O, A>): Promise<Metrics> => {
+    const result = await evaluateWithPictures(agent, epoch, options);
+    if (folder) await write(folder, result);
+    const { mean, std, se } = result.record;
+    return { 'eval/mean': mean, 'eval/std': std, 'eval/se': se };
+  };
+  return {
+    name: 'evaluation',
+    start: async (context) => void (await run(context)),
+    epoch: async (context) =>
+      context.epoch === context.epochs || (options.every > 0 && context.epoch % options.every === 0)
+        ? await run(context)
+        : undefined,
+  };
+}

@@ -1,0 +1,132 @@
+import sharp from 'sharp';
+import { GymError } from '../core/errors.js';
+import type { NdArray } from '../core/ndarray.js';
+
+/** Where the pictures of a grid lie in its PNG. */
+export interface GridLayout {
+  readonly count: number;
+  readonly columns: number;
+  /** Of one picture as it was, in pixels. */
+  readonly width: number;
+  readonly height: number;
+  /** How many pixels of the PNG, in both directions, one pixel of a picture takes. */
+  readonly scale: number;
+  /** Pixels between pictures and around them. */
+  readonly gap: number;
+}
+
+interface Canvas {
+  readonly data: Uint8Array;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** Small pictures are enlarged by whole pixels (so that they stay sharp) to about this many. */
+const comfortable = 64;
+
+/**
+ * The layout for a number of pictures of one size.
+ * @param columns default: about as wide as high.
+ */
+export function gridLayout(
+  count: number,
+  [height, width]: readonly number[],
+  { columns = Math.ceil(Math.sqrt(count)), scale }: { columns?: number; scale?: number } = {},
+): GridLayout {
+  if (count < 1) throw new GymError('E_VALUE', 'grid: needs at least one picture.');
+  return {
+    count,
+    columns: Math.min(columns, count),
+    width: width!,
+    height: height!,
+    scale: scale ?? Math.max(1, Math.round(comfortable / width!)),
+    gap: 4,
+  };
+}
+
+/** The top left corner of picture `index` in a grid. */
+export function tileAt(layout: GridLayout, index: number): { left: number; top: number } {
+  const { columns, width, height, scale, gap } = layout;
+  return {
+    left: gap + (index % columns) * (width * scale + gap),
+    top: gap + Math.floor(index / columns) * (height * scale + gap),
+  };
+}
+
+/** Draws pictures (uint8 [h, w, 3]) side by side on white, each pixel `scale` pixels wide and high. */
+function draw(images: readonly NdArray[], layout: GridLayout): Canvas {
+  const { columns, width, height, scale, gap } = layout;
+  const rows = Math.ceil(layout.count / columns);
+  const canvas = {
+    width: gap + columns * (width * scale + gap),
+    height: gap + rows * (height * scale + gap),
+  };
+  const data = new Uint8Array(canvas.width * canvas.height * 3).fill(255);
+  images.forEach((image, i) => {
+    if (image.shape.length !== 3 || image.shape[0] !== height || image.shape[1] !== width || image.shape[2] !== 3)
+      throw new GymError(
+        'E_SHAPE',
+        `grid: picture ${i} has shape [${image.shape.join(', ')}], the first [${height}, ${width}, 3]; all must be uint8 RGB of one size.`,
+      );
+    const { left, top } = tileAt(layout, i);
+    for (let y = 0; y < height * scale; y++)
+      for (let x = 0; x < width * scale; x++) {
+        const from = (Math.floor(y / scale) * width + Math.floor(x / scale)) * 3;
+        const to = ((top + y) * canvas.width + left + x) * 3;
+        for (let c = 0; c < 3; c++) data[to + c] = image.data[from + c]!;
+      }
+  });
+  return { data, ...canvas };
+}
+
+/** A PNG of pictures (uint8 [h, w, 3], all of one size) side by side; small ones are enlarged by whole pixels. */
+export async function gridPng(
+  images: readonly NdArray[],
+  options: { columns?: number; scale?: number } = {},
+): Promise<{ png: Buffer; layout: GridLayout }> {
+  const layout = gridLayout(images.length, images[0]?.shape ?? [1, 1], options);
+  const { data, width, height } = draw(images, layout);
+  return {
+    png: await sharp(data, { raw: { width, height, channels: 3 } })
+      .png()
+      .toBuffer(),
+    layout,
+  };
+}
+
+/** Cuts a grid into its pictures again, each a PNG in its own size. */
+export async function cutGrid(png: Buffer, layout: GridLayout): Promise<Buffer[]> {
+  const { width, height, scale } = layout;
+  const tiles: Buffer[] = [];
+  for (let i = 0; i < layout.count; i++) {
+    const tile = sharp(png).extract({ ...tileAt(layout, i), width: width * scale, height: height * scale });
+    tiles.push(await tile.resize(width, height, { kernel: 'nearest' }).png().toBuffer());
+  }
+  return tiles;
+}
+
+/**
+ * An animated WebP that loops: a grid of pictures a frame, the last one held.
+ * @param frames uint8 [h, w, 3], the same number in each frame.
+ */
+export async function animationWebp(
+  frames: readonly (readonly NdArray[])[],
+  options: { columns?: number; scale?: number; delay?: number; hold?: number } = {},
+): Promise<Buffer> {
+  const first = frames[0]?.[0];
+  if (!first) throw new GymError('E_VALUE', 'animation: needs at least one frame with one picture.');
+  const { delay = 160, hold = 1600 } = options;
+  const layout = gridLayout(frames[0]!.length, first.shape, options);
+  const canvases = frames.map((images) => draw(images, layout));
+  const { width, height } = canvases[0]!;
+  const data = Buffer.concat(canvases.map((canvas) => canvas.data));
+  const raw = { width, height: height * frames.length, channels: 3 as const, pageHeight: height };
+  return await sharp(data, { raw })
+    .webp({
+      loop: 0,
+      delay: frames.map((_, i) => (i === frames.length - 1 ? hold : delay)),
+      // Enlarged pixels must stay square; photographs would be huge that way.
+      ...(layout.scale > 1 ? { lossless: true } : { quality: 80 }),
+    })
+    .toBuffer();
+}
