@@ -1,9 +1,27 @@
+export { Bandit, type BanditOptions } from './classic/bandit.js';
+export { CartPole, type CartPoleOptions } from './classic/cart-pole.js';
+export { ClassicEnv, type ClassicOptions } from './classic/classic-env.js';
+export { Probe, type ProbeAction, type ProbeKind, type ProbeOptions, probeKinds } from './classic/probe.js';
 export * from './denoising/index.js';
 export type { Env, EnvSpec, ResetOptions, ResetResult, StepResult } from './env.js';
-export { Box } from './spaces/box.js';
-export { Dict } from './spaces/dict.js';
-export { Discrete } from './spaces/discrete.js';
-export type { ElementOf, Space } from './spaces/space.js';
-export { Text } from './spaces/text.js';
-export { Tuple } from './spaces/tuple.js';
+export { NumpyRandom, type NumpyRandomState } from './numpy-random.js';
+export { type RandomKind, type RandomSource, type RandomSourceState, randomSource } from './random-source.js';
+export type { Registration } from './registration.js';
+export {
+  type KnownEnvs,
+  type KnownVectorEnvs,
+  type MakeOptions,
+  type MakeVecOptions,
+  make,
+  makeVec,
+  register,
+  registrations,
+  spec,
+  unregister,
+} from './registry.js';
+export * from './spaces/index.js';
+export { SyncVectorEnv, type SyncVectorOptions } from './sync-vector-env.js';
 export type { Autoreset, VectorEnv, VectorResetOptions, VectorResetResult, VectorStepResult } from './vector-env.js';
+export { OrderEnforcing } from './wrappers/order-enforcing.js';
+export { TimeLimit } from './wrappers/time-limit.js';
+export { findWrapper, PlainWrapper, unwrapped, Wrapper } from './wrappers/wrapper.js';

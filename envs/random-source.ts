@@ -51,6 +51,11 @@ export function exponential(random: RandomSource): number {
   return random instanceof NumpyRandom ? random.exponential() : -Math.log1p(-random.next());
 }
 
+/** Fair bits. */
+export function bits(random: RandomSource, n: number): Uint8Array {
+  return random instanceof NumpyRandom ? random.bits(n) : Uint8Array.from({ length: n }, () => random.integer(2));
+}
+
 /** An index 0 .. p.length−1 with these probabilities (which sum to 1): the inverse of the cumulative sum, as `numpy.random.choice`. */
 export function choiceIndex(random: RandomSource, p: ArrayLike<number>): number {
   let total = 0;

@@ -85,7 +85,8 @@ export class Text extends BaseSpace<string> {
         'E_VALUE',
         `Text.sample: length must be an integer from ${this.minLength} to ${this.maxLength}, actual value ${length}.`,
       );
-    let draw = () => this.random.integer(this.#characters.length);
+    // numpy.random.choice with equal probabilities draws by the inverse of the cumulative sum
+    let draw = () => Math.floor(this.random.next() * this.#characters.length);
     let most = length;
     if (characters !== undefined && restriction === 'probability') {
       checkProbability('Text.sample', characters as ArrayLike<number>, this.#characters.length);
@@ -101,7 +102,7 @@ export class Text extends BaseSpace<string> {
           );
         most = 0;
       }
-      draw = () => valid[this.random.integer(valid.length)]!;
+      draw = () => valid[Math.floor(this.random.next() * valid.length)]!;
     }
     const n = most ?? this.minLength + this.random.integer(this.maxLength - this.minLength + 1);
     let text = '';

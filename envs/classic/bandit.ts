@@ -1,0 +1,59 @@
+import { GymError } from '../../core/errors.js';
+import type { NdArray } from '../../core/ndarray.js';
+import type { StepResult } from '../env.js';
+import { Box } from '../spaces/box.js';
+import { Discrete } from '../spaces/discrete.js';
+import { ClassicEnv, type ClassicOptions, invalidAction } from './classic-env.js';
+
+export interface BanditOptions extends ClassicOptions {
+  /** The mean reward of each arm; default [0, 0.5, 1]. */
+  arms?: readonly number[];
+  /** Standard deviation of the reward; default 0. */
+  std?: number;
+}
+
+/**
+ * A bandit of k arms: one step an episode, the observation is always [0], the reward normal around the arm's mean.
+ */
+export class Bandit extends ClassicEnv<NdArray<Float32Array>, number> {
+  readonly observationSpace = new Box(-1, 1, [1]);
+  readonly actionSpace: Discrete;
+  readonly #arms: readonly number[];
+  readonly #std: number;
+
+  /** @throws GymError E_CONFIG on no arm, or numbers that are not finite. */
+  constructor({ arms = [0, 0.5, 1], std = 0, ...options }: BanditOptions = {}) {
+    super(options);
+    if (arms.length === 0 || !arms.every(Number.isFinite))
+      throw new GymError('E_CONFIG', `Bandit: \`arms\` must be a list of numbers, actual value [${arms.join(', ')}].`);
+    if (!(Number.isFinite(std) && std >= 0))
+      throw new GymError('E_CONFIG', `Bandit: \`std\` must be at least 0, actual value ${std}.`);
+    this.#arms = [...arms];
+    this.#std = std;
+    this.actionSpace = new Discrete(arms.length);
+  }
+
+  get state(): number[] {
+    return [];
+  }
+
+  set state(_: readonly number[]) {
+    // a bandit has none
+  }
+
+  protected start(): void {
+    // nothing to draw
+  }
+
+  protected observe(): NdArray<Float32Array> {
+    return { data: new Float32Array(1), shape: [1] };
+  }
+
+  /** @throws GymError E_VALUE on an arm that is not there. */
+  step(action: number): StepResult<NdArray<Float32Array>> {
+    const mean = this.#arms[action];
+    if (mean === undefined) throw invalidAction('Bandit', action, this.actionSpace);
+    const reward = this.#std === 0 ? mean : mean + this.#std * this.random.normal();
+    return { observation: this.observe(), reward, terminated: true, truncated: false, info: {} };
+  }
+}

@@ -1,0 +1,94 @@
+import { GymError } from '../../core/errors.js';
+import type { Snapshot } from '../../core/snapshot.js';
+import type { Info } from '../../core/types.js';
+import type { Env, EnvSpec, ResetOptions, ResetResult, StepResult } from '../env.js';
+import {
+  type RandomKind,
+  type RandomSource,
+  type RandomSourceState,
+  randomSource,
+  restoreRandomSource,
+} from '../random-source.js';
+import type { Space } from '../spaces/space.js';
+
+export interface ClassicOptions {
+  /** 'numpy': resets equal Gymnasium's for the same seed. Default 'seedrandom'. */
+  random?: RandomKind;
+}
+
+/**
+ * A synchronous environment whose dynamics are a short list of numbers: seeding, snapshots and the checks around them.
+ * A subclass says what the numbers mean.
+ */
+export abstract class ClassicEnv<O, A> implements Env<O, A> {
+  abstract readonly observationSpace: Space<O>;
+  abstract readonly actionSpace: Space<A>;
+  readonly spec?: EnvSpec;
+  readonly #kind: RandomKind;
+  #random: RandomSource | undefined;
+
+  constructor({ random = 'seedrandom' }: ClassicOptions = {}) {
+    this.#kind = random;
+    if (random !== 'seedrandom') randomSource(0, random); // a wrong kind is an error here, not at the first reset
+  }
+
+  /** The environment's stream; without a seed, entropy of the machine. */
+  protected get random(): RandomSource {
+    this.#random ??= randomSource(undefined, this.#kind);
+    return this.#random;
+  }
+
+  /** The numbers that the dynamics go on from. */
+  abstract get state(): number[];
+  abstract set state(state: readonly number[]);
+
+  /** Draws a first state. */
+  protected abstract start(options: Record<string, unknown>): void;
+  protected abstract observe(): O;
+  protected info(): Info {
+    return {};
+  }
+
+  abstract step(action: A): StepResult<O>;
+
+  reset({ seed, options = {} }: ResetOptions = {}): ResetResult<O> {
+    if (seed !== undefined) this.#random = randomSource(seed, this.#kind);
+    this.start(options);
+    return { observation: this.observe(), info: this.info() };
+  }
+
+  snapshot(): Snapshot {
+    return { state: [...this.state], random: this.random.state() as unknown as Snapshot };
+  }
+
+  /** @throws GymError E_STATE on a snapshot of another environment. */
+  restore(snapshot: Snapshot): ResetResult<O> {
+    const { state, random } = snapshot as { state?: number[]; random?: RandomSourceState };
+    if (!Array.isArray(state) || state.length !== this.state.length || random === undefined)
+      throw new GymError(
+        'E_STATE',
+        `${this.constructor.name}.restore: the snapshot has ${state?.length ?? 'no'} numbers of state, this environment has ${this.state.length}; restore it into one of the same kind.`,
+      );
+    this.state = state;
+    this.#random = restoreRandomSource(random);
+    return { observation: this.observe(), info: this.info() };
+  }
+
+  toString(): string {
+    return this.spec === undefined ? `<${this.constructor.name}>` : `<${this.constructor.name}<${this.spec.id}>>`;
+  }
+}
+
+/** A number of the reset's options. @throws GymError E_VALUE when it is given and none. */
+export function resetNumber(options: Record<string, unknown>, name: string, otherwise: number): number {
+  const value = options[name] ?? otherwise;
+  if (typeof value !== 'number' || !Number.isFinite(value))
+    throw new GymError('E_VALUE', `reset: option \`${name}\` must be a number, actual value ${JSON.stringify(value)}.`);
+  return value;
+}
+
+/** The error for an action that is none of the space. */
+export function invalidAction(env: string, action: unknown, space: Space<unknown>): GymError {
+  const shown = typeof action === 'object' ? JSON.stringify(action) : String(action);
+  return new GymError('E_VALUE', `${env}.step: action must be of ${space}, actual value ${shown} (${typeof action}).`);
+}

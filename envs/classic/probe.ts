@@ -1,0 +1,94 @@
+import { unknownName } from '../../core/errors.js';
+import type { NdArray } from '../../core/ndarray.js';
+import type { StepResult } from '../env.js';
+import { Box } from '../spaces/box.js';
+import { Discrete } from '../spaces/discrete.js';
+import type { Space } from '../spaces/space.js';
+import { ClassicEnv, type ClassicOptions, invalidAction } from './classic-env.js';
+
+/**
+ * What an agent must be able to learn, one thing at a time (Jones 2021, "Debugging RL, Without the Agonizing Pain"):
+ * - `constant`: one step, reward 1. Fails: the value's loss or its optimiser.
+ * - `observation`: one step, reward = observation, ±1 at random. Fails: the value does not see its input.
+ * - `discount`: two steps, observations 0 and 1, reward 1 at the end; so V(0) = γ. Fails: discounting, credit.
+ * - `action`: one step, reward for the right one of two actions. Fails: advantage, policy loss or its step.
+ * - `policy`: one step, the right action is the sign of the observation. Fails: batches mix up rows.
+ */
+export type ProbeKind = 'constant' | 'observation' | 'discount' | 'action' | 'policy';
+
+export const probeKinds: readonly ProbeKind[] = ['constant', 'observation', 'discount', 'action', 'policy'];
+
+export interface ProbeOptions extends ClassicOptions {
+  kind: ProbeKind;
+  /** Actions are float32 [1] in −1..1 instead of indices. Default false. */
+  continuous?: boolean;
+}
+
+/** The actions of a probe: an index, or float32 [1]. */
+export type ProbeAction = number | NdArray<Float32Array>;
+
+/**
+ * Environments so small that a failure to learn one names the part that is broken: see {@link ProbeKind}.
+ * Observation: float32 [1] in −1..1. Discrete actions: 1 means +1, 0 means −1, reward 1 for the right one and −1 for the
+ * other; probes without a choice have one action. Continuous actions a: reward 1 − (a − right)², clipped into the space.
+ */
+export class Probe extends ClassicEnv<NdArray<Float32Array>, ProbeAction> {
+  readonly observationSpace = new Box(-1, 1, [1]);
+  readonly actionSpace: Space<ProbeAction>;
+  readonly #kind: ProbeKind;
+  #seen = 0;
+
+  /** @throws GymError E_NAME on an unknown kind. */
+  constructor({ kind, continuous = false, ...options }: ProbeOptions) {
+    super(options);
+    if (!probeKinds.includes(kind)) throw unknownName('Probe', 'kind', String(kind), probeKinds);
+    this.#kind = kind;
+    const choices = kind === 'action' || kind === 'policy' ? 2 : 1;
+    this.actionSpace = (continuous ? new Box(-1, 1, [1]) : new Discrete(choices)) as Space<ProbeAction>;
+  }
+
+  get state(): number[] {
+    return [this.#seen];
+  }
+
+  set state([seen = 0]: readonly number[]) {
+    this.#seen = seen;
+  }
+
+  protected start(): void {
+    const sign = this.#kind === 'observation' || this.#kind === 'policy';
+    this.#seen = sign ? 2 * this.random.integer(2) - 1 : 0;
+  }
+
+  protected observe(): NdArray<Float32Array> {
+    return { data: Float32Array.of(this.#seen), shape: [1] };
+  }
+
+  /** @throws GymError E_VALUE on an action of another kind or, for discrete ones, outside the space. */
+  step(action: ProbeAction): StepResult<NdArray<Float32Array>> {
+    const discrete = this.actionSpace instanceof Discrete;
+    const a = typeof action === 'number' ? action : action?.data?.[0];
+    if (
+      discrete ? !this.actionSpace.contains(action) : typeof action === 'number' || a === undefined || Number.isNaN(a)
+    )
+      throw invalidAction('Probe', action, this.actionSpace);
+    const done = (reward: number) => ({
+      observation: this.observe(),
+      reward,
+      terminated: true,
+      truncated: false,
+      info: {},
+    });
+    const choice = (right: number) => {
+      if (discrete) return (a === 1) === (right === 1) ? 1 : -1;
+      return 1 - (Math.min(1, Math.max(-1, a!)) - right) ** 2;
+    };
+    if (this.#kind === 'constant') return done(1);
+    if (this.#kind === 'observation') return done(this.#seen);
+    if (this.#kind === 'action') return done(choice(1));
+    if (this.#kind === 'policy') return done(choice(this.#seen));
+    if (this.#seen === 1) return done(1);
+    this.#seen = 1;
+    return { ...done(0), terminated: false };
+  }
+}

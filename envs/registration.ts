@@ -1,0 +1,21 @@
+import type { Awaitable } from '../core/types.js';
+import type { Env } from './env.js';
+import type { VectorEnv } from './vector-env.js';
+
+/** What an environment's author tells the registry. */
+export interface Registration {
+  /** `[namespace/]Name[-vN]`. Whatever can change learning results makes a new version. */
+  readonly id: string;
+  /** One line for listings. */
+  readonly description: string;
+  /** A line for each option that `create` understands; others are errors. */
+  readonly options?: Readonly<Record<string, string>>;
+  /** A run solves the environment at this mean return. */
+  readonly rewardThreshold?: number;
+  /** `make` cuts episodes after so many steps. */
+  readonly maxEpisodeSteps?: number;
+  /** Makes one environment. It may be loaded by `import()` here. */
+  create?(options: Readonly<Record<string, unknown>>): Awaitable<Env<unknown, unknown>>;
+  /** Makes a native vector environment, which `makeVec` then prefers. */
+  createVec?(numEnvs: number, options: Readonly<Record<string, unknown>>): Awaitable<VectorEnv<unknown, unknown>>;
+}

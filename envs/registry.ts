@@ -1,0 +1,298 @@
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { GymError, messageOf, nearest, unknownName } from '../core/errors.js';
+import type { Awaitable } from '../core/types.js';
+import { builtin } from './builtin.js';
+import type { Bandit, BanditOptions } from './classic/bandit.js';
+import type { CartPole, CartPoleOptions } from './classic/cart-pole.js';
+import type { Probe, ProbeOptions } from './classic/probe.js';
+import type { Denoising, DenoisingOptions } from './denoising/index.js';
+import type { Env, EnvSpec } from './env.js';
+import type { Registration } from './registration.js';
+import { SyncVectorEnv } from './sync-vector-env.js';
+import type { Autoreset, VectorEnv } from './vector-env.js';
+import { OrderEnforcing } from './wrappers/order-enforcing.js';
+import { TimeLimit } from './wrappers/time-limit.js';
+
+/**
+ * The types of environments known by id: `make('CartPole-v1')` is typed by it. Add your own by declaration merging:
+ * `declare module 'denoise-gym/envs' { interface KnownEnvs { 'Mine-v0': { env: MyEnv; options: MyOptions } } }`.
+ */
+export interface KnownEnvs {
+  'CartPole-v1': { env: CartPole; options: CartPoleOptions };
+  'Bandit-v0': { env: Bandit; options: BanditOptions };
+  'ProbeConstant-v0': { env: Probe; options: Omit<ProbeOptions, 'kind'> };
+  'ProbeObservation-v0': { env: Probe; options: Omit<ProbeOptions, 'kind'> };
+  'ProbeDiscount-v0': { env: Probe; options: Omit<ProbeOptions, 'kind'> };
+  'ProbeAction-v0': { env: Probe; options: Omit<ProbeOptions, 'kind'> };
+  'ProbePolicy-v0': { env: Probe; options: Omit<ProbeOptions, 'kind'> };
+}
+
+/** The same for native vector environments. */
+export interface KnownVectorEnvs {
+  'Denoising-v0': { env: Denoising; options: Omit<DenoisingOptions, 'numEnvs'> };
+}
+
+export interface MakeOptions {
+  /** Cuts episodes after so many steps, instead of the environment's own limit; null: no limit. */
+  maxEpisodeSteps?: number | null;
+  /** Applied in order, outside the limit and the checks of order. */
+  wrappers?: readonly ((env: Env<unknown, unknown>) => Env<unknown, unknown>)[];
+}
+
+export interface MakeVecOptions extends MakeOptions {
+  /** Default 'next-step'; a native vector environment has its own. */
+  autoreset?: Autoreset;
+}
+
+interface Parsed {
+  readonly namespace: string;
+  readonly name: string;
+  readonly version: number | undefined;
+}
+
+const registry = new Map<string, Registration>(builtin.map((registration) => [registration.id, registration]));
+
+function parse(id: string): Parsed {
+  const match = /^(?:([\w:-]+)\/)?([\w:.-]+?)(?:-v(\d+))?$/.exec(typeof id === 'string' ? id : '');
+  if (match === null)
+    throw new GymError(
+      'E_NAME',
+      `registry: malformed environment id ${JSON.stringify(id)}; it must be [namespace/]Name[-vN], like CartPole-v1.`,
+    );
+  const [, namespace = '', name, version] = match;
+  return { namespace, name: name!, version: version === undefined ? undefined : Number(version) };
+}
+
+function idOf({ namespace, name, version }: Parsed): string {
+  return `${namespace === '' ? '' : `${namespace}/`}${name}${version === undefined ? '' : `-v${version}`}`;
+}
+
+function warn(message: string): void {
+  process.emitWarning(message, 'GymWarning');
+}
+
+/** The versions of a name that are registered (undefined for one without), newest first. */
+function versionsOf({ namespace, name }: Parsed): (number | undefined)[] {
+  return [...registry.keys()]
+    .map(parse)
+    .filter((other) => other.namespace === namespace && other.name === name)
+    .map((other) => other.version)
+    .sort((a, b) => (b ?? -1) - (a ?? -1));
+}
+
+/**
+ * Adds an environment. One that has the id already is replaced, with a warning.
+ * @throws GymError E_NAME on a malformed id, or when the name is there with a version and now comes without, or the
+ *   other way round; E_CONFIG when nothing makes it.
+ */
+export function register(registration: Registration): void {
+  const { id } = registration;
+  const parsed = parse(id);
+  if (registration.create === undefined && registration.createVec === undefined)
+    throw new GymError('E_CONFIG', `register ${id}: neither \`create\` nor \`createVec\` is given; give one.`);
+  for (const version of versionsOf(parsed))
+    if ((version === undefined) !== (parsed.version === undefined))
+      throw new GymError(
+        'E_NAME',
+        `register ${id}: ${idOf({ ...parsed, version })} is registered; a name has a version always or never.`,
+      );
+  if (registry.has(id)) warn(`register: overriding environment ${id}, which was registered before.`);
+  registry.set(id, registration);
+}
+
+/** Takes an environment out of the registry; false when it was not there. */
+export function unregister(id: string): boolean {
+  return registry.delete(id);
+}
+
+/** All registered environments, by id. */
+export function registrations(): Registration[] {
+  return [...registry.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+/**
+ * What is registered under an id. Without a version: the newest, with a warning; an old version: with a warning too.
+ * @throws GymError E_NAME with the nearest name, the versions or the namespaces that there are.
+ */
+export function spec(id: string): Registration {
+  const parsed = parse(id);
+  const found = registry.get(id);
+  const versions = versionsOf(parsed);
+  const newest = versions[0];
+  if (found !== undefined) {
+    if (parsed.version !== undefined && newest !== undefined && newest > parsed.version)
+      warn(`${id} is out of date; consider ${idOf({ ...parsed, version: newest })}.`);
+    return found;
+  }
+  if (versions.length > 0) {
+    const latest = idOf({ ...parsed, version: newest });
+    if (parsed.version === undefined) {
+      warn(`using the latest version ${latest} for ${id}; name the version, so that results stay comparable.`);
+      return registry.get(latest)!;
+    }
+    const known = versions.map((version) => `\`${idOf({ ...parsed, version })}\``).join(', ');
+    throw new GymError('E_NAME', `registry: there is no version ${parsed.version} of ${parsed.name}; use ${known}.`);
+  }
+  const all = [...registry.keys()].map(parse);
+  const namespaces = new Set(all.map((other) => other.namespace).filter((namespace) => namespace !== ''));
+  if (parsed.namespace !== '' && !namespaces.has(parsed.namespace)) {
+    const guess = nearest(parsed.namespace, namespaces);
+    throw new GymError(
+      'E_NAME',
+      `registry: unknown namespace \`${parsed.namespace}\`.${guess === undefined ? '' : ` Did you mean \`${guess}\`?`} Have you imported the module that registers it?`,
+    );
+  }
+  throw unknownName(
+    'registry',
+    'environment',
+    id,
+    [...registry.keys()].filter((other) => parse(other).namespace === parsed.namespace).sort(),
+  );
+}
+
+/** Imports `module` of `module:Name-v0` (a package, or a path from here that begins with . or /) and returns the id. */
+async function importFirst(id: string): Promise<string> {
+  const colon = typeof id === 'string' ? id.lastIndexOf(':') : -1;
+  if (colon <= 0) return id;
+  const module = id.slice(0, colon);
+  try {
+    await import(/^[./]/.test(module) ? pathToFileURL(resolve(module)).href : module);
+  } catch (error) {
+    throw new GymError(
+      'E_NAME',
+      `registry: cannot import \`${module}\`, which is to register ${id.slice(colon + 1)}: ${messageOf(error)}`,
+      { cause: error },
+    );
+  }
+  return id.slice(colon + 1);
+}
+
+function checkOptions(registration: Registration, options: Readonly<Record<string, unknown>>): void {
+  const known = registration.options ?? {};
+  for (const name of Object.keys(options))
+    if (!Object.hasOwn(known, name)) throw unknownName(registration.id, 'option', name, Object.keys(known));
+}
+
+function specOf(registration: Registration, options: object, maxEpisodeSteps: number | null | undefined): EnvSpec {
+  const { id, description, rewardThreshold } = registration;
+  return {
+    id,
+    description,
+    ...(rewardThreshold === undefined ? {} : { rewardThreshold }),
+    ...(maxEpisodeSteps == null ? {} : { maxEpisodeSteps }),
+    options: { ...options },
+  };
+}
+
+async function created<T extends { readonly spec?: EnvSpec }>(
+  registration: Registration,
+  envSpec: EnvSpec,
+  create: () => Awaitable<T>,
+): Promise<T> {
+  let env: T;
+  try {
+    env = await create();
+  } catch (error) {
+    if (GymError.is(error)) throw error;
+    throw new GymError(
+      'E_CONFIG',
+      `make ${registration.id}: creating it failed with options ${JSON.stringify(envSpec.options)}: ${messageOf(error)}`,
+      { cause: error },
+    );
+  }
+  (env as { spec?: EnvSpec }).spec = envSpec;
+  return env;
+}
+
+/**
+ * Makes an environment: inside out the environment itself, a {@link TimeLimit} where it has one, {@link OrderEnforcing},
+ * and the wrappers of `make.wrappers`.
+ * @param id as {@link spec} takes it, or `module:id` to import a module first that registers it.
+ * @throws GymError E_NAME on an unknown id or option; E_CONFIG where the environment is natively a vector one.
+ */
+export async function make<K extends keyof KnownEnvs>(
+  id: K,
+  options?: KnownEnvs[K]['options'],
+  make?: MakeOptions,
+): Promise<KnownEnvs[K]['env'] extends Env<infer O, infer A> ? Env<O, A> : never>;
+export async function make<O = unknown, A = unknown>(
+  id: string,
+  options?: Readonly<Record<string, unknown>>,
+  make?: MakeOptions,
+): Promise<Env<O, A>>;
+export async function make(
+  id: string,
+  options: object = {},
+  { maxEpisodeSteps, wrappers = [] }: MakeOptions = {},
+): Promise<Env<unknown, unknown>> {
+  const registration = spec(await importFirst(id));
+  checkOptions(registration, options as Record<string, unknown>);
+  if (registration.create === undefined)
+    throw new GymError(
+      'E_CONFIG',
+      `make ${registration.id}: it is natively a vector environment; use makeVec('${registration.id}', numEnvs, options).`,
+    );
+  const limit = maxEpisodeSteps === undefined ? registration.maxEpisodeSteps : maxEpisodeSteps;
+  const envSpec = specOf(registration, options, limit);
+  let env = await created(registration, envSpec, () => registration.create!(options as Record<string, unknown>));
+  if (limit != null) env = new TimeLimit(env, limit);
+  env = new OrderEnforcing(env);
+  for (const wrap of wrappers) env = wrap(env);
+  return env;
+}
+
+/**
+ * Makes a vector environment: the native one where there is one, else a {@link SyncVectorEnv} of as many as `make` makes.
+ * @throws GymError as {@link make}; E_CONFIG when a native one is asked for wrappers, a limit or another autoreset.
+ */
+export async function makeVec<K extends keyof KnownVectorEnvs>(
+  id: K,
+  numEnvs: number,
+  options: KnownVectorEnvs[K]['options'],
+  make?: MakeVecOptions,
+): Promise<KnownVectorEnvs[K]['env']>;
+export async function makeVec<K extends keyof KnownEnvs>(
+  id: K,
+  numEnvs: number,
+  options?: KnownEnvs[K]['options'],
+  make?: MakeVecOptions,
+): Promise<KnownEnvs[K]['env'] extends Env<infer O, infer A> ? VectorEnv<O, A> : never>;
+export async function makeVec<O = unknown, A = unknown>(
+  id: string,
+  numEnvs: number,
+  options?: Readonly<Record<string, unknown>>,
+  make?: MakeVecOptions,
+): Promise<VectorEnv<O, A>>;
+export async function makeVec(
+  id: string,
+  numEnvs: number,
+  options: object = {},
+  { autoreset, ...single }: MakeVecOptions = {},
+): Promise<VectorEnv<unknown, unknown>> {
+  if (!Number.isInteger(numEnvs) || numEnvs < 1)
+    throw new GymError('E_VALUE', `makeVec ${id}: numEnvs must be an integer of at least 1, actual value ${numEnvs}.`);
+  const known = await importFirst(id);
+  const registration = spec(known);
+  if (registration.createVec === undefined) {
+    const envs: Env<unknown, unknown>[] = [];
+    for (let i = 0; i < numEnvs; i++)
+      envs.push(await make(registration.id, options as Record<string, unknown>, single));
+    return new SyncVectorEnv(envs, { autoreset });
+  }
+  checkOptions(registration, options as Record<string, unknown>);
+  if ((single.wrappers?.length ?? 0) > 0 || single.maxEpisodeSteps != null)
+    throw new GymError(
+      'E_CONFIG',
+      `makeVec ${registration.id}: it is natively a vector environment, which takes no wrappers for single ones; wrap the result.`,
+    );
+  const env = await created(registration, specOf(registration, options, undefined), () =>
+    registration.createVec!(numEnvs, options as Record<string, unknown>),
+  );
+  if (autoreset !== undefined && env.autoreset !== autoreset)
+    throw new GymError(
+      'E_CONFIG',
+      `makeVec ${registration.id}: its autoreset is '${env.autoreset}', '${autoreset}' cannot be had.`,
+    );
+  return env;
+}

@@ -1,0 +1,133 @@
+import { GymError } from '../../core/errors.js';
+import { isNdArray, type NdArray, type TypedArray } from '../../core/ndarray.js';
+import { BaseSpace, type FlatLayout } from './base.js';
+import { Box } from './box.js';
+import { Dict } from './dict.js';
+import { zeros } from './dtype.js';
+import { Graph, type GraphElement } from './graph.js';
+import { Sequence } from './sequence.js';
+import type { Space } from './space.js';
+import { Tuple } from './tuple.js';
+
+/** A flat element: one list of numbers, or, where a Sequence or a Graph is inside, a tree of such lists. */
+export type Flat = NdArray | Flat[] | { [key: string]: Flat } | GraphElement<Flat, Flat>;
+
+function layoutOf<T>(space: Space<T>): FlatLayout<T> | undefined {
+  return space instanceof BaseSpace ? (space as BaseSpace<T>).flat : undefined;
+}
+
+function noLayout(where: string, space: Space<unknown>): GymError {
+  return new GymError(
+    'E_SPACE',
+    `${where}: elements of ${space} have no fixed number of numbers; flatten what is inside, or use another space.`,
+  );
+}
+
+/** Whether elements flatten into one list of numbers. */
+export function isFlattenable(space: Space<unknown>): boolean {
+  return layoutOf(space) !== undefined;
+}
+
+/** How many numbers an element flattens into. @throws GymError E_SPACE for Sequence, Graph, and what contains one. */
+export function flatdim(space: Space<unknown>): number {
+  const layout = layoutOf(space);
+  if (layout === undefined) throw noLayout('flatdim', space);
+  return layout.size;
+}
+
+/**
+ * The space of flat elements: a 1-D Box, or, where a Sequence or a Graph is inside, the same tree of Boxes.
+ * Not every sample of it can be unflattened (a one-hot vector has exactly one 1).
+ */
+export function flattenSpace(space: Space<unknown>): Space<unknown> {
+  const layout = layoutOf(space);
+  if (layout !== undefined) {
+    const [low, high] = [new Float64Array(layout.size), new Float64Array(layout.size)];
+    layout.bounds(low, high, 0);
+    return new Box(low, high, [layout.size], layout.dtype);
+  }
+  if (space instanceof Tuple) return new Tuple(space.spaces.map(flattenSpace));
+  if (space instanceof Dict)
+    return new Dict(Object.fromEntries(space.keys.map((key) => [key, flattenSpace(space.spaces[key]!)])), {
+      sortKeys: false,
+    });
+  if (space instanceof Sequence) return new Sequence(flattenSpace(space.feature));
+  if (space instanceof Graph)
+    return new Graph(flattenSpace(space.node), space.edge === null ? null : flattenSpace(space.edge));
+  throw noLayout('flattenSpace', space);
+}
+
+/**
+ * An element as one list of numbers: arrays in row-major order, one-hot for Discrete, character indices for Text, the
+ * parts of a Tuple or Dict one after another. With a Sequence or a Graph inside, a tree of such lists.
+ */
+export function flatten<T>(space: Space<T>, value: T): Flat {
+  const layout = layoutOf(space);
+  if (layout !== undefined) {
+    const data = zeros(layout.dtype, layout.size);
+    layout.write(value, data, 0);
+    return { data, shape: [layout.size] };
+  }
+  if (space instanceof Tuple)
+    return (space.spaces as readonly Space<unknown>[]).map((part, i) =>
+      flatten(part, (value as readonly unknown[])[i]),
+    );
+  if (space instanceof Dict)
+    return Object.fromEntries(
+      space.keys.map((key) => [key, flatten(space.spaces[key]!, (value as Record<string, unknown>)[key])]),
+    );
+  if (space instanceof Sequence) return (value as readonly unknown[]).map((item) => flatten(space.feature, item));
+  if (space instanceof Graph) {
+    const { nodes, edges, edgeLinks } = value as GraphElement;
+    return {
+      nodes: nodes.map((node) => flatten(space.node, node)),
+      edges: edges?.map((edge) => flatten(space.edge as Space<unknown>, edge)) ?? null,
+      edgeLinks,
+    };
+  }
+  throw noLayout('flatten', space);
+}
+
+/**
+ * Writes an element's flat numbers into `into` from `offset` on, without an array of its own: for batches.
+ * @throws GymError E_SPACE for Sequence, Graph, and what contains one.
+ */
+export function flattenInto<T>(space: Space<T>, value: T, into: TypedArray, offset = 0): void {
+  const layout = layoutOf(space);
+  if (layout === undefined) throw noLayout('flattenInto', space);
+  layout.write(value, into, offset);
+}
+
+/** The element that {@link flatten} made this of. @throws GymError E_VALUE when no element flattens into it. */
+export function unflatten<T>(space: Space<T>, flat: Flat): T {
+  const layout = layoutOf(space);
+  if (layout !== undefined) {
+    if (!isNdArray(flat) || flat.data.length !== layout.size)
+      throw new GymError(
+        'E_VALUE',
+        `unflatten: ${space} needs one list of ${layout.size} numbers, actual value ${
+          isNdArray(flat) ? `has ${flat.data.length}` : 'is a tree'
+        }.`,
+      );
+    return layout.read(flat.data, 0);
+  }
+  if (space instanceof Tuple)
+    return (space.spaces as readonly Space<unknown>[]).map((part, i) =>
+      unflatten(part, (flat as readonly Flat[])[i]!),
+    ) as unknown as T;
+  if (space instanceof Dict)
+    return Object.fromEntries(
+      space.keys.map((key) => [key, unflatten(space.spaces[key]!, (flat as Record<string, Flat>)[key]!)]),
+    ) as T;
+  if (space instanceof Sequence)
+    return (flat as readonly Flat[]).map((item) => unflatten(space.feature, item)) as unknown as T;
+  if (space instanceof Graph) {
+    const { nodes, edges, edgeLinks } = flat as GraphElement<Flat, Flat>;
+    return {
+      nodes: nodes.map((node) => unflatten(space.node, node)),
+      edges: edges?.map((edge) => unflatten(space.edge as Space<unknown>, edge)) ?? null,
+      edgeLinks,
+    } as T;
+  }
+  throw noLayout('unflatten', space);
+}

@@ -1,0 +1,15 @@
+export { BaseSpace, type FlatLayout } from './base.js';
+export { type Bound, Box } from './box.js';
+export { Dict, type DictElement, type DictSample } from './dict.js';
+export { Discrete, type DiscreteSample } from './discrete.js';
+export type { ArrayOf, DType } from './dtype.js';
+export { type Flat, flatdim, flatten, flattenInto, flattenSpace, isFlattenable, unflatten } from './flatten.js';
+export { Graph, type GraphElement, type GraphSample } from './graph.js';
+export { elementFromJson, elementToJson, spaceFromJson, spaceToJson } from './json.js';
+export { MultiBinary, type MultiBinarySample } from './multi-binary.js';
+export { MultiDiscrete, type MultiDiscreteOptions, type MultiDiscreteSample } from './multi-discrete.js';
+export { OneOf, type OneOfElement } from './one-of.js';
+export { type LengthChoice, Sequence, type SequenceSample } from './sequence.js';
+export type { ElementOf, SampleOptions, Space, SpaceState } from './space.js';
+export { alphanumeric, printable, Text, type TextOptions, type TextSample } from './text.js';
+export { type MaskOf, type ProbabilityOf, Tuple, type TupleElement, type TupleSample } from './tuple.js';

@@ -1,0 +1,116 @@
+import { GymError } from '../../core/errors.js';
+import { BaseSpace, type FlatLayout, oneRestriction } from './base.js';
+import { resultType } from './dtype.js';
+import type { ElementOf, Space } from './space.js';
+import type { TupleSample } from './tuple.js';
+
+/** An element of a {@link OneOf}: which space, and an element of it. */
+export type OneOfElement<S extends readonly Space<unknown>[]> = {
+  [K in keyof S]: readonly [index: number, element: ElementOf<S[K]>];
+}[number];
+
+/** Pairs of an index and an element of the space with that index. */
+export class OneOf<const S extends readonly Space<unknown>[] = readonly Space<unknown>[]> extends BaseSpace<
+  OneOfElement<S>
+> {
+  readonly kind = 'OneOf';
+  readonly spaces: S;
+  readonly flat?: FlatLayout<OneOfElement<S>>;
+
+  /** @throws GymError E_SPACE on no space at all. */
+  constructor(spaces: S) {
+    super();
+    if (spaces.length === 0) throw new GymError('E_SPACE', 'OneOf: it needs at least one space.');
+    this.spaces = spaces;
+    this.flat = this.#layout();
+  }
+
+  /** The index, then the element, padded with its first number to the length of the longest. */
+  #layout(): FlatLayout<OneOfElement<S>> | undefined {
+    const layouts: FlatLayout<unknown>[] = [];
+    for (const space of this.spaces) {
+      if (!(space instanceof BaseSpace) || space.flat === undefined) return undefined;
+      layouts.push(space.flat);
+    }
+    const longest = Math.max(...layouts.map((layout) => layout.size));
+    return {
+      size: 1 + longest,
+      dtype: resultType(layouts.map((layout) => layout.dtype)),
+      bounds: (low, high, offset) => {
+        let least = 0;
+        let most = layouts.length - 1;
+        for (const layout of layouts) {
+          const [lows, highs] = [new Float64Array(layout.size), new Float64Array(layout.size)];
+          layout.bounds(lows, highs, 0);
+          least = Math.min(least, ...lows);
+          most = Math.max(most, ...highs);
+        }
+        low.fill(least, offset, offset + 1 + longest);
+        high.fill(most, offset, offset + 1 + longest);
+      },
+      write: ([index, element], into, offset) => {
+        const layout = layouts[index]!;
+        into[offset] = index;
+        layout.write(element, into, offset + 1);
+        into.fill(into[offset + 1]!, offset + 1 + layout.size, offset + 1 + longest);
+      },
+      read: (from, offset) => {
+        const index = from[offset]!;
+        const layout = layouts[index];
+        if (layout === undefined)
+          throw new GymError(
+            'E_VALUE',
+            `unflatten: the first number of a OneOf must be an index below ${layouts.length}, actual value ${index}.`,
+          );
+        return [index, layout.read(from, offset + 1)] as unknown as OneOfElement<S>;
+      },
+    };
+  }
+
+  protected override get parts(): readonly Space<unknown>[] {
+    return this.spaces;
+  }
+
+  protected override get reseeds(): boolean {
+    return true;
+  }
+
+  /** A space uniformly, then a sample of it. @throws GymError E_VALUE when there is not one mask or probability a space. */
+  sample(options?: TupleSample<S>): OneOfElement<S> {
+    const restriction = oneRestriction('OneOf', options);
+    const parts = restriction && (options![restriction] as readonly unknown[]);
+    if (parts && parts.length !== this.spaces.length)
+      throw new GymError(
+        'E_VALUE',
+        `OneOf.sample: the ${restriction} has ${parts.length} entries, the space has ${this.spaces.length}.`,
+      );
+    const index = this.random.integer(this.spaces.length);
+    const element = this.spaces[index]!.sample(restriction && { [restriction]: parts![index] });
+    return [index, element] as unknown as OneOfElement<S>;
+  }
+
+  contains(value: unknown): value is OneOfElement<S> {
+    return (
+      Array.isArray(value) &&
+      value.length === 2 &&
+      Number.isInteger(value[0]) &&
+      (this.spaces[value[0] as number]?.contains(value[1]) ?? false)
+    );
+  }
+
+  equals(other: Space<unknown>): boolean {
+    return (
+      other instanceof OneOf &&
+      other.spaces.length === this.spaces.length &&
+      this.spaces.every((space, i) => space.equals(other.spaces[i]))
+    );
+  }
+
+  toJson(): unknown {
+    return { kind: this.kind, spaces: this.spaces.map((space) => space.toJson()) };
+  }
+
+  toString(): string {
+    return `OneOf(${this.spaces.join(', ')})`;
+  }
+}

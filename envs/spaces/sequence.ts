@@ -1,0 +1,72 @@
+import { GymError } from '../../core/errors.js';
+import { exponential } from '../random-source.js';
+import { BaseSpace, oneRestriction } from './base.js';
+import type { ElementOf, Space } from './space.js';
+import type { MaskOf, ProbabilityOf } from './tuple.js';
+
+/** A length, lengths to draw one from, or undefined for a random one. */
+export type LengthChoice = number | readonly number[] | undefined;
+
+/** Restricts a sample of a {@link Sequence}: its length, and what each element's space takes. */
+export interface SequenceSample<S extends Space<unknown>> {
+  mask?: readonly [length: LengthChoice, feature: MaskOf<S> | undefined];
+  probability?: readonly [length: LengthChoice, feature: ProbabilityOf<S> | undefined];
+}
+
+/** Lists of any length, the empty one too, of elements of one space. */
+export class Sequence<S extends Space<unknown> = Space<unknown>> extends BaseSpace<ElementOf<S>[]> {
+  readonly kind = 'Sequence';
+  readonly feature: S;
+  /** None: elements have no fixed number of numbers. */
+  readonly flat = undefined;
+
+  constructor(feature: S) {
+    super();
+    this.feature = feature;
+  }
+
+  protected override get parts(): readonly Space<unknown>[] {
+    return [this.feature];
+  }
+
+  protected override get reseeds(): boolean {
+    return true;
+  }
+
+  /** A length from the geometric distribution with p = 1/4 (at least 1, 4 in the mean) unless one is given. */
+  sample(options?: SequenceSample<S>): ElementOf<S>[] {
+    const restriction = oneRestriction('Sequence', options);
+    const [choice, feature] = (restriction && options![restriction]) ?? [];
+    const length = this.#length(choice);
+    return Array.from({ length }, () =>
+      this.feature.sample(restriction && { [restriction]: feature }),
+    ) as ElementOf<S>[];
+  }
+
+  #length(choice: LengthChoice): number {
+    if (choice === undefined) return Math.max(1, Math.ceil(exponential(this.random) / -Math.log1p(-0.25)));
+    const lengths = typeof choice === 'number' ? [choice] : choice;
+    if (lengths.length === 0 || !lengths.every((n) => Number.isInteger(n) && n >= 0))
+      throw new GymError(
+        'E_VALUE',
+        `Sequence.sample: a length must be an integer of at least 0, actual value ${JSON.stringify(choice)}.`,
+      );
+    return typeof choice === 'number' ? choice : lengths[this.random.integer(lengths.length)]!;
+  }
+
+  contains(value: unknown): value is ElementOf<S>[] {
+    return Array.isArray(value) && value.every((item) => this.feature.contains(item));
+  }
+
+  equals(other: Space<unknown>): boolean {
+    return other instanceof Sequence && this.feature.equals(other.feature);
+  }
+
+  toJson(): unknown {
+    return { kind: this.kind, feature: this.feature.toJson() };
+  }
+
+  toString(): string {
+    return `Sequence(${this.feature})`;
+  }
+}

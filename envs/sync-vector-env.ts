@@ -1,0 +1,247 @@
+import { GymError, messageOf } from '../core/errors.js';
+import type { NdArray } from '../core/ndarray.js';
+import type { Snapshot } from '../core/snapshot.js';
+import { type Awaitable, type Info, isPromiseLike } from '../core/types.js';
+import type { Env, EnvSpec, ResetResult, StepResult } from './env.js';
+import { indicesOf } from './spaces/base.js';
+import type { Space } from './spaces/space.js';
+import type { Autoreset, VectorEnv, VectorResetOptions, VectorResetResult, VectorStepResult } from './vector-env.js';
+
+export interface SyncVectorOptions {
+  /** Default 'next-step', as Gymnasium. */
+  autoreset?: Autoreset;
+}
+
+/** All results, or a promise of them if one of them is one. */
+function all<T>(values: readonly Awaitable<T>[]): Awaitable<T[]> {
+  return values.some(isPromiseLike) ? Promise.all(values) : (values as T[]);
+}
+
+/**
+ * Environments stepped one after another in this thread. Where they are synchronous so are all methods; asynchronous
+ * ones run at the same time.
+ *
+ * Autoreset is Gymnasium's: `next-step` (an ended environment ignores its next action, is reset, and returns reward 0),
+ * `same-step` (it is reset at once; `infos[i]` holds `finalObservation` and `finalInfo`), `disabled` (the caller resets
+ * with `mask`). A reset by the caller always ends a pending one.
+ */
+export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
+  readonly envs: readonly Env<O, A>[];
+  readonly numEnvs: number;
+  readonly observationSpace: Space<O>;
+  readonly actionSpace: Space<A>;
+  readonly autoreset: Autoreset;
+  readonly spec?: EnvSpec;
+  readonly render?: () => Awaitable<(NdArray | string)[]>;
+  readonly snapshot?: () => Awaitable<Snapshot>;
+  readonly restore?: (snapshot: Snapshot) => Awaitable<VectorResetResult<O>>;
+  /** 1 where an episode has ended and no reset has followed. */
+  readonly #ended: Uint8Array;
+  #observations: O[] = [];
+  #closed = false;
+
+  /** @throws GymError E_CONFIG on no environment or an unknown mode; E_SPACE where the spaces differ. */
+  constructor(envs: readonly Env<O, A>[], { autoreset = 'next-step' }: SyncVectorOptions = {}) {
+    const first = envs[0];
+    if (first === undefined) throw new GymError('E_CONFIG', 'SyncVectorEnv: it needs at least one environment.');
+    if (!['next-step', 'same-step', 'disabled'].includes(autoreset))
+      throw new GymError(
+        'E_CONFIG',
+        `SyncVectorEnv: autoreset must be 'next-step', 'same-step' or 'disabled', actual value ${JSON.stringify(autoreset)}.`,
+      );
+    envs.forEach((env, i) => {
+      if (envs.indexOf(env) !== i)
+        throw new GymError(
+          'E_CONFIG',
+          `SyncVectorEnv: environments ${envs.indexOf(env)} and ${i} are one object; make each of its own.`,
+        );
+      for (const space of ['observationSpace', 'actionSpace'] as const)
+        if (!env[space].equals(first[space]))
+          throw new GymError(
+            'E_SPACE',
+            `SyncVectorEnv: ${space} of environment ${i} is ${env[space]}, of environment 0 ${first[space]}; all must be equal.`,
+          );
+    });
+    this.envs = [...envs];
+    this.numEnvs = envs.length;
+    this.observationSpace = first.observationSpace;
+    this.actionSpace = first.actionSpace;
+    this.autoreset = autoreset;
+    if (first.spec !== undefined) this.spec = first.spec;
+    this.#ended = new Uint8Array(envs.length);
+    if (first.render) this.render = () => all(envs.map((env) => env.render!()));
+    if (first.snapshot && first.restore) {
+      this.snapshot = () => {
+        const inner = all(envs.map((env) => env.snapshot!()));
+        const own = (states: Snapshot[]): Snapshot => ({ envs: states, ended: [...this.#ended] });
+        return isPromiseLike(inner) ? inner.then(own) : own(inner);
+      };
+      this.restore = (snapshot) => this.#restore(snapshot);
+    }
+  }
+
+  #needOpen(): void {
+    if (this.#closed) throw new GymError('E_STATE', 'SyncVectorEnv: it is closed; make another one.');
+  }
+
+  #failed(i: number, error: unknown): never {
+    const code = GymError.is(error) ? error.code : 'E_STATE';
+    throw new GymError(code, `SyncVectorEnv: environment ${i}: ${messageOf(error)}`, { cause: error });
+  }
+
+  /** Runs one environment; its errors say which one it was. */
+  #run<R>(i: number, call: () => Awaitable<R>): Awaitable<R> {
+    try {
+      const result = call();
+      return isPromiseLike(result) ? result.then(undefined, (error) => this.#failed(i, error)) : result;
+    } catch (error) {
+      this.#failed(i, error);
+    }
+  }
+
+  /**
+   * Resets all environments, or those of `mask`; the others keep their episode and return their last observation.
+   * @param options.seed a number seeds environment i with seed + i; a list gives each its own (undefined: none).
+   * @throws GymError E_VALUE on a list or mask of another length, or a mask that selects none.
+   */
+  reset({ seed, options, mask }: VectorResetOptions = {}): Awaitable<VectorResetResult<O>> {
+    this.#needOpen();
+    const n = this.numEnvs;
+    if (typeof seed === 'object' && seed.length !== n)
+      throw new GymError('E_VALUE', `SyncVectorEnv.reset: ${seed.length} seeds for ${n} environments; give one each.`);
+    if (mask !== undefined && !(mask instanceof Uint8Array && mask.length === n && mask.includes(1)))
+      throw new GymError(
+        'E_VALUE',
+        `SyncVectorEnv.reset: mask must be a Uint8Array of ${n} with at least one 1, actual value ${
+          mask instanceof Uint8Array ? `[${mask.join(', ')}]` : String(mask)
+        }.`,
+      );
+    if (mask !== undefined && this.#observations.length === 0 && mask.includes(0))
+      throw new GymError('E_STATE', 'SyncVectorEnv.reset: the first reset must be of all; leave out the mask.');
+    const results: Awaitable<ResetResult<O>>[] = [];
+    for (let i = 0; i < n; i++) {
+      if (mask !== undefined && mask[i] === 0) {
+        results.push({ observation: this.#observations[i]!, info: {} });
+        continue;
+      }
+      const own = typeof seed === 'number' ? seed + i : seed?.[i];
+      results.push(this.#run(i, () => this.envs[i]!.reset({ seed: own, options })));
+      this.#ended[i] = 0;
+    }
+    return this.#started(all(results));
+  }
+
+  #started(results: Awaitable<ResetResult<O>[]>): Awaitable<VectorResetResult<O>> {
+    const split = (list: ResetResult<O>[]) => {
+      const observations = list.map((result) => result.observation);
+      this.#observations = observations;
+      return { observations: [...observations], infos: list.map((result) => result.info) };
+    };
+    return isPromiseLike(results) ? results.then(split) : split(results);
+  }
+
+  /**
+   * @throws GymError E_VALUE on another number of actions; E_STATE before the first reset and, where autoreset is
+   *   disabled, when an environment's episode has ended.
+   */
+  step(actions: readonly A[]): Awaitable<VectorStepResult<O>> {
+    this.#needOpen();
+    const n = this.numEnvs;
+    if (this.#observations.length === 0)
+      throw new GymError('E_STATE', 'SyncVectorEnv.step: no episode has begun; call reset() first.');
+    if (actions.length !== n)
+      throw new GymError(
+        'E_VALUE',
+        `SyncVectorEnv.step: ${actions.length} actions for ${n} environments; hand in one each.`,
+      );
+    if (this.autoreset === 'disabled' && this.#ended.includes(1))
+      throw new GymError(
+        'E_STATE',
+        `SyncVectorEnv.step: the episodes of environments ${indicesOf(this.#ended).join(', ')} have ended and autoreset is disabled; call reset({ mask }) with a 1 for each.`,
+      );
+    const out: VectorStepResult<O> = {
+      observations: new Array<O>(n),
+      rewards: new Float64Array(n),
+      terminated: new Uint8Array(n),
+      truncated: new Uint8Array(n),
+      infos: new Array<Info>(n),
+    };
+    let pending: PromiseLike<void>[] | undefined;
+    for (let i = 0; i < n; i++) {
+      let done: Awaitable<void>;
+      try {
+        done = this.#stepOne(i, actions[i]!, out);
+      } catch (error) {
+        this.#failed(i, error);
+      }
+      if (isPromiseLike(done)) {
+        pending ??= [];
+        pending.push(done.then(undefined, (error) => this.#failed(i, error)));
+      }
+    }
+    // the caller may keep or change its list; a masked reset and a snapshot need the observations later
+    const finish = () => {
+      this.#observations = [...out.observations];
+      return out;
+    };
+    return pending ? Promise.all(pending).then(finish) : finish();
+  }
+
+  #stepOne(i: number, action: A, out: VectorStepResult<O>): Awaitable<void> {
+    const env = this.envs[i]!;
+    if (this.#ended[i] === 1) {
+      this.#ended[i] = 0;
+      const result = env.reset();
+      const put = ({ observation, info }: ResetResult<O>) => {
+        out.observations[i] = observation;
+        out.infos[i] = info;
+      };
+      return isPromiseLike(result) ? result.then(put) : put(result);
+    }
+    const result = env.step(action);
+    return isPromiseLike(result) ? result.then((r) => this.#put(i, r, out)) : this.#put(i, result, out);
+  }
+
+  #put(i: number, result: StepResult<O>, out: VectorStepResult<O>): Awaitable<void> {
+    out.observations[i] = result.observation;
+    out.rewards[i] = result.reward;
+    out.infos[i] = result.info;
+    if (!result.terminated && !result.truncated) return;
+    out.terminated[i] = result.terminated ? 1 : 0;
+    out.truncated[i] = result.truncated ? 1 : 0;
+    if (this.autoreset !== 'same-step') {
+      this.#ended[i] = 1;
+      return;
+    }
+    const next = this.envs[i]!.reset();
+    const put = ({ observation, info }: ResetResult<O>) => {
+      out.observations[i] = observation;
+      out.infos[i] = { ...info, finalObservation: result.observation, finalInfo: result.info };
+    };
+    return isPromiseLike(next) ? next.then(put) : put(next);
+  }
+
+  #restore(snapshot: Snapshot): Awaitable<VectorResetResult<O>> {
+    this.#needOpen();
+    const { envs, ended } = snapshot as { envs: Snapshot[]; ended: number[] };
+    if (envs.length !== this.numEnvs)
+      throw new GymError(
+        'E_STATE',
+        `SyncVectorEnv.restore: the snapshot is of ${envs.length} environments, these are ${this.numEnvs}.`,
+      );
+    this.#ended.set(ended);
+    return this.#started(all(this.envs.map((env, i) => this.#run(i, () => env.restore!(envs[i]!)))));
+  }
+
+  /** Closes all environments. May be called again. */
+  close(): Awaitable<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    const closed = all(this.envs.map((env) => env.close?.()));
+    return isPromiseLike(closed) ? closed.then(() => undefined) : undefined;
+  }
+
+  toString(): string {
+    return `SyncVectorEnv(${this.numEnvs}, ${String(this.envs[0])}, ${this.autoreset})`;
+  }
+}

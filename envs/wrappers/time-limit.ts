@@ -1,0 +1,50 @@
+import { GymError } from '../../core/errors.js';
+import type { Snapshot } from '../../core/snapshot.js';
+import { type Awaitable, isPromiseLike } from '../../core/types.js';
+import type { Env, ResetOptions, ResetResult, StepResult } from '../env.js';
+import { PlainWrapper } from './wrapper.js';
+
+/** Cuts (`truncated`) an episode after a number of steps; `terminated` stays as the environment gave it. */
+export class TimeLimit<O, A> extends PlainWrapper<O, A> {
+  readonly maxEpisodeSteps: number;
+  #elapsed = 0;
+
+  /** @throws GymError E_VALUE unless the limit is an integer of at least 1. */
+  constructor(env: Env<O, A>, maxEpisodeSteps: number) {
+    super(env);
+    if (!Number.isInteger(maxEpisodeSteps) || maxEpisodeSteps < 1)
+      throw new GymError(
+        'E_VALUE',
+        `TimeLimit: maxEpisodeSteps must be an integer of at least 1, actual value ${maxEpisodeSteps}.`,
+      );
+    this.maxEpisodeSteps = maxEpisodeSteps;
+  }
+
+  /** Steps taken since the last reset. */
+  get elapsed(): number {
+    return this.#elapsed;
+  }
+
+  override reset(options?: ResetOptions): Awaitable<ResetResult<O>> {
+    this.#elapsed = 0;
+    return this.env.reset(options);
+  }
+
+  override step(action: A): Awaitable<StepResult<O>> {
+    const result = this.env.step(action);
+    return isPromiseLike(result) ? result.then((r) => this.#count(r)) : this.#count(result);
+  }
+
+  #count(result: StepResult<O>): StepResult<O> {
+    this.#elapsed++;
+    return this.#elapsed < this.maxEpisodeSteps ? result : { ...result, truncated: true };
+  }
+
+  protected override ownState(): Snapshot {
+    return this.#elapsed;
+  }
+
+  protected override restoreOwn(state: Snapshot): void {
+    this.#elapsed = state as number;
+  }
+}

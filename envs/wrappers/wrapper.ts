@@ -1,0 +1,101 @@
+import type { NdArray } from '../../core/ndarray.js';
+import type { Snapshot } from '../../core/snapshot.js';
+import { type Awaitable, isPromiseLike } from '../../core/types.js';
+import type { Env, EnvSpec, ResetOptions, ResetResult, StepResult } from '../env.js';
+import type { Space } from '../spaces/space.js';
+
+/** Applies a function to a value or to what a promise ends with; a value stays a value. */
+export function after<T, U>(value: Awaitable<T>, then: (value: T) => U): Awaitable<U> {
+  return isPromiseLike(value) ? value.then(then) : then(value);
+}
+
+/**
+ * An environment around another one. Everything goes through to it but what a subclass overrides; `render`,
+ * `snapshot` and `restore` are there where the inner environment has them. A wrapper with memory of its own gives it by
+ * `ownState` and takes it by `restoreOwn`, and so is saved and restored with the environment.
+ */
+export abstract class Wrapper<O, A, InnerO = O, InnerA = A> implements Env<O, A> {
+  readonly env: Env<InnerO, InnerA>;
+  readonly spec?: EnvSpec;
+  readonly render?: () => Awaitable<NdArray | string>;
+  readonly snapshot?: () => Awaitable<Snapshot>;
+  readonly restore?: (snapshot: Snapshot) => Awaitable<ResetResult<O>>;
+  abstract readonly observationSpace: Space<O>;
+  abstract readonly actionSpace: Space<A>;
+
+  constructor(env: Env<InnerO, InnerA>) {
+    this.env = env;
+    if (env.spec !== undefined) this.spec = env.spec;
+    if (env.render) this.render = () => env.render!();
+    if (env.snapshot && env.restore) {
+      this.snapshot = () => after(env.snapshot!(), (inner): Snapshot => ({ inner, own: this.ownState() }));
+      this.restore = (snapshot) => {
+        const { inner, own } = snapshot as { inner: Snapshot; own: Snapshot };
+        this.restoreOwn(own);
+        return after(env.restore!(inner), (result) => this.restored(result));
+      };
+    }
+  }
+
+  abstract reset(options?: ResetOptions): Awaitable<ResetResult<O>>;
+  abstract step(action: A): Awaitable<StepResult<O>>;
+
+  /** What a snapshot must hold of this wrapper. */
+  protected ownState(): Snapshot {
+    return null;
+  }
+
+  protected restoreOwn(_state: Snapshot): void {
+    // nothing of its own
+  }
+
+  /** What the inner environment observes after a restore, as this wrapper shows it. */
+  protected abstract restored(result: ResetResult<InnerO>): ResetResult<O>;
+
+  close(): Awaitable<void> {
+    return this.env.close?.();
+  }
+
+  toString(): string {
+    return `<${this.constructor.name}${String(this.env)}>`;
+  }
+}
+
+/** A wrapper that shows the inner environment's own observations and takes its actions. */
+export class PlainWrapper<O, A> extends Wrapper<O, A> {
+  readonly observationSpace: Space<O>;
+  readonly actionSpace: Space<A>;
+
+  constructor(env: Env<O, A>) {
+    super(env);
+    this.observationSpace = env.observationSpace;
+    this.actionSpace = env.actionSpace;
+  }
+
+  reset(options?: ResetOptions): Awaitable<ResetResult<O>> {
+    return this.env.reset(options);
+  }
+
+  step(action: A): Awaitable<StepResult<O>> {
+    return this.env.step(action);
+  }
+
+  protected restored(result: ResetResult<O>): ResetResult<O> {
+    return result;
+  }
+}
+
+/** The innermost environment. */
+export function unwrapped(env: Env<unknown, unknown>): Env<unknown, unknown> {
+  let inner = env;
+  while (inner instanceof Wrapper) inner = inner.env;
+  return inner;
+}
+
+/** The outermost wrapper of a class (or the environment itself), or undefined. */
+export function findWrapper<T>(env: Env<unknown, unknown>, type: abstract new (...args: never[]) => T): T | undefined {
+  for (let inner: unknown = env; ; inner = inner.env) {
+    if (inner instanceof type) return inner;
+    if (!(inner instanceof Wrapper)) return undefined;
+  }
+}
