@@ -1,13 +1,207 @@
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import * as tf from '@tensorflow/tfjs';
+import { GymError, messageOf } from '../core/errors.js';
+import { type ConvAttributes, convInfo, type KernelCall, registerKernel } from './kernels.js';
 
-/** Loads `@tensorflow/tfjs-node-gpu` and makes it the backend; throws what its import threw where its addon is missing. */
-export async function loadNative(): Promise<void> {
-  process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
+const packageName = '@tensorflow/tfjs-node-gpu';
+const packageVersion = '4.22.0';
+const here = fileURLToPath(import.meta.url);
+
+/** Of tfjs-node's backend what is used here. */
+interface NativeBackend extends tf.KernelBackend {
+  readonly binding: Record<'TF_ATTR_TYPE' | 'TF_ATTR_INT' | 'TF_ATTR_STRING' | 'TF_ATTR_BOOL' | 'TF_FLOAT', number> & {
+    readonly TF_Version: string;
+    isUsingGpuDevice(): boolean;
+  };
+  executeSingleOutput(name: string, attributes: Attribute[], inputs: tf.TensorInfo[]): tf.Tensor;
+}
+type Attribute = { name: string; type: number; value: unknown };
+
+/** What `loadNative` found. */
+export interface NativeInfo {
+  version: string;
+  threads: number;
+  onednn: boolean;
+  addon: string;
+}
+
+let loaded: NativeInfo | undefined;
+
+/**
+ * Loads the addon of `@tensorflow/tfjs-node-gpu` and makes it the active backend, with its convolutions on oneDNN.
+ * @throws Error that says what is missing: the package, its addon, or a library that the addon needs
+ */
+export async function loadNative(): Promise<NativeInfo> {
+  if (!loaded) {
+    prepareEnvironment();
+    const { manifest, addon } = findAddon();
+    try {
+      createRequire(manifest)(dirname(manifest));
+    } catch (error) {
+      throw new Error(`the addon ${addon} does not load (${messageOf(error).split('\n')[0]})`, { cause: error });
+    }
+    await tf.setBackend('tensorflow');
+    const backend = tf.backend() as NativeBackend;
+    loaded = {
+      version: backend.binding.TF_Version,
+      threads: Number(process.env.TF_NUM_INTRAOP_THREADS) || availableParallelism(),
+      onednn: !backend.binding.isUsingGpuDevice() && useOneDnn(backend),
+      addon,
+    };
+  }
+  await tf.setBackend('tensorflow');
+  return loaded;
+}
+
+/** What must be so before the addon is loaded. A variable that is set already is left as it is. */
+function prepareEnvironment(): void {
+  const { env } = process;
+  env.TF_CPP_MIN_LOG_LEVEL ??= '2';
+  // oneDNN's convolutions are called by name, below, on every processor alike. With this switch on (its default depends on
+  // the processor) TensorFlow also moves small matrix products there, which makes them slower, and prints three lines.
+  env.TF_ENABLE_ONEDNN_OPTS ??= '0';
+  if (env.OMP_NUM_THREADS) env.TF_NUM_INTRAOP_THREADS ??= env.OMP_NUM_THREADS;
   // tfjs-node calls helpers that Node 23 took out of `util`.
   const util = createRequire(import.meta.url)('node:util') as Record<string, unknown>;
   util.isNullOrUndefined ??= (x: unknown) => x === null || x === undefined;
   util.isArray ??= Array.isArray;
-  await import('@tensorflow/tfjs-node-gpu');
-  await tf.setBackend('tensorflow');
+}
+
+/** The package's manifest and its addon, beside this package or in the project of the working directory. */
+function findAddon(): { manifest: string; addon: string } {
+  for (const from of [here, join(process.cwd(), 'package.json')]) {
+    const require = createRequire(from);
+    let manifest: string;
+    try {
+      manifest = require.resolve(`${packageName}/package.json`);
+    } catch {
+      continue;
+    }
+    const nodePreGyp = createRequire(manifest)('@mapbox/node-pre-gyp') as { find(manifest: string): string };
+    const addon = nodePreGyp.find(manifest);
+    if (!existsSync(addon)) throw new Error('its addon is not built yet');
+    return { manifest, addon };
+  }
+  throw new Error(`${packageName} is not installed`);
+}
+
+/** How a person gets the native backend, from where this package lies. */
+export function howToGetNative(): string {
+  if (!here.includes('node_modules')) return 'build it with `npm run native`';
+  const installed = [here, join(process.cwd(), 'package.json')].some((from) => {
+    try {
+      return createRequire(from).resolve(`${packageName}/package.json`) !== '';
+    } catch {
+      return false;
+    }
+  });
+  const install = `\`npm install --ignore-scripts ${packageName}@${packageVersion}\`, then `;
+  return `build it with ${installed ? '' : install}\`npx denoise-gym native\``;
+}
+
+/**
+ * Builds the addon (see scripts/native.mjs), and says each step to `log`.
+ * @param options.wheel a TensorFlow wheel that is already here, instead of downloading one
+ * @throws GymError E_BACKEND with what is missing and the command that installs it
+ */
+export async function buildNative(options: { log?: (line: string) => void; wheel?: string } = {}): Promise<void> {
+  const script = ['../scripts/native.mjs', '../../scripts/native.mjs']
+    .map((path) => join(dirname(here), path))
+    .find((path) => existsSync(path));
+  if (!script)
+    throw new GymError('E_FILE', `native: scripts/native.mjs is missing from the package; install it again.`);
+  const { buildNative: build } = (await import(pathToFileURL(script).href)) as {
+    buildNative(options: { log?: (line: string) => void; wheel?: string }): Promise<unknown>;
+  };
+  try {
+    await build(options);
+  } catch (error) {
+    throw new GymError('E_BACKEND', `native: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/**
+ * Registers oneDNN's convolution kernels in place of Eigen's (about twice as fast, their gradients too). TensorFlow has
+ * them under names of their own, `_MklNative...`, which resolve where the attribute `_kernel` says "MklNameChangeOp".
+ * @returns false where this TensorFlow does not have them; Eigen's then stay
+ */
+function useOneDnn(backend: NativeBackend): boolean {
+  const { binding } = backend;
+  const attributes = (info: tf.backend_util.Conv2DInfo): Attribute[] => [
+    { name: 'T', type: binding.TF_ATTR_TYPE, value: binding.TF_FLOAT },
+    { name: 'strides', type: binding.TF_ATTR_INT, value: [1, info.strideHeight, info.strideWidth, 1] },
+    { name: 'padding', type: binding.TF_ATTR_STRING, value: info.padInfo.type },
+    { name: 'data_format', type: binding.TF_ATTR_STRING, value: 'NHWC' },
+    { name: 'dilations', type: binding.TF_ATTR_INT, value: [1, info.dilationHeight, info.dilationWidth, 1] },
+    { name: '_kernel', type: binding.TF_ATTR_STRING, value: 'MklNameChangeOp' },
+  ];
+  const forward = (info: tf.backend_util.Conv2DInfo, x: tf.TensorInfo, filter: tf.TensorInfo) => {
+    const constant: Attribute = { name: 'is_filter_const', type: binding.TF_ATTR_BOOL, value: false };
+    return backend.executeSingleOutput('_MklNativeConv2D', [...attributes(info), constant], [x, filter]);
+  };
+  const backpropInput = (info: tf.backend_util.Conv2DInfo, dy: tf.TensorInfo, filter: tf.TensorInfo) =>
+    tf.tidy(() => {
+      const shape = tf.tensor1d(info.inShape, 'int32');
+      return backend.executeSingleOutput('_MklNativeConv2DBackpropInput', attributes(info), [shape, filter, dy]);
+    });
+  const backpropFilter = (info: tf.backend_util.Conv2DInfo, x: tf.TensorInfo, dy: tf.TensorInfo) =>
+    tf.tidy(() => {
+      const shape = tf.tensor1d(info.filterShape, 'int32');
+      return backend.executeSingleOutput('_MklNativeConv2DBackpropFilter', attributes(info), [x, shape, dy]);
+    });
+
+  try {
+    tf.tidy(() => {
+      const one = tf.ones([1, 1, 1, 1]);
+      const info = convInfo(one.shape, one.shape, { strides: 1, pad: 'same', dataFormat: 'NHWC' });
+      forward(info, one, one);
+      backpropInput(info, one, one);
+      backpropFilter(info, one, one);
+    });
+  } catch {
+    return false;
+  }
+
+  const fits = (info: tf.backend_util.Conv2DInfo, attrs: ConvAttributes, ...tensors: tf.TensorInfo[]) =>
+    attrs.dataFormat === 'NHWC' &&
+    (info.padInfo.type === 'SAME' || info.padInfo.type === 'VALID') &&
+    info.dilationHeight === 1 &&
+    info.dilationWidth === 1 &&
+    tensors.every((tensor) => tensor.dtype === 'float32' && !tensor.shape.includes(0));
+
+  type Forward = KernelCall<{ x: tf.Tensor4D; filter: tf.Tensor4D }, ConvAttributes>;
+  registerKernel('tensorflow', 'Conv2D', ({ inputs: { x, filter }, attrs, original }: Forward) => {
+    const info = convInfo(x.shape, filter.shape, attrs);
+    return fits(info, attrs, x, filter) ? forward(info, x, filter) : original();
+  });
+
+  type Fused = KernelCall<
+    { x: tf.Tensor4D; filter: tf.Tensor4D; bias?: tf.Tensor },
+    ConvAttributes & { activation: string }
+  >;
+  registerKernel('tensorflow', 'FusedConv2D', ({ inputs: { x, filter, bias }, attrs, original }: Fused) => {
+    const info = convInfo(x.shape, filter.shape, attrs);
+    if (!fits(info, attrs, x, filter) || attrs.activation !== 'linear') return original();
+    return tf.tidy(() => {
+      const y = forward(info, x, filter);
+      return bias ? tf.add(y, bias) : y;
+    });
+  });
+
+  type Input = KernelCall<{ dy: tf.Tensor4D; filter: tf.Tensor4D }, ConvAttributes & { inputShape: number[] }>;
+  registerKernel('tensorflow', 'Conv2DBackpropInput', ({ inputs: { dy, filter }, attrs, original }: Input) => {
+    const info = convInfo(attrs.inputShape, filter.shape, attrs);
+    return fits(info, attrs, dy, filter) ? backpropInput(info, dy, filter) : original();
+  });
+
+  type Filter = KernelCall<{ x: tf.Tensor4D; dy: tf.Tensor4D }, ConvAttributes & { filterShape: number[] }>;
+  registerKernel('tensorflow', 'Conv2DBackpropFilter', ({ inputs: { x, dy }, attrs, original }: Filter) => {
+    const info = convInfo(x.shape, attrs.filterShape, attrs);
+    return fits(info, attrs, x, dy) ? backpropFilter(info, x, dy) : original();
+  });
+  return true;
 }

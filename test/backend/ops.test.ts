@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type BackendName, groupNorm, layerNorm, silu, useBackend } from '../../backend/index.js';
+import { backendReport, groupNorm, layerNorm, silu, useBackend } from '../../backend/index.js';
 import { Random } from '../../core/random.js';
 
 const random = new Random(1);
@@ -41,7 +41,9 @@ function expectSame(f: (...x: tf.Tensor[]) => tf.Tensor, g: (...x: tf.Tensor[]) 
   for (const [i, gradient] of tf.grads(f)(x, dy).entries()) expectClose(gradient, expected[i]!, 1e-4);
 }
 
-describe.each(['wasm', 'cpu'] satisfies BackendName[])('composed operations on %s', (backend) => {
+const available = (await backendReport()).filter((report) => report.available).map(({ name }) => name);
+
+describe.each(available)('composed operations on %s', (backend) => {
   beforeAll(async () => {
     await useBackend(backend);
   });

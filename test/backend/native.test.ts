@@ -1,0 +1,86 @@
+// The native backend where its addon is built (`npm run native`); where it is not, what people are told about it.
+import * as tf from '@tensorflow/tfjs';
+import { expect, it } from 'vitest';
+import { type BackendName, backendReport, useBackend } from '../../backend/index.js';
+import { GymError } from '../../core/errors.js';
+import { Random } from '../../core/random.js';
+
+const [native] = await backendReport();
+
+async function on(backend: BackendName, compute: () => tf.Tensor[]) {
+  await useBackend(backend);
+  const before = tf.memory().numTensors;
+  const results = tf.tidy(compute);
+  const data = await Promise.all(results.map((t) => t.data()));
+  expect(tf.memory().numTensors - before).toBe(results.length);
+  tf.dispose(results);
+  return data;
+}
+
+function values(shape: number[], seed: number) {
+  const random = new Random(seed);
+  return tf.tensor(
+    Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => random.normal()),
+    shape,
+  );
+}
+
+if (native?.available) {
+  it('runs convolutions on oneDNN', () => {
+    expect(native.version).toMatch(/^2\.\d+/);
+    expect(native.threads).toBeGreaterThan(0);
+    expect(native.onednn).toBe(true);
+  });
+
+  const cases = [1, 3, 4].flatMap((k) =>
+    [1, 2].flatMap((stride) =>
+      (['same', 'valid'] as const).flatMap((pad) => [8, 7].map((n) => ({ k, stride, pad, n }))),
+    ),
+  );
+  it.each(cases)('filter $k, stride $stride, $pad, image $n: as on cpu', async ({ k, stride, pad, n }) => {
+    const compute = () => {
+      const [x, filter, bias] = [values([2, n, n + 1, 3], 1), values([k, k, 3, 5], 2), values([5], 3)];
+      const convolve = (a: tf.Tensor, b: tf.Tensor) => tf.conv2d(a as tf.Tensor4D, b as tf.Tensor4D, stride, pad);
+      const fused = (a: tf.Tensor, b: tf.Tensor, c: tf.Tensor) =>
+        tf.fused.conv2d({ x: a as tf.Tensor4D, filter: b as tf.Tensor4D, strides: stride, pad, bias: c });
+      const y = convolve(x, filter);
+      const dy = values(y.shape, 4);
+      return [
+        y,
+        fused(x, filter, bias),
+        ...tf.grads(convolve)([x, filter], dy),
+        ...tf.grads(fused)([x, filter, bias], dy),
+      ];
+    };
+    const [actual, expected] = [await on('native', compute), await on('cpu', compute)];
+    for (const [i, data] of expected.entries())
+      for (const [j, value] of data.entries()) expect(Math.abs(actual[i]![j]! - value)).toBeLessThan(1e-4);
+  });
+
+  it('leaves to TensorFlow what oneDNN is not asked for', async () => {
+    const compute = () => {
+      const [x, filter] = [values([1, 6, 6, 2], 1) as tf.Tensor4D, values([3, 3, 2, 2], 2) as tf.Tensor4D];
+      const explicit: [number, number][] = [
+        [0, 0],
+        [1, 0],
+        [0, 2],
+        [0, 0],
+      ];
+      return [
+        tf.conv2d(x, filter, 1, 'same', 'NHWC', 2),
+        tf.conv2d(x, filter, 1, explicit as tf.backend_util.ExplicitPadding),
+        tf.fused.conv2d({ x, filter, strides: 1, pad: 'same', activation: 'relu' }),
+      ];
+    };
+    const [actual, expected] = [await on('native', compute), await on('cpu', compute)];
+    for (const [i, data] of expected.entries())
+      for (const [j, value] of data.entries()) expect(actual[i]![j]).toBeCloseTo(value, 4);
+  });
+} else {
+  it('says why there is no native backend, and how to get it', async () => {
+    const error = await useBackend('native').catch((e: unknown) => e);
+    expect(GymError.is(error) && error.code).toBe('E_BACKEND');
+    expect(String(error)).toMatch(/npm run native/);
+    expect(native).toMatchObject({ available: false, name: 'native', remedy: 'build it with `npm run native`' });
+  });
+}
