@@ -95,12 +95,13 @@ function rename(name: string): string | undefined {
   return name.startsWith('text_model.') ? name : `text_model.${name}`;
 }
 
-interface Output {
+/** What a text encoder gives; a type alias, so that `tf.dispose` takes it. */
+export type CLIPTextOutput = {
   /** [batch, tokens, hidden_size]: what a UNet attends to. */
   lastHiddenState: tf.Tensor3D;
   /** [batch, hidden_size]: the hidden state at the end token. */
   poolerOutput: tf.Tensor2D;
-}
+};
 
 /** The text encoder of CLIP (Radford et al. 2021) and Stable Diffusion; configured and stored as transformers' class of this name. */
 export class CLIPTextModel {
@@ -157,7 +158,7 @@ export class CLIPTextModel {
    * @param inputIds int32 [batch, tokens], each below `vocab_size`; at most `max_position_embeddings` tokens
    * @throws GymError E_SHAPE
    */
-  apply(inputIds: tf.Tensor2D): Output {
+  apply(inputIds: tf.Tensor2D): CLIPTextOutput {
     const [batch, tokens] = inputIds.shape;
     const { max_position_embeddings: longest, hidden_size: width, eos_token_id: end } = this.config;
     if (inputIds.rank !== 2 || inputIds.dtype !== 'int32')

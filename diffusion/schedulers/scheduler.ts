@@ -347,7 +347,7 @@ export abstract class GaussianScheduler<C extends SchedulerConfig> implements Sc
     return tf.clipByValue(original, -this.config.clip_sample_range, this.config.clip_sample_range);
   }
 
-  /** Dynamic thresholding: per row s = a high quantile of |x̂_0|, at least 1; x̂_0 is clipped to ±s and divided by s. */
+  /** Dynamic thresholding: per row s = a high quantile of |x̂_0|, at least 1; x̂_0 / s is clipped to ±1. */
   #threshold(original: tf.Tensor4D): tf.Tensor4D {
     const rows = original.shape[0];
     const size = original.size / rows;
@@ -370,7 +370,7 @@ export abstract class GaussianScheduler<C extends SchedulerConfig> implements Sc
     });
     const quantile = flat.abs().mul(weights).sum(1, true);
     const s = tf.clipByValue(quantile, 1, this.config.sample_max_value);
-    return tf.minimum(tf.maximum(flat, s.neg()), s).div(s).reshape(original.shape);
+    return tf.clipByValue(flat.div(s), -1, 1).reshape(original.shape);
   }
 }
 
