@@ -335,7 +335,7 @@ export async function buildNative({ log = console.log, wheel: givenWheel } = {})
     await timed('compiling the addon', async () => {
       const built = join(temp, 'tfjs_binding.node');
       const headers = nodeHeaders();
-      const result = await run(tools.compiler, compileArguments(headers, addon, built), { cwd: packageFolder });
+      const result = await run(tools.compiler, compileArguments(headers, built), { cwd: packageFolder });
       if (!result.ok) throw new NativeError(`${tools.compiler} failed:\n${lastLines(result.output, 30)}`);
       await put(built, addon, temp);
     });
@@ -362,7 +362,7 @@ function nodeHeaders() {
   return found;
 }
 
-function compileArguments(headers, addon, output) {
+function compileArguments(headers, output) {
   const mac = platform() === 'darwin';
   const origin = mac ? '@loader_path' : '$ORIGIN';
   return [
