@@ -67,6 +67,8 @@ const COUNTS = [
   'max_position_embeddings',
 ] as const;
 
+const FLOATS = ['attention_dropout', 'initializer_factor', 'initializer_range', 'layer_norm_eps'];
+
 type Activation = (x: tf.Tensor2D) => tf.Tensor2D;
 
 const activations: Record<CLIPTextConfig['hidden_act'], Activation> = {
@@ -140,7 +142,8 @@ export class CLIPTextModel {
   /** Writes what {@link load} and Python's transformers (of any version: the keys have the prefix) read. */
   async save(folder: string): Promise<void> {
     await writeSafetensors(join(folder, WEIGHTS), await stateDict(this.parameters));
-    await writeJson(join(folder, CONFIG), { ...this.config, architectures: [NAME], model_type: 'clip_text_model' });
+    const config = { ...this.config, architectures: [NAME], model_type: 'clip_text_model' };
+    await writeJson(join(folder, CONFIG), config, FLOATS);
   }
 
   /** A copy with parameters of its own. */

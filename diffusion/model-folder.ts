@@ -50,10 +50,19 @@ export async function writeModel(
   await writeJson(join(folder, CONFIG), { _diffusers_version: DIFFUSERS_VERSION, ...config, _class_name: className });
 }
 
-/** JSON with sorted keys, as Python's libraries write it. */
-export function writeJson(path: string, value: Readonly<Record<string, unknown>>): Promise<void> {
+/**
+ * JSON with sorted keys, as Python's libraries write it.
+ * @param floats keys whose whole numbers are written with a point: transformers refuses an integer for a float
+ */
+export function writeJson(
+  path: string,
+  value: Readonly<Record<string, unknown>>,
+  floats: readonly string[] = [],
+): Promise<void> {
   const sorted = Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
-  return writeFileAtomic(path, `${JSON.stringify(sorted, null, 2)}\n`);
+  let text = JSON.stringify(sorted, null, 2);
+  for (const key of floats) text = text.replace(new RegExp(`^(  "${key}": -?\\d+)(?=,?$)`, 'm'), '$1.0');
+  return writeFileAtomic(path, `${text}\n`);
 }
 
 const oldNames: Readonly<Record<string, string>> = {

@@ -100,6 +100,10 @@ describe('a model with text', () => {
       unet: ['diffusers', 'UNet2DConditionModel'],
       vae: [null, null],
     });
+    // transformers checks types strictly: 1 is no float to it.
+    const config = await readFile(join(folder, 'text_encoder', 'config.json'), 'utf8');
+    expect(config).toContain('"initializer_factor": 1.0,\n');
+    expect(JSON.parse(config).initializer_factor).toBe(1);
   });
 
   test('frees what it holds and leaves no tensor of an encoding', async () => {
