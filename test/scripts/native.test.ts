@@ -1,0 +1,26 @@
+// The native build's own rules; that it builds and computes is shown by running it (`npm run native`).
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { describe, expect, it } from 'vitest';
+
+const run = promisify(execFile);
+const { installCommand } = (await import('../../scripts/native.mjs' as string)) as {
+  installCommand(missing: string[], os?: string, release?: string): string;
+};
+
+describe('what installs the missing tools', () => {
+  it.each([
+    [['compiler', 'python'], 'linux', 'ID=ubuntu ID_LIKE=debian', 'sudo apt-get install -y g++ python3 python3-pip'],
+    [['pip'], 'linux', 'ID=debian', 'sudo apt-get install -y python3-pip'],
+    [['compiler', 'pip'], 'linux', 'ID=fedora', 'sudo dnf install -y gcc-c++ python3-pip'],
+    [['compiler'], 'linux', 'ID="rocky" ID_LIKE="rhel centos fedora"', 'sudo dnf install -y gcc-c++'],
+    [['compiler', 'python'], 'darwin', '', 'xcode-select --install && brew install python'],
+  ])('%j on %s %s', (missing, os, release, command) => {
+    expect(installCommand(missing, os, release)).toBe(command);
+  });
+});
+
+it('names the arguments that it does not know', async () => {
+  const error = await run(process.execPath, ['scripts/native.mjs', '--gpu']).catch((e: unknown) => e);
+  expect(error).toMatchObject({ code: 1, stderr: expect.stringContaining('unknown arguments: --gpu') });
+});
