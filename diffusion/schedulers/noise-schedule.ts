@@ -87,7 +87,8 @@ export function makeBetas(where: string, config: NoiseScheduleConfig): Float32Ar
  * The squared-cosine schedule whose ᾱ never falls below `floor`, as numbers for `trained_betas`.
  *
  * Without the floor ᾱ_{T−1} is 2e-9, and there x̂_0 and the steps' coefficients are ill-conditioned; a floor of 1e-3
- * leaves √1e-3, 3 % of the picture's amplitude, in x_T.
+ * leaves √1e-3, 3 % of the picture's amplitude, in x_T. Where the floor holds (the last 2 % of the steps) β is 0: a short
+ * step that stays there changes nothing and has no noise.
  * @param count training steps T. @param floor smallest ᾱ, in (0, 1).
  * @throws GymError E_VALUE on a count or floor outside these.
  */

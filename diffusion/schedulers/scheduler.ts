@@ -1,8 +1,9 @@
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { GymError, unknownName } from '../../core/errors.js';
-import { readJson, writeFileAtomic } from '../../core/files.js';
+import { readJson } from '../../core/files.js';
 import { checkIntegers, takeFields } from '../config-fields.js';
+import { writeJson } from '../model-folder.js';
 import { BETA_SCHEDULES, cumulativeAlphas, makeBetas, type NoiseScheduleConfig } from './noise-schedule.js';
 
 /** What the network's output is: the noise, the clean sample, or the velocity √ᾱ·ε − √(1−ᾱ)·x_0. */
@@ -272,6 +273,7 @@ export abstract class GaussianScheduler<C extends SchedulerConfig> implements Sc
         `${this.#className}.step: the step at timestep ${timestep} has sigma ${row.sigma} and no noise was given; ` +
           'pass `noise`, or `eta: 0` for a deterministic step.',
       );
+    if (noise) checkBatch(`${this.#className}.step, noise`, noise, sample, sample.shape[0]);
     return tf.tidy(() => {
       const rows = Array.from({ length: sample.shape[0] }, () => row);
       const { mean, predOriginal } = this.mean(modelOutput, sample, rows);
@@ -308,9 +310,7 @@ export abstract class GaussianScheduler<C extends SchedulerConfig> implements Sc
   }
 
   async save(folder: string): Promise<void> {
-    const config = Object.fromEntries(Object.entries(this.config).sort(([a], [b]) => (a < b ? -1 : 1)));
-    const text = JSON.stringify({ _class_name: this.#className, ...config }, null, 2);
-    await writeFileAtomic(join(folder, CONFIG_FILE), `${text}\n`);
+    await writeJson(join(folder, CONFIG_FILE), { ...this.config, _class_name: this.#className });
   }
 
   /** ᾱ of a training step. @throws GymError E_VALUE outside 0 .. T−1. */

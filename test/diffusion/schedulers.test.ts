@@ -215,6 +215,7 @@ describe('DDIM', () => {
   it('needs noise for a noisy step, and v or sample prediction at zero SNR', () => {
     const x = four(1, 2, 3, 4);
     expect(() => ddim(10).step(x, 901, x, { eta: 1 })).toThrow(/no noise was given/);
+    expect(() => ddim(10).step(x, 901, x, { eta: 1, noise: tf.zeros([1, 2, 2, 2]) })).toThrow(/noise: shapes/);
     const zero = { ...stableDiffusion, rescale_betas_zero_snr: true, timestep_spacing: 'trailing' };
     expect(() => ddim(10, zero).coefficients(999)).toThrow(/alpha-bar is 0/);
     expect(() => ddim(10, { ...zero, prediction_type: 'v_prediction' }).coefficients(999)).not.toThrow();
