@@ -16,12 +16,17 @@ const HALF_LOG_2PI = Math.log(2 * Math.PI) / 2;
  * A diagonal Gaussian over the actions of a `Box`, its σ independent of the state, with a critic; its mode is the mean.
  * The environment gets the draw clipped to the box, learning the draw itself (kept in the extras as `draw`).
  */
-export class GaussianMlp<O> extends ActorCritic<O, NdArray> {
+export class GaussianMlp<O> extends ActorCritic<O, NdArray<Float32Array>> {
   readonly #space: Box;
   readonly #logStd: Variable;
 
   /** @throws GymError E_SPACE unless the actions are a float Box and the observations flatten. */
-  constructor(observationSpace: Space<O>, actionSpace: Space<NdArray>, options: MlpOptions, random: Random) {
+  constructor(
+    observationSpace: Space<O>,
+    actionSpace: Space<NdArray<Float32Array>>,
+    options: MlpOptions,
+    random: Random,
+  ) {
     if (!(actionSpace instanceof Box) || !actionSpace.dtype.startsWith('float'))
       throw new GymError('E_SPACE', `GaussianMlp: needs a Box of floats as action space, actual value ${actionSpace}.`);
     const size = sizeOf(actionSpace.shape);
@@ -34,14 +39,17 @@ export class GaussianMlp<O> extends ActorCritic<O, NdArray> {
     return new Map([...super.parameters, ['logStd', this.#logStd]]);
   }
 
-  async sample(observations: readonly O[], { explore, random }: SampleOptions): Promise<Decision<NdArray>> {
+  async sample(
+    observations: readonly O[],
+    { explore, random }: SampleOptions,
+  ): Promise<Decision<NdArray<Float32Array>>> {
     const { outputs, value } = await this.forward(observations);
     const logStd = (await this.#logStd.data()) as Float32Array;
     const size = this.actionSize;
     const { low, high, shape } = this.#space;
     const logProb = new Float32Array(observations.length);
-    const draw: NdArray[] = [];
-    const actions: NdArray[] = [];
+    const draw: NdArray<Float32Array>[] = [];
+    const actions: NdArray<Float32Array>[] = [];
     for (let i = 0; i < observations.length; i++) {
       const drawn = outputs.slice(i * size, (i + 1) * size);
       const clipped = new Float32Array(size);
@@ -70,8 +78,8 @@ export class GaussianMlp<O> extends ActorCritic<O, NdArray> {
     }) as unknown as Evaluation;
   }
 
-  protected encode(actions: readonly NdArray[], extras: Extras): Float32Array {
-    const draw = (extras.draw as readonly NdArray[] | undefined) ?? actions;
+  protected encode(actions: readonly NdArray<Float32Array>[], extras: Extras): Float32Array {
+    const draw = (extras.draw as readonly NdArray<Float32Array>[] | undefined) ?? actions;
     const out = new Float32Array(actions.length * this.actionSize);
     draw.forEach(({ data }, i) => {
       out.set(data, i * this.actionSize);

@@ -25,7 +25,7 @@ it('makes the steps of torch.optim.AdamW with clip_grad_norm_', async () => {
   const a = tf.variable(tf.tensor2d([1, -2, 0.5, 3], [2, 2]));
   const b = tf.variable(tf.tensor1d([0.1]));
   const optimizer = new AdamW(
-    new Map([
+    new Map<string, tf.Variable>([
       ['a', a],
       ['b', b],
     ]),
@@ -42,7 +42,7 @@ it('makes the steps of torch.optim.AdamW with clip_grad_norm_', async () => {
     const gradients = { [a.name]: tf.tensor2d(g.slice(0, 4), [2, 2]), [b.name]: tf.tensor1d(g.slice(4)) };
     const flat = optimizer.flatten(gradients);
     optimizer.step(flat, norms[i]!, 0.01, 2);
-    tf.dispose([flat, gradients]);
+    tf.dispose([flat, ...Object.values(gradients)]);
   }
   expect(tf.memory().numTensors).toBe(before);
   const scale = (i: number) => Math.min(1, 2 / (norms[i]! + 1e-6));
@@ -85,7 +85,7 @@ it('counts a parameter that the loss does not reach as zeros', async () => {
   const a = tf.variable(tf.scalar(1));
   const b = tf.variable(tf.tensor1d([1, 1]));
   const optimizer = new AdamW(
-    new Map([
+    new Map<string, tf.Variable>([
       ['a', a],
       ['b', b],
     ]),

@@ -20,19 +20,21 @@ beforeAll(async () => {
   await useBackend();
 });
 
+type Vector = NdArray<Float32Array>;
+
 const observationSpace = new Box(-1, 1, [2]);
-const vector = (...data: number[]): NdArray => ({ data: Float32Array.from(data), shape: [data.length] });
+const vector = (...data: number[]): Vector => ({ data: Float32Array.from(data), shape: [data.length] });
 
 /** One-step episodes in `n` environments: `reward(observation, action)`. */
 async function oneStep<A, P extends { length: number }>(
-  agent: PolicyGradient<NdArray, A, P>,
+  agent: PolicyGradient<Vector, A, P>,
   random: Random,
   n: number,
-  reward: (observation: NdArray, action: A) => number,
-): Promise<Rollout<NdArray, A>> {
+  reward: (observation: Vector, action: A) => number,
+): Promise<Rollout<Vector, A>> {
   const observations = Array.from({ length: n }, () => vector(random.next() < 0.5 ? -1 : 1, 0.5));
   const { actions, extras } = await agent.act(observations);
-  const step: RolloutStep<NdArray, A> = {
+  const step: RolloutStep<Vector, A> = {
     observations,
     actions,
     rewards: Float64Array.from(observations, (o, i) => reward(o, actions[i]!)),
@@ -55,7 +57,7 @@ function categorical(name: string, options: PpoOptions) {
 }
 
 /** The better action depends on the observation, and starts at 3. */
-const contextual = (o: NdArray, action: number) => (action === (o.data[0]! > 0 ? 4 : 3) ? 1 : 0);
+const contextual = (o: Vector, action: number) => (action === (o.data[0]! > 0 ? 4 : 3) ? 1 : 0);
 
 describe.each(['reinforce', 'ppo'])('%s', (name) => {
   it('learns which action suits which observation, with flat memory', async () => {
@@ -86,7 +88,7 @@ describe('a Gaussian policy with a critic', () => {
       seed('agent'),
     );
     const random = seed('env');
-    const reward = (o: NdArray, a: NdArray) => -((a.data[0]! - o.data[0]!) ** 2);
+    const reward = (o: Vector, a: Vector) => -((a.data[0]! - o.data[0]!) ** 2);
     for (let epoch = 0; epoch < 80; epoch++) await agent.learn(await oneStep(agent, random, 64, reward));
     const { actions } = await agent.act([vector(1, 0.5), vector(-1, 0.5)], { explore: false });
     expect(Math.abs(actions[0]!.data[0]! - 1)).toBeLessThan(0.15);
