@@ -1,7 +1,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Agent } from '../agents/agent.js';
-import { DenoisingPolicy, makeAgent } from '../agents/index.js';
+import { CategoricalMlp, DenoisingPolicy, GaussianMlp, makeAgent } from '../agents/index.js';
+import type { PreparedVectors } from '../agents/policies/actor-critic.js';
+import type { Policy } from '../agents/policy.js';
 import { GymError } from '../core/errors.js';
 import type { NdArray } from '../core/ndarray.js';
 import { Random } from '../core/random.js';
@@ -15,12 +17,15 @@ import {
   encodePrompts,
   loadDenoiser,
   type Scheduler,
+  saveDenoiser,
 } from '../diffusion/index.js';
 import { Denoising, identityDecode } from '../envs/denoising/denoising.js';
 import { type PromptSource, promptFile, promptGenerator, promptList } from '../envs/denoising/prompts.js';
+import { makeVec } from '../envs/registry.js';
+import { Discrete } from '../envs/spaces/discrete.js';
+import type { Space } from '../envs/spaces/space.js';
 import type { VectorEnv } from '../envs/vector-env.js';
-import { makeReward } from '../rewards/index.js';
-import { shapesPrompts } from '../rewards/shapes/index.js';
+import { makeReward, shapesPrompts } from '../rewards/index.js';
 import { isDenoising, type RunConfig } from './config.js';
 import { packageRoot } from './package-root.js';
 
@@ -32,6 +37,8 @@ export interface Composition {
   readonly evaluationEnvs: readonly VectorEnv<unknown, unknown>[];
   /** Latents to images, where there are any. */
   readonly decode?: (latents: NdArray<Float32Array>) => Awaitable<NdArray>;
+  /** Writes the model with the agent's present weights, in the layout of diffusers, where there is one. */
+  saveModel?(folder: string): Promise<void>;
   /** Frees networks and environments. */
   close(): Promise<void>;
 }
@@ -50,8 +57,7 @@ export interface ComposeOptions {
  * @throws GymError E_FILE, E_NAME, E_CONFIG for what is missing, unknown or does not fit.
  */
 export async function compose(config: RunConfig, options: ComposeOptions = {}): Promise<Composition> {
-  if (isDenoising(config)) return await composeDenoising(config, options);
-  throw new GymError('E_NAME', `compose: unknown environment \`${config.env}\`. Known: Denoising-v0.`);
+  return isDenoising(config) ? await composeDenoising(config, options) : await composeOrdinary(config, options);
 }
 
 /** Where a model lies: the path as given, or the one of that name that comes with this package. @throws GymError E_FILE. */
@@ -146,10 +152,51 @@ async function composeDenoising(config: RunConfig, options: ComposeOptions): Pro
     envs: envs as unknown as VectorEnv<unknown, unknown>[],
     evaluationEnvs: evaluationEnvs as unknown as VectorEnv<unknown, unknown>[],
     decode: identityDecode,
+    saveModel: (folder) => saveDenoiser(folder, denoiser),
     close: async () => {
       for (const env of [...envs, ...evaluationEnvs]) env.close();
       agent.dispose();
       disposeDenoiser(denoiser);
+    },
+  };
+}
+
+/** An environment without a denoiser: a small network by its action space. */
+async function composeOrdinary(config: RunConfig, options: ComposeOptions): Promise<Composition> {
+  if (options.reward !== undefined || options.prompts !== undefined)
+    throw new GymError('E_CONFIG', `compose: ${config.env} brings its own reward and has no prompts; leave them out.`);
+  const env = await makeVec(config.env, config.numEnvs, config.envOptions);
+  const evaluationEnv = await makeVec(
+    config.env,
+    Math.min(config.numEnvs, Math.max(1, config.evaluation.samples)),
+    config.envOptions,
+  );
+  const random = new Random(config.seed);
+  const { observationSpace, actionSpace } = env;
+  const policy =
+    actionSpace instanceof Discrete
+      ? new CategoricalMlp(observationSpace, actionSpace as Space<number>, config.policy, random.child('policy'))
+      : new GaussianMlp(
+          observationSpace,
+          actionSpace as Space<NdArray<Float32Array>>,
+          config.policy,
+          random.child('policy'),
+        );
+  const { name, collect = { episodes: config.samplesPerEpoch }, ...agentOptions } = config.agent;
+  const agent = makeAgent(
+    name,
+    policy as Policy<unknown, unknown, PreparedVectors>,
+    { ...agentOptions, collect, warn: options.warn },
+    random.child('agent'),
+  );
+  return {
+    agent,
+    envs: [env],
+    evaluationEnvs: [evaluationEnv],
+    close: async () => {
+      await env.close?.();
+      await evaluationEnv.close?.();
+      agent.dispose();
     },
   };
 }

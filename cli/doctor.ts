@@ -1,0 +1,61 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { backendReport, describeReport } from '../backend/index.js';
+import { packageRoot } from '../training/package-root.js';
+
+interface Finding {
+  readonly name: string;
+  readonly ok: boolean;
+  readonly detail: string;
+}
+
+/** The first Node that runs what this package needs. */
+const leastNode = [20, 19] as const;
+
+function node(): Finding {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  const ok = major > leastNode[0] || (major === leastNode[0] && minor >= leastNode[1]);
+  return {
+    name: 'Node',
+    ok,
+    detail: ok ? process.versions.node : `${process.versions.node}; install ${leastNode.join('.')} or later`,
+  };
+}
+
+async function part(name: string, purpose: string): Promise<Finding> {
+  try {
+    await import(name);
+    return { name, ok: true, detail: purpose };
+  } catch (error) {
+    const [reason] = (error instanceof Error ? error.message : String(error)).split('\n');
+    return { name, ok: false, detail: `${purpose}; does not load (${reason}); install it by: npm install ${name}` };
+  }
+}
+
+function model(): Finding {
+  const ok = existsSync(join(packageRoot(), 'models/shapes/model_index.json'));
+  const detail = ok ? 'models/shapes' : 'models/shapes is missing; make it by: pretrain --out models/shapes';
+  return { name: 'embedded model', ok, detail };
+}
+
+/** Says what is there and how to get the rest. Exits with 1 where nothing can run at all. */
+export async function doctorCommand({ json }: { json?: boolean }): Promise<void> {
+  const backends = await backendReport();
+  const findings = [
+    node(),
+    ...backends.map((report) => ({
+      name: 'backend',
+      ok: report.available,
+      detail: describeReport(report),
+    })),
+    await part('sharp', 'JPEG rewards and pictures'),
+    await part('vega-lite', 'curves of the report'),
+    model(),
+  ];
+  process.stdout.write(
+    json
+      ? `${JSON.stringify(findings)}\n`
+      : `${findings.map(({ name, ok, detail }) => `${ok ? '✔' : '✘'} ${name}: ${detail}`).join('\n')}\n`,
+  );
+  if (!findings[0]!.ok || !backends.some((report) => report.available)) process.exitCode = 1;
+}

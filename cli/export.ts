@@ -1,0 +1,19 @@
+import type { BackendName } from '../backend/index.js';
+import { GymError } from '../core/errors.js';
+import { compose } from '../training/compose.js';
+import { latestCheckpoint } from '../training/sample.js';
+import { startBackend } from './backend.js';
+
+export async function exportCommand(run: string, out: string, options: { backend?: BackendName }): Promise<void> {
+  const { path, config } = await latestCheckpoint(run);
+  await startBackend(options.backend);
+  const parts = await compose(config);
+  try {
+    if (!parts.saveModel) throw new GymError('E_CONFIG', `export ${run}: ${config.env} trains no diffusion model.`);
+    await parts.agent.restore(path);
+    await parts.saveModel(out);
+    process.stdout.write(`${out}\n`);
+  } finally {
+    await parts.close();
+  }
+}

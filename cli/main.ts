@@ -1,0 +1,120 @@
+#!/usr/bin/env node
+import { Command, Option } from 'commander';
+import { messageOf } from '../core/errors.js';
+import { addRunFlags } from './flags.js';
+
+// Every command is loaded when it is called: `--help` should not wait for TensorFlow.js.
+
+function positive(name: string): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!(value > 0)) throw new Error(`${name} must be a number above 0, actual value ${text}.`);
+    return value;
+  };
+}
+
+function whole(name: string, least: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!Number.isInteger(value) || value < least)
+      throw new Error(`${name} must be a whole number of at least ${least}, actual value ${text}.`);
+    return value;
+  };
+}
+
+const backend = () =>
+  new Option('--backend <name>', 'what computes (default: the fastest that loads)').choices(['native', 'wasm', 'cpu']);
+const json = () => new Option('--json', 'print JSON for programs on stdout');
+
+const program = new Command('denoise-gym')
+  .description('Reinforcement learning for diffusion models and other sequential decisions.')
+  .option('--debug', 'print the stack of an error')
+  .configureHelp({ showGlobalOptions: true })
+  .showHelpAfterError('(add --help for what there is)');
+
+addRunFlags(
+  program
+    .command('train')
+    .description('train an agent: fine-tune a diffusion model, or learn any other environment')
+    .argument('[config]', "a YAML or JSON file, or with --resume a run's folder")
+    .option('--resume', 'go on with a run that was stopped, killed or failed')
+    .option('--overwrite', 'start afresh where a run of that name exists')
+    .addOption(json()),
+).action(async (config, options) => (await import('./train.js')).trainCommand(config, options));
+
+program
+  .command('sample')
+  .description('make pictures with a model, or with what a run has learned')
+  .option('--model <folder>', 'a denoiser in the layout of diffusers', 'models/shapes')
+  .option('--run <folder>', "a run: its model with its latest checkpoint's weights")
+  .requiredOption('--prompt <text...>', 'one or more prompts')
+  .option('--count <n>', 'pictures of each prompt', whole('--count', 1), 1)
+  .option('--steps <n>', 'denoising steps', whole('--steps', 1), 20)
+  .option('--guidance <scale>', 'classifier-free guidance; 1 is none', Number, 3)
+  .option('--eta <number>', "DDIM's η: 0 is deterministic", Number, 0)
+  .option('--seed <n>', 'fixes the noise', whole('--seed', 0), 0)
+  .option('--out <file>', 'where the PNG goes', 'sample.png')
+  .option('--animation <file>', 'also an animated WebP of how the first pictures came to be')
+  .addOption(backend())
+  .addOption(json())
+  .action(async (options) => (await import('./sample.js')).sampleCommand(options));
+
+addRunFlags(
+  program
+    .command('evaluate')
+    .description('score a model, or a run before and after, on fixed prompts and noises')
+    .argument('[config]', 'a YAML or JSON file, as for train')
+    .option('--run <folder>', 'a run: its model as it was and with the latest checkpoint')
+    .option('--samples <n>', 'how many samples', whole('--samples', 1), 256)
+    .option('--out <folder>', 'keep the pictures here')
+    .addOption(json()),
+).action(async (config, options) => (await import('./evaluate.js')).evaluateCommand(config, options));
+
+program
+  .command('export')
+  .description("write a run's fine-tuned model as a folder that diffusers reads")
+  .argument('<run>', "the run's folder")
+  .argument('<out>', 'the folder to write')
+  .addOption(backend())
+  .action(async (run, out, options) => (await import('./export.js')).exportCommand(run, out, options));
+
+program
+  .command('report')
+  .description("write a run's report.html again; works while it runs, and after it was killed")
+  .argument('<run>', "the run's folder")
+  .action(async (run) => (await import('./report.js')).reportCommand(run));
+
+program
+  .command('pretrain')
+  .description('train the embedded model of shapes from nothing')
+  .requiredOption('--out <folder>', 'where the model goes')
+  .option('--seed <n>', 'fixes everything random', whole('--seed', 0))
+  .option('--steps <n>', 'optimiser steps', whole('--steps', 1))
+  .option('--batch-size <n>', 'pictures a step', whole('--batch-size', 1))
+  .option('--images <n>', 'pictures drawn ahead', whole('--images', 1))
+  .option('--learning-rate <number>', "AdamW's step size at its highest", positive('--learning-rate'))
+  .option('--checkpoint-every <n>', 'steps between checkpoints', whole('--checkpoint-every', 1))
+  .option('--resume', 'go on from the last checkpoint')
+  .addOption(backend())
+  .action(async (options) => (await import('./pretrain.js')).pretrainCommand(options));
+
+program
+  .command('list')
+  .description('every environment, agent, reward and option, with a line each')
+  .argument('[what]', 'environments, agents, rewards, options; default: all')
+  .addOption(json())
+  .action(async (what, options) => (await import('./list.js')).listCommand(what, options));
+
+program
+  .command('doctor')
+  .description('what is there, what is missing, and how to get it')
+  .addOption(json())
+  .action(async (options) => (await import('./doctor.js')).doctorCommand(options));
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.stderr.write(`error: ${messageOf(error)}\n`);
+  if (program.opts().debug && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+  process.exitCode = 1;
+}

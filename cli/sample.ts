@@ -1,0 +1,36 @@
+import type { BackendName } from '../backend/index.js';
+import { writeFileAtomic } from '../core/files.js';
+import { sampleImages } from '../training/sample.js';
+import { startBackend } from './backend.js';
+
+interface SampleCommandOptions {
+  model: string;
+  run?: string;
+  prompt: string[];
+  count: number;
+  steps: number;
+  guidance: number;
+  eta: number;
+  seed: number;
+  out: string;
+  animation?: string;
+  backend?: BackendName;
+  json?: boolean;
+}
+
+export async function sampleCommand(options: SampleCommandOptions): Promise<void> {
+  await startBackend(options.backend);
+  const { model, run, prompt: prompts, count, eta, seed, out, animation } = options;
+  const { images, png, webp } = await sampleImages({
+    ...(run === undefined ? { model } : { run }),
+    prompts,
+    count,
+    eta,
+    seed,
+    sampling: { steps: options.steps, guidanceScale: options.guidance },
+  });
+  await writeFileAtomic(out, png);
+  if (animation !== undefined) await writeFileAtomic(animation, webp);
+  const result = { out, ...(animation !== undefined && { animation }), images: images.length, prompts, seed };
+  process.stdout.write(options.json ? `${JSON.stringify(result)}\n` : `${out}\n`);
+}

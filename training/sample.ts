@@ -1,0 +1,92 @@
+import { join } from 'node:path';
+import { GymError } from '../core/errors.js';
+import type { NdArray } from '../core/ndarray.js';
+import { Random } from '../core/random.js';
+import { promptList } from '../envs/denoising/prompts.js';
+import { compose } from './compose.js';
+import { parseConfig, type RunConfigInput } from './config.js';
+import { evaluateWithPictures } from './evaluation.js';
+import { type RunRecord, readRunRecord } from './run.js';
+import { RunFolder } from './run-folder.js';
+
+export interface SampleOptions {
+  /** Folder of a denoiser. */
+  readonly model?: string;
+  /** Folder of a run, instead: its model with the weights of its latest checkpoint. */
+  readonly run?: string;
+  readonly prompts: readonly string[];
+  /** Pictures of each prompt. Default 1. */
+  readonly count?: number;
+  readonly sampling?: RunConfigInput['sampling'];
+  /** 0 (default): deterministic sampling. */
+  readonly eta?: number;
+  readonly seed?: number;
+  /** Pictures in one forward pass. Default 32. */
+  readonly batch?: number;
+}
+
+export interface Sampled {
+  /** uint8 [h, w, 3], all pictures of the first prompt, then of the second, ... */
+  readonly images: readonly NdArray[];
+  readonly prompts: readonly string[];
+  /** A PNG of all of them. */
+  readonly png: Buffer;
+  /** Animated WebP of how the first ones came to be. */
+  readonly webp: Buffer;
+}
+
+/**
+ * Makes pictures with a denoiser. The backend must be ready.
+ * @throws GymError E_FILE, E_CONFIG for a model or a run that is not there or does not fit; E_VALUE for a prompt too long.
+ */
+export async function sampleImages(options: SampleOptions): Promise<Sampled> {
+  const { count = 1, eta = 0, seed = 0, batch = 32 } = options;
+  const prompts = options.prompts.flatMap((prompt) => Array<string>(count).fill(prompt));
+  const trained = options.run === undefined ? undefined : await latestCheckpoint(options.run);
+  const config = parseConfig(
+    {
+      ...trained?.config,
+      ...(options.model !== undefined && { model: options.model }),
+      sampling: { ...trained?.config.sampling, ...options.sampling, eta: eta > 0 ? eta : 1 },
+      seed,
+      numEnvs: Math.min(batch, prompts.length),
+      samplesPerEpoch: Math.min(batch, prompts.length),
+      evaluation: { samples: prompts.length },
+    },
+    'sample',
+  );
+  const parts = await compose(config, {
+    prompts: promptList(prompts, { order: 'sequential' }),
+    // Nothing is learned here.
+    reward: ({ prompts }) => new Float64Array(prompts.length),
+  });
+  try {
+    if (trained) await parts.agent.restore(trained.path);
+    const { evaluation, png, webp } = await evaluateWithPictures(parts.agent, 0, {
+      envs: parts.evaluationEnvs,
+      samples: prompts.length,
+      pictures: prompts.length,
+      explore: eta > 0,
+      random: new Random(seed),
+      decode: parts.decode,
+    });
+    return { images: evaluation.episodes.map(({ info }) => info.image as NdArray), prompts, png: png!, webp: webp! };
+  } finally {
+    await parts.close();
+  }
+}
+
+/**
+ * The agent's folder in the latest checkpoint of a run, and what the run was started with.
+ * @throws GymError E_FILE when there is no run or it has no checkpoint yet.
+ */
+export async function latestCheckpoint(
+  run: string,
+): Promise<{ path: string; epoch: number; config: RunRecord['config'] }> {
+  const folder = RunFolder.open(run);
+  const epoch = (await folder.checkpoints()).at(-1);
+  if (epoch === undefined)
+    throw new GymError('E_FILE', `run ${run}: it has no checkpoint yet; let it finish an epoch first.`);
+  const { config } = await readRunRecord(folder);
+  return { path: join(folder.checkpointPath(epoch), 'agent'), epoch, config };
+}
