@@ -310,7 +310,8 @@ export abstract class GaussianScheduler<C extends SchedulerConfig> implements Sc
   }
 
   async save(folder: string): Promise<void> {
-    await writeJson(join(folder, CONFIG_FILE), { ...this.config, _class_name: this.#className });
+    const config: SchedulerConfig = this.config;
+    await writeJson(join(folder, CONFIG_FILE), { ...config, _class_name: this.#className });
   }
 
   /** ᾱ of a training step. @throws GymError E_VALUE outside 0 .. T−1. */
