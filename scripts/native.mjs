@@ -9,7 +9,7 @@
 // nothing that the next one trusts: that one sweeps up, and goes on from the last whole piece.
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { arch, platform } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -216,12 +216,14 @@ async function verify(packageFolder) {
   return { ok: false, reason: (cause ?? lastLines(result.output, 3)).trim() };
 }
 
-/** Removes what runs that were killed have left; a run that is still going on keeps its own. */
+/** Removes what runs that were killed have left; a run that is still going on keeps its own (an hour is enough for it). */
 async function sweep(packageFolder) {
   for (const name of await readdir(packageFolder)) {
     const pid = Number(/^\.native-(\d+)\.tmp$/.exec(name)?.[1]);
-    if (pid > 0 && pid !== process.pid && !alive(pid))
-      await rm(join(packageFolder, name), { recursive: true, force: true });
+    if (!(pid > 0)) continue;
+    const folder = join(packageFolder, name);
+    const { mtimeMs } = await stat(folder);
+    if (!alive(pid) || Date.now() - mtimeMs > 3_600_000) await rm(folder, { recursive: true, force: true });
   }
 }
 
@@ -324,7 +326,7 @@ export async function buildNative({ log = console.log, wheel: givenWheel } = {})
         if (!result.ok) {
           await rm(wheels, { recursive: true, force: true });
           const todo = givenWheel ? 'Give another wheel.' : 'Run this again to download it anew.';
-          throw new NativeError(`could not unpack ${file}:\n${lastLines(result.output)}\n${todo}`);
+          throw new NativeError(`could not unpack ${file}: ${lastLines(result.output, 1)}\n${todo}`);
         }
         await writeFile(join(half, stampName), `${JSON.stringify({ tensorflow, arch: arch() })}\n`);
         await put(half, deps, temp);
@@ -341,7 +343,11 @@ export async function buildNative({ log = console.log, wheel: givenWheel } = {})
     });
 
     const state = await timed('checking it with a matrix product', () => verify(packageFolder));
-    if (!state.ok) throw new NativeError(`the addon was built, but it does not work: ${state.reason}`);
+    if (!state.ok) {
+      // Whatever is wrong, the next run is not to build on it.
+      await rm(join(deps, stampName), { force: true });
+      throw new NativeError(`the addon was built, but it does not work: ${state.reason}`);
+    }
     log(`native backend: ready (TensorFlow ${state.version}, ${addon}).`);
     return { built: true, addon, tensorflow: state.version };
   } finally {
