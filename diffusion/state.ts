@@ -114,7 +114,7 @@ export function storedParameters(
           'E_FILE',
           `${where}: tensor \`${name}\` has shape [${value.shape.join(', ')}] in TensorFlow's layout, but the configuration gives [${shape.join(', ')}]; check that config.json belongs to these weights.`,
         );
-      return tf.tensor(Float32Array.from(value.data), [...shape]);
+      return tf.tensor(value.data instanceof Float32Array ? value.data : Float32Array.from(value.data), [...shape]);
     },
     finish() {
       if (left.size === 0) return;
