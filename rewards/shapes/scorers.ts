@@ -1,5 +1,5 @@
 import { GymError } from '../../core/errors.js';
-import type { NdArray } from '../../core/ndarray.js';
+import { type NdArray, sizeOf } from '../../core/ndarray.js';
 import type { Reward, RewardBatch } from '../../core/reward.js';
 import {
   type Colour,
@@ -252,29 +252,30 @@ export function scoreShapes(image: NdArray, text: string): ShapesScore {
   return { right: isRight(objects, description), shape: hasShapes(objects, description) };
 }
 
-/** 1 or 0 for each picture, with the detail `shape`. */
-function score(name: string, { images, prompts }: RewardBatch, kind?: Kind) {
-  const [, height = 0, width = 0, channels = 0] = images.shape;
-  const size = height * width * channels;
-  const scores = new Float64Array(prompts.length);
-  const shape = new Float64Array(prompts.length);
-  prompts.forEach((prompt, i) => {
-    const actual = kind && parseCaption(prompt)?.kind;
-    if (kind && actual && actual !== kind)
-      throw new GymError(
-        'E_VALUE',
-        `${name}: sample ${i} has a prompt of kind ${actual}, ${JSON.stringify(prompt)}; use prompts of kind ${kind} or the reward \`shapes\`, which goes by each prompt's own kind.`,
-      );
-    const image = { data: images.data.subarray(i * size, (i + 1) * size), shape: images.shape.slice(1) };
-    const result = scoreShapes(image, prompt);
-    scores[i] = Number(result.right);
-    shape[i] = Number(result.shape);
-  });
-  return { scores, details: { shape } };
-}
-
-/** The exact reward of one kind of caption, `shapes-KIND`, or of whichever kind each prompt is, `shapes`. */
-export function shapesReward(kind?: Kind): Reward {
-  const name = kind ? `shapes-${kind}` : 'shapes';
-  return { name, score: (batch) => score(name, batch, kind) };
+/**
+ * The exact reward of the world of shapes, 1 or 0 for each picture, with the detail `shape`:
+ * `shapes` judges by each prompt's own kind, `shapes-KIND` takes prompts of that kind only, and `shapes-shape` is the
+ * detail itself.
+ */
+export function shapesReward(what?: Kind | 'shape'): Reward {
+  const name = what ? `shapes-${what}` : 'shapes';
+  return {
+    name,
+    score({ images, prompts }: RewardBatch) {
+      const shape = images.shape.slice(1);
+      const size = sizeOf(shape);
+      const results = prompts.map((prompt, i) => {
+        const actual = parseCaption(prompt)?.kind;
+        if (what && what !== 'shape' && actual && actual !== what)
+          throw new GymError(
+            'E_VALUE',
+            `${name}: sample ${i} has a prompt of kind ${actual}, ${JSON.stringify(prompt)}; use prompts of kind ${what}, or the reward \`shapes\`, which goes by each prompt's own kind.`,
+          );
+        return scoreShapes({ data: images.data.subarray(i * size, (i + 1) * size), shape }, prompt);
+      });
+      const shapeScores = results.map((result) => Number(result.shape));
+      if (what === 'shape') return shapeScores;
+      return { scores: results.map(({ right }) => Number(right)), details: { shape: shapeScores } };
+    },
+  };
 }

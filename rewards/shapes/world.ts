@@ -120,7 +120,10 @@ function checkKind(where: string, kind: string): void {
 
 // ------------------------------------------------------------------------------------------------------------ scenes
 
-/** The radius by the number of objects, in fractions of the side: what fits four times and is still recognised at 16×16. */
+/**
+ * The radius by the number of objects: large enough to recognise the shape at 16×16, small enough that two of the
+ * largest fit beside each other with gap and margins.
+ */
 const radii: readonly (readonly [number, number])[] = [
   [0.2, 0.34],
   [0.17, 0.2],

@@ -1,0 +1,64 @@
+import { describe, expect, it } from 'vitest';
+import { ndarray } from '../../core/ndarray.js';
+import { Random } from '../../core/random.js';
+import { scoreImages } from '../../core/score.js';
+import {
+  caption,
+  drawScene,
+  kinds,
+  makeReward,
+  randomScene,
+  registerReward,
+  rewardNames,
+} from '../../rewards/index.js';
+
+describe('the registry of rewards', () => {
+  it('names every reward with a line, and makes each', async () => {
+    const names = rewardNames().map(({ name }) => name);
+    for (const name of ['jpeg-compressibility', 'jpeg-incompressibility', 'shapes', ...kinds.map((k) => `shapes-${k}`)])
+      expect(names).toContain(name);
+    for (const { name, summary } of rewardNames()) {
+      expect(summary).toMatch(/^\S[^\n]*$/);
+      expect((await makeReward(` ${name} `)).name).toBe(name);
+    }
+  });
+
+  it('suggests the nearest name, and says that a file is missing', async () => {
+    await expect(makeReward('jpeg-incompresibility')).rejects.toThrow(
+      /makeReward: unknown reward `jpeg-incompresibility`. Did you mean `jpeg-incompressibility`\?/,
+    );
+    await expect(makeReward('shapes-coutn')).rejects.toThrow(/Did you mean `shapes-count`\?/);
+    await expect(makeReward('./no-such-reward.ts')).rejects.toThrow(/no-such-reward\.ts: there is no such file/);
+  });
+
+  it('takes new rewards, made only when asked for', async () => {
+    let made = 0;
+    registerReward('test-green', 'The mean of the green channel.', async () => {
+      made += 1;
+      return {
+        name: 'test-green',
+        score: ({ images, prompts }) => {
+          const size = images.data.length / prompts.length;
+          return prompts.map((_, i) => images.data[i * size + 1]!);
+        },
+      };
+    });
+    expect(rewardNames().at(-1)).toEqual({ name: 'test-green', summary: 'The mean of the green channel.' });
+    expect(made).toBe(0);
+    const batch = { images: ndarray(Uint8Array.from([1, 2, 3, 4, 5, 6]), [2, 1, 1, 3]), prompts: ['', ''] };
+    expect((await scoreImages(await makeReward('2*test-green - 1'), batch)).scores).toEqual(Float64Array.of(3, 9));
+    expect(made).toBe(1);
+    for (const bad of ['test-green', 'max', '9lives', 'a b', 'a--b'])
+      expect(() => registerReward(bad, '', () => ({ name: bad, score: () => [] })), bad).toThrow(/registerReward/);
+  });
+
+  it('scores a batch of shapes with an expression', async () => {
+    const random = new Random(0);
+    const scenes = kinds.map((kind) => randomScene(kind, random));
+    const images = ndarray(Uint8Array.from(scenes.flatMap((s) => [...drawScene(s).data])), [4, 16, 16, 3]);
+    const reward = await makeReward('shapes + 0.5*shapes-shape - 0*jpeg-compressibility');
+    const { scores, details } = await scoreImages(reward, { images, prompts: scenes.map(caption) });
+    expect(scores).toEqual(Float64Array.of(1.5, 1.5, 1.5, 1.5));
+    expect(Object.keys(details)).toEqual(['shapes', 'shapes/shape', 'shapes-shape', 'jpeg-compressibility']);
+  });
+});
