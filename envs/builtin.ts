@@ -1,10 +1,14 @@
+import type { AcrobotOptions } from './classic/acrobot.js';
 import type { BanditOptions } from './classic/bandit.js';
 import type { CartPoleOptions } from './classic/cart-pole.js';
+import type { MountainCarOptions } from './classic/mountain-car.js';
+import type { PendulumOptions } from './classic/pendulum.js';
 import type { ProbeKind, ProbeOptions } from './classic/probe.js';
 import type { DenoisingOptions } from './denoising/index.js';
 import type { Registration } from './registration.js';
 
 const random = "'numpy': resets equal Gymnasium's for the same seed (default 'seedrandom')";
+const goalVelocity = 'the least velocity with which the goal counts (default 0)';
 
 const probe = (id: string, kind: ProbeKind, description: string): Registration => ({
   id,
@@ -45,6 +49,53 @@ export const builtin: readonly Registration[] = [
     create: async (options) => {
       const { CartPole } = await import('./classic/cart-pole.js');
       return new CartPole(options as CartPoleOptions);
+    },
+  },
+  {
+    id: 'MountainCar-v0',
+    description: 'swing a weak car up a hill: -1 a step, until the flag or 200 steps',
+    rewardThreshold: -110,
+    maxEpisodeSteps: 200,
+    options: { random, goalVelocity },
+    create: async (options) => {
+      const { MountainCar } = await import('./classic/mountain-car.js');
+      return new MountainCar(options as MountainCarOptions);
+    },
+  },
+  {
+    id: 'MountainCarContinuous-v0',
+    description: 'the same with a continuous force: 100 at the flag less 0.1 force^2 a step; 999 steps',
+    rewardThreshold: 90,
+    maxEpisodeSteps: 999,
+    options: { random, goalVelocity },
+    create: async (options) => {
+      const { MountainCarContinuous } = await import('./classic/mountain-car.js');
+      return new MountainCarContinuous(options as MountainCarOptions);
+    },
+  },
+  {
+    id: 'Pendulum-v1',
+    description: 'swing a pendulum up and hold it by a continuous torque: the cost is angle, speed, torque; 200 steps',
+    maxEpisodeSteps: 200,
+    options: { random, g: 'gravity (default 10)' },
+    create: async (options) => {
+      const { Pendulum } = await import('./classic/pendulum.js');
+      return new Pendulum(options as PendulumOptions);
+    },
+  },
+  {
+    id: 'Acrobot-v1',
+    description: 'swing the tip of two links above a line: -1 a step, until then or 500 steps',
+    rewardThreshold: -100,
+    maxEpisodeSteps: 500,
+    options: {
+      random,
+      dynamics: "'book' (default) or 'nips'",
+      torqueNoise: 'size of uniform noise on the torque (default 0)',
+    },
+    create: async (options) => {
+      const { Acrobot } = await import('./classic/acrobot.js');
+      return new Acrobot(options as AcrobotOptions);
     },
   },
   {

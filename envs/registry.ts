@@ -3,8 +3,11 @@ import { pathToFileURL } from 'node:url';
 import { GymError, messageOf, nearest, unknownName } from '../core/errors.js';
 import type { Awaitable } from '../core/types.js';
 import { builtin } from './builtin.js';
+import type { Acrobot, AcrobotOptions } from './classic/acrobot.js';
 import type { Bandit, BanditOptions } from './classic/bandit.js';
 import type { CartPole, CartPoleOptions } from './classic/cart-pole.js';
+import type { MountainCar, MountainCarContinuous, MountainCarOptions } from './classic/mountain-car.js';
+import type { Pendulum, PendulumOptions } from './classic/pendulum.js';
 import type { Probe, ProbeOptions } from './classic/probe.js';
 import type { Denoising, DenoisingOptions } from './denoising/index.js';
 import type { Env, EnvSpec } from './env.js';
@@ -20,6 +23,10 @@ import { TimeLimit } from './wrappers/time-limit.js';
  */
 export interface KnownEnvs {
   'CartPole-v1': { env: CartPole; options: CartPoleOptions };
+  'MountainCar-v0': { env: MountainCar; options: MountainCarOptions };
+  'MountainCarContinuous-v0': { env: MountainCarContinuous; options: MountainCarOptions };
+  'Pendulum-v1': { env: Pendulum; options: PendulumOptions };
+  'Acrobot-v1': { env: Acrobot; options: AcrobotOptions };
   'Bandit-v0': { env: Bandit; options: BanditOptions };
   'ProbeConstant-v0': { env: Probe; options: Omit<ProbeOptions, 'kind'> };
   'ProbeObservation-v0': { env: Probe; options: Omit<ProbeOptions, 'kind'> };
@@ -32,6 +39,20 @@ export interface KnownEnvs {
 export interface KnownVectorEnvs {
   'Denoising-v0': { env: Denoising; options: Omit<DenoisingOptions, 'numEnvs'> };
 }
+
+/** What `make(id)` gives: typed by {@link KnownEnvs}, else unknown observations and actions (cast to what you know). */
+export type EnvOf<K extends string> = K extends keyof KnownEnvs
+  ? KnownEnvs[K]['env'] extends Env<infer O, infer A>
+    ? Env<O, A>
+    : never
+  : Env<unknown, unknown>;
+
+/** What `makeVec(id, n)` gives. */
+export type VectorEnvOf<K extends string> = K extends keyof KnownVectorEnvs
+  ? KnownVectorEnvs[K]['env']
+  : EnvOf<K> extends Env<infer O, infer A>
+    ? VectorEnv<O, A>
+    : never;
 
 export interface MakeOptions {
   /** Cuts episodes after so many steps, instead of the environment's own limit; null: no limit. */
@@ -211,23 +232,18 @@ async function created<T extends { readonly spec?: EnvSpec }>(
  * @param id as {@link spec} takes it, or `module:id` to import a module first that registers it.
  * @throws GymError E_NAME on an unknown id or option; E_CONFIG where the environment is natively a vector one.
  */
-export async function make<K extends keyof KnownEnvs>(
+export async function make<K extends string>(
   id: K,
-  options?: KnownEnvs[K]['options'],
+  options?: K extends keyof KnownEnvs ? KnownEnvs[K]['options'] : Readonly<Record<string, unknown>>,
   make?: MakeOptions,
-): Promise<KnownEnvs[K]['env'] extends Env<infer O, infer A> ? Env<O, A> : never>;
-export async function make<O = unknown, A = unknown>(
-  id: string,
-  options?: Readonly<Record<string, unknown>>,
-  make?: MakeOptions,
-): Promise<Env<O, A>>;
+): Promise<EnvOf<K>>;
 export async function make(
   id: string,
-  options: object = {},
+  options: Readonly<Record<string, unknown>> = {},
   { maxEpisodeSteps, wrappers = [] }: MakeOptions = {},
 ): Promise<Env<unknown, unknown>> {
   const registration = spec(await importFirst(id));
-  checkOptions(registration, options as Record<string, unknown>);
+  checkOptions(registration, options);
   if (registration.create === undefined)
     throw new GymError(
       'E_CONFIG',
@@ -235,7 +251,7 @@ export async function make(
     );
   const limit = maxEpisodeSteps === undefined ? registration.maxEpisodeSteps : maxEpisodeSteps;
   const envSpec = specOf(registration, options, limit);
-  let env = await created(registration, envSpec, () => registration.create!(options as Record<string, unknown>));
+  let env = await created(registration, envSpec, () => registration.create!(options));
   if (limit != null) env = new TimeLimit(env, limit);
   env = new OrderEnforcing(env);
   for (const wrap of wrappers) env = wrap(env);
@@ -246,28 +262,20 @@ export async function make(
  * Makes a vector environment: the native one where there is one, else a {@link SyncVectorEnv} of as many as `make` makes.
  * @throws GymError as {@link make}; E_CONFIG when a native one is asked for wrappers, a limit or another autoreset.
  */
-export async function makeVec<K extends keyof KnownVectorEnvs>(
+export async function makeVec<K extends string>(
   id: K,
   numEnvs: number,
-  options: KnownVectorEnvs[K]['options'],
+  options?: K extends keyof KnownVectorEnvs
+    ? KnownVectorEnvs[K]['options']
+    : K extends keyof KnownEnvs
+      ? KnownEnvs[K]['options']
+      : Readonly<Record<string, unknown>>,
   make?: MakeVecOptions,
-): Promise<KnownVectorEnvs[K]['env']>;
-export async function makeVec<K extends keyof KnownEnvs>(
-  id: K,
-  numEnvs: number,
-  options?: KnownEnvs[K]['options'],
-  make?: MakeVecOptions,
-): Promise<KnownEnvs[K]['env'] extends Env<infer O, infer A> ? VectorEnv<O, A> : never>;
-export async function makeVec<O = unknown, A = unknown>(
-  id: string,
-  numEnvs: number,
-  options?: Readonly<Record<string, unknown>>,
-  make?: MakeVecOptions,
-): Promise<VectorEnv<O, A>>;
+): Promise<VectorEnvOf<K>>;
 export async function makeVec(
   id: string,
   numEnvs: number,
-  options: object = {},
+  options: Readonly<Record<string, unknown>> = {},
   { autoreset, ...single }: MakeVecOptions = {},
 ): Promise<VectorEnv<unknown, unknown>> {
   if (!Number.isInteger(numEnvs) || numEnvs < 1)
@@ -276,18 +284,17 @@ export async function makeVec(
   const registration = spec(known);
   if (registration.createVec === undefined) {
     const envs: Env<unknown, unknown>[] = [];
-    for (let i = 0; i < numEnvs; i++)
-      envs.push(await make(registration.id, options as Record<string, unknown>, single));
+    for (let i = 0; i < numEnvs; i++) envs.push(await make(registration.id, options, single));
     return new SyncVectorEnv(envs, { autoreset });
   }
-  checkOptions(registration, options as Record<string, unknown>);
+  checkOptions(registration, options);
   if ((single.wrappers?.length ?? 0) > 0 || single.maxEpisodeSteps != null)
     throw new GymError(
       'E_CONFIG',
       `makeVec ${registration.id}: it is natively a vector environment, which takes no wrappers for single ones; wrap the result.`,
     );
   const env = await created(registration, specOf(registration, options, undefined), () =>
-    registration.createVec!(numEnvs, options as Record<string, unknown>),
+    registration.createVec!(numEnvs, options),
   );
   if (autoreset !== undefined && env.autoreset !== autoreset)
     throw new GymError(

@@ -1,4 +1,5 @@
 import { GymError } from '../../core/errors.js';
+import type { NdArray } from '../../core/ndarray.js';
 import type { Snapshot } from '../../core/snapshot.js';
 import type { Info } from '../../core/types.js';
 import type { Env, EnvSpec, ResetOptions, ResetResult, StepResult } from '../env.js';
@@ -91,4 +92,15 @@ export function resetNumber(options: Record<string, unknown>, name: string, othe
 export function invalidAction(env: string, action: unknown, space: Space<unknown>): GymError {
   const shown = typeof action === 'object' ? JSON.stringify(action) : String(action);
   return new GymError('E_VALUE', `${env}.step: action must be of ${space}, actual value ${shown} (${typeof action}).`);
+}
+
+/** The one number of a float32 [1] action. @throws GymError E_VALUE when it is none; what is out of bounds is the caller's. */
+export function scalarAction(env: string, action: NdArray, space: Space<unknown>): number {
+  const value = action?.data?.length === 1 ? action.data[0]! : Number.NaN;
+  if (Number.isNaN(value)) throw invalidAction(env, action, space);
+  return value;
+}
+
+export function clip(value: number, low: number, high: number): number {
+  return value < low ? low : value > high ? high : value;
 }

@@ -1,0 +1,114 @@
+import { GymError } from '../../core/errors.js';
+import type { NdArray } from '../../core/ndarray.js';
+import type { StepResult } from '../env.js';
+import { Box } from '../spaces/box.js';
+import { Discrete } from '../spaces/discrete.js';
+import { ClassicEnv, type ClassicOptions, clip, invalidAction, resetNumber } from './classic-env.js';
+
+export interface AcrobotOptions extends ClassicOptions {
+  /** The equations of Sutton and Barto's book, or those of Sutton's NIPS paper of 1996. Default 'book'. */
+  dynamics?: 'book' | 'nips';
+  /** Uniform noise of up to this size on the torque; default 0. */
+  torqueNoise?: number;
+}
+
+const maxSpeed1 = 4 * Math.PI;
+const maxSpeed2 = 9 * Math.PI;
+const gravity = 9.8;
+/** Centre of mass of a link of length 1 and mass 1, whose moment of inertia is 1. */
+const centre = 0.5;
+const tau = 0.2;
+
+type Angles = readonly [theta1: number, theta2: number, dTheta1: number, dTheta2: number];
+
+function wrap(angle: number): number {
+  let wrapped = angle;
+  while (wrapped > Math.PI) wrapped -= 2 * Math.PI;
+  while (wrapped < -Math.PI) wrapped += 2 * Math.PI;
+  return wrapped;
+}
+
+/**
+ * Two links, a motor in the joint between them: swing the tip above a line (Sutton 1996), as Gymnasium's Acrobot-v1.
+ * Observation: cos θ1, sin θ1, cos θ2, sin θ2, θ̇1 ±4π, θ̇2 ±9π, float32 [6]. Actions: torque −1, 0, 1. Reward −1 a step,
+ * 0 at the end (`terminated`). Reset options `low`, `high` bound the uniform first state (±0.1).
+ */
+export class Acrobot extends ClassicEnv<NdArray<Float32Array>, number> {
+  readonly observationSpace = new Box([-1, -1, -1, -1, -maxSpeed1, -maxSpeed2], [1, 1, 1, 1, maxSpeed1, maxSpeed2]);
+  readonly actionSpace = new Discrete(3);
+  readonly #nips: boolean;
+  readonly #noise: number;
+  #angles: Angles = [0, 0, 0, 0];
+
+  /** @throws GymError E_CONFIG on other equations. */
+  constructor({ dynamics = 'book', torqueNoise = 0, ...options }: AcrobotOptions = {}) {
+    super(options);
+    if (dynamics !== 'book' && dynamics !== 'nips')
+      throw new GymError(
+        'E_CONFIG',
+        `Acrobot: \`dynamics\` must be 'book' or 'nips', actual value ${JSON.stringify(dynamics)}.`,
+      );
+    this.#nips = dynamics === 'nips';
+    this.#noise = torqueNoise;
+  }
+
+  get state(): number[] {
+    return [...this.#angles];
+  }
+
+  set state([theta1 = 0, theta2 = 0, dTheta1 = 0, dTheta2 = 0]: readonly number[]) {
+    this.#angles = [theta1, theta2, dTheta1, dTheta2];
+  }
+
+  protected start(options: Record<string, unknown>): void {
+    const low = resetNumber(options, 'low', -0.1);
+    const high = resetNumber(options, 'high', 0.1);
+    const draw = () => Math.fround(this.random.uniform(low, high)); // Gymnasium's first state is float32
+    this.#angles = [draw(), draw(), draw(), draw()];
+  }
+
+  protected observe(): NdArray<Float32Array> {
+    const [theta1, theta2, dTheta1, dTheta2] = this.#angles;
+    return {
+      data: Float32Array.of(Math.cos(theta1), Math.sin(theta1), Math.cos(theta2), Math.sin(theta2), dTheta1, dTheta2),
+      shape: [6],
+    };
+  }
+
+  #derivative([theta1, theta2, dTheta1, dTheta2]: Angles, torque: number): Angles {
+    const d1 = centre ** 2 + (1 + centre ** 2 + 2 * centre * Math.cos(theta2)) + 2;
+    const d2 = centre ** 2 + centre * Math.cos(theta2) + 1;
+    const phi2 = centre * gravity * Math.cos(theta1 + theta2 - Math.PI / 2);
+    const phi1 =
+      -centre * dTheta2 ** 2 * Math.sin(theta2) -
+      2 * centre * dTheta2 * dTheta1 * Math.sin(theta2) +
+      (centre + 1) * gravity * Math.cos(theta1 - Math.PI / 2) +
+      phi2;
+    const coriolis = this.#nips ? 0 : centre * dTheta1 ** 2 * Math.sin(theta2);
+    const ddTheta2 = (torque + (d2 / d1) * phi1 - coriolis - phi2) / (centre ** 2 + 1 - d2 ** 2 / d1);
+    return [dTheta1, dTheta2, -(d2 * ddTheta2 + phi1) / d1, ddTheta2];
+  }
+
+  /** @throws GymError E_VALUE on an action other than 0, 1 and 2. */
+  step(action: number): StepResult<NdArray<Float32Array>> {
+    if (action !== 0 && action !== 1 && action !== 2) throw invalidAction('Acrobot', action, this.actionSpace);
+    const torque = action - 1 + (this.#noise > 0 ? this.random.uniform(-this.#noise, this.#noise) : 0);
+    // one step of Runge and Kutta's method of fourth order
+    const s = this.#angles;
+    const moved = (k: Angles, h: number): Angles => [
+      s[0] + h * k[0],
+      s[1] + h * k[1],
+      s[2] + h * k[2],
+      s[3] + h * k[3],
+    ];
+    const k1 = this.#derivative(s, torque);
+    const k2 = this.#derivative(moved(k1, tau / 2), torque);
+    const k3 = this.#derivative(moved(k2, tau / 2), torque);
+    const k4 = this.#derivative(moved(k3, tau), torque);
+    const next = (i: 0 | 1 | 2 | 3) => s[i] + (tau / 6) * (k1[i] + 2 * k2[i] + 2 * k3[i] + k4[i]);
+    const [theta1, theta2] = [wrap(next(0)), wrap(next(1))];
+    this.#angles = [theta1, theta2, clip(next(2), -maxSpeed1, maxSpeed1), clip(next(3), -maxSpeed2, maxSpeed2)];
+    const terminated = -Math.cos(theta1) - Math.cos(theta2 + theta1) > 1;
+    return { observation: this.observe(), reward: terminated ? 0 : -1, terminated, truncated: false, info: {} };
+  }
+}

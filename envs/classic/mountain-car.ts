@@ -1,0 +1,88 @@
+import type { NdArray } from '../../core/ndarray.js';
+import type { StepResult } from '../env.js';
+import { Box } from '../spaces/box.js';
+import { Discrete } from '../spaces/discrete.js';
+import { ClassicEnv, type ClassicOptions, clip, invalidAction, resetNumber, scalarAction } from './classic-env.js';
+
+export interface MountainCarOptions extends ClassicOptions {
+  /** The least velocity with which the goal counts; default 0. */
+  goalVelocity?: number;
+}
+
+const minPosition = -1.2;
+const maxPosition = 0.6;
+const maxSpeed = 0.07;
+
+/** What both mountain cars share: a valley y = sin(3x), a state of position and velocity. */
+abstract class Valley<A> extends ClassicEnv<NdArray<Float32Array>, A> {
+  readonly observationSpace = new Box([minPosition, -maxSpeed], [maxPosition, maxSpeed]);
+  protected readonly goalVelocity: number;
+  protected position = 0;
+  protected velocity = 0;
+
+  constructor({ goalVelocity = 0, ...options }: MountainCarOptions = {}) {
+    super(options);
+    this.goalVelocity = goalVelocity;
+  }
+
+  get state(): number[] {
+    return [this.position, this.velocity];
+  }
+
+  set state(state: readonly number[]) {
+    [this.position = 0, this.velocity = 0] = state;
+  }
+
+  protected start(options: Record<string, unknown>): void {
+    const low = resetNumber(options, 'low', -0.6);
+    const high = resetNumber(options, 'high', -0.4);
+    this.state = [this.random.uniform(low, high), 0];
+  }
+
+  protected observe(): NdArray<Float32Array> {
+    return { data: Float32Array.of(this.position, this.velocity), shape: [2] };
+  }
+
+  /** Accelerates, moves and stops at the left wall. */
+  protected drive(acceleration: number): void {
+    this.velocity = clip(this.velocity + acceleration, -maxSpeed, maxSpeed);
+    this.position = clip(this.position + this.velocity, minPosition, maxPosition);
+    if (this.position === minPosition && this.velocity < 0) this.velocity = 0;
+  }
+}
+
+/**
+ * A car too weak for the hill must swing (Moore 1990), as Gymnasium's MountainCar-v0.
+ * Observation: position −1.2..0.6, velocity ±0.07, float32 [2]. Actions: 0 left, 1 none, 2 right. Reward −1 a step; ends
+ * (`terminated`) at position 0.5. Reset options `low`, `high` bound the uniform first position (−0.6, −0.4).
+ */
+export class MountainCar extends Valley<number> {
+  readonly actionSpace = new Discrete(3);
+
+  /** @throws GymError E_VALUE on an action other than 0, 1 and 2. */
+  step(action: number): StepResult<NdArray<Float32Array>> {
+    if (action !== 0 && action !== 1 && action !== 2) throw invalidAction('MountainCar', action, this.actionSpace);
+    this.drive((action - 1) * 0.001 + Math.cos(3 * this.position) * -0.0025);
+    const terminated = this.position >= 0.5 && this.velocity >= this.goalVelocity;
+    return { observation: this.observe(), reward: -1, terminated, truncated: false, info: {} };
+  }
+}
+
+/**
+ * The same with a force in −1..1 (clipped), as Gymnasium's MountainCarContinuous-v0: reward −0.1 · action² a step (of the
+ * action as it was given), and 100 at the goal, position 0.45.
+ */
+export class MountainCarContinuous extends Valley<NdArray<Float32Array>> {
+  readonly actionSpace = new Box(-1, 1, [1]);
+
+  /** @throws GymError E_VALUE on an action that is not one number. */
+  step(action: NdArray<Float32Array>): StepResult<NdArray<Float32Array>> {
+    const a = scalarAction('MountainCarContinuous', action, this.actionSpace);
+    this.drive(clip(a, -1, 1) * 0.0015 - 0.0025 * Math.cos(3 * this.position));
+    const terminated = this.position >= 0.45 && this.velocity >= this.goalVelocity;
+    // Gymnasium keeps this state in float32
+    this.state = [Math.fround(this.position), Math.fround(this.velocity)];
+    const reward = (terminated ? 100 : 0) - a * a * 0.1;
+    return { observation: this.observe(), reward, terminated, truncated: false, info: {} };
+  }
+}

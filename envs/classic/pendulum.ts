@@ -1,0 +1,69 @@
+import type { NdArray } from '../../core/ndarray.js';
+import type { StepResult } from '../env.js';
+import { Box } from '../spaces/box.js';
+import { ClassicEnv, type ClassicOptions, clip, resetNumber, scalarAction } from './classic-env.js';
+
+export interface PendulumOptions extends ClassicOptions {
+  /** Gravity in m/s²; default 10. */
+  g?: number;
+}
+
+const maxSpeed = 8;
+const maxTorque = 2;
+const tau = 0.05;
+
+/** An angle into −π..π (a floored remainder; `%` keeps the sign). */
+function normalized(angle: number): number {
+  const turn = 2 * Math.PI;
+  return angle + Math.PI - turn * Math.floor((angle + Math.PI) / turn) - Math.PI;
+}
+
+/**
+ * Swinging a pendulum up and holding it, as Gymnasium's Pendulum-v1. Never ends by itself.
+ * Observation: cos θ, sin θ, angular velocity ±8, float32 [3]; θ = 0 is up. Action: torque ±2 (clipped), float32 [1].
+ * Reward −(θ² + 0.1 θ̇² + 0.001 torque²) of the state before the step. Reset options `x_init`, `y_init` bound the
+ * uniform first angle (±π) and velocity (±1).
+ */
+export class Pendulum extends ClassicEnv<NdArray<Float32Array>, NdArray<Float32Array>> {
+  readonly observationSpace = new Box([-1, -1, -maxSpeed], [1, 1, maxSpeed]);
+  readonly actionSpace = new Box(-maxTorque, maxTorque, [1]);
+  readonly #g: number;
+  #theta = 0;
+  #thetaDot = 0;
+
+  constructor({ g = 10, ...options }: PendulumOptions = {}) {
+    super(options);
+    this.#g = g;
+  }
+
+  get state(): number[] {
+    return [this.#theta, this.#thetaDot];
+  }
+
+  set state(state: readonly number[]) {
+    [this.#theta = 0, this.#thetaDot = 0] = state;
+  }
+
+  protected start(options: Record<string, unknown>): void {
+    const x = resetNumber(options, 'x_init', Math.PI);
+    const y = resetNumber(options, 'y_init', 1);
+    this.state = [this.random.uniform(-x, x), this.random.uniform(-y, y)];
+  }
+
+  protected observe(): NdArray<Float32Array> {
+    return { data: Float32Array.of(Math.cos(this.#theta), Math.sin(this.#theta), this.#thetaDot), shape: [3] };
+  }
+
+  /** @throws GymError E_VALUE on an action that is not one number. */
+  step(action: NdArray<Float32Array>): StepResult<NdArray<Float32Array>> {
+    const u = Math.fround(clip(scalarAction('Pendulum', action, this.actionSpace), -maxTorque, maxTorque));
+    // NumPy multiplies a float32 action by constants in float32
+    const effort = Math.fround(Math.fround(0.001) * Math.fround(u * u));
+    const cost = normalized(this.#theta) ** 2 + 0.1 * this.#thetaDot ** 2 + effort;
+    // mass and length are 1; the angle moves by the new, clipped velocity
+    const acceleration = ((3 * this.#g) / 2) * Math.sin(this.#theta) + Math.fround(3 * u);
+    this.#thetaDot = clip(this.#thetaDot + acceleration * tau, -maxSpeed, maxSpeed);
+    this.#theta += this.#thetaDot * tau;
+    return { observation: this.observe(), reward: -cost, terminated: false, truncated: false, info: {} };
+  }
+}
