@@ -126,11 +126,24 @@ async function composeDenoising(config: RunConfig, options: ComposeOptions): Pro
   const reward = options.reward ?? (await makeReward(config.reward));
   const prompts = options.prompts ?? (await makePrompts(config.prompts, config.seed));
   const denoiser = await loadDenoiser(modelFolder(config.model));
+  try {
+    return composeWith(denoiser, config, prompts, reward, options);
+  } catch (error) {
+    disposeDenoiser(denoiser);
+    throw error;
+  }
+}
+
+function composeWith(
+  denoiser: Denoiser,
+  config: RunConfig,
+  prompts: PromptSource,
+  reward: RewardLike,
+  options: ComposeOptions,
+): Composition {
   const scheduler = makeScheduler(denoiser, config.sampling);
   const policy = denoisingPolicy(denoiser, scheduler, config.sampling);
   const { name, collect = { episodes: config.samplesPerEpoch }, ...agentOptions } = config.agent;
-  const random = new Random(config.seed);
-  const agent = makeAgent(name, policy, { ...agentOptions, collect, warn: options.warn }, random.child('agent'));
   const make = (numEnvs: number) =>
     new Denoising({
       timesteps: scheduler.timesteps,
@@ -147,6 +160,8 @@ async function composeDenoising(config: RunConfig, options: ComposeOptions): Pro
   const envs = Array.from({ length: Math.min(config.overlap + 1, batches) }, () => make(config.numEnvs));
   const evaluationSize = Math.min(config.numEnvs, Math.max(1, config.evaluation.samples));
   const evaluationEnvs = envs.slice(0, 2).map(() => make(evaluationSize));
+  const random = new Random(config.seed).child('agent');
+  const agent = makeAgent(name, policy, { ...agentOptions, collect, warn: options.warn }, random);
   return {
     agent: agent as Agent<unknown, unknown>,
     envs: envs as unknown as VectorEnv<unknown, unknown>[],

@@ -91,15 +91,16 @@ export class RunFolder {
   }
 
   /**
-   * Makes the folder of a new run.
-   * @param overwrite true removes a run that is already there.
+   * Makes the folder of a new run. One that ended before its first epoch had nothing to lose and is replaced.
+   * @param overwrite true removes any run that is already there.
    * @throws GymError E_FILE when a run of that name exists and `overwrite` is not true, or is running now.
    */
   static async create(path: string, config: unknown, { overwrite = false } = {}): Promise<RunFolder> {
     const folder = new RunFolder(path);
     if (existsSync(join(path, 'config.json'))) {
       await folder.#refuseRunning();
-      if (!overwrite)
+      const empty = (await folder.metrics()).length === 0 && (await folder.checkpoints()).length === 0;
+      if (!overwrite && !empty)
         throw new GymError(
           'E_FILE',
           `run ${path}: exists already; go on with it by --resume, start it afresh by --overwrite (its results are then lost), or give this one another --name.`,

@@ -52,6 +52,7 @@ const changeable = new Set([
   'checkpointEvery',
   'keepCheckpoints',
   'rewardTimeout',
+  'evaluation',
 ]);
 
 /** @throws GymError E_CONFIG that lists what differs. */

@@ -49,7 +49,11 @@ it('flags win over the file, and the file gives the name', async () => {
     agent: 'reinforce',
     seed: 7,
   });
-  expect(config).toMatchObject({ name: 'quickstart', seed: 7, agent: { name: 'reinforce', learningRate: 3e-4, updates: 4 } });
+  expect(config).toMatchObject({
+    name: 'quickstart',
+    seed: 7,
+    agent: { name: 'reinforce', learningRate: 3e-4, updates: 4 },
+  });
   const other = await loadConfig(undefined, { agent: 'reinforce', 'agent.learningRate': { from: 1, to: 0 } });
   expect(other.agent).toMatchObject({ name: 'reinforce', learningRate: { from: 1, to: 0 } });
   await expect(loadConfig('nowhere.yaml')).rejects.toThrow(/cannot read nowhere\.yaml/);

@@ -27,11 +27,8 @@ export function disc(random: Random, size: number, noise: number): NdArray {
 }
 
 /** A run's folder as a real run leaves it, without a run. */
-export async function syntheticRun(
-  path: string,
-  { epochs = 20, finished = 20, size = 16 } = {},
-): Promise<RunFolder> {
-  const random = new Random(path.length);
+export async function syntheticRun(path: string, { epochs = 20, finished = 20, size = 16 } = {}): Promise<RunFolder> {
+  const random = new Random('synthetic');
   const config = parseConfig({ name: 'synthetic', epochs, reward: 'jpeg-incompressibility' });
   const versions = { 'denoise-gym': '0.1.0', node: '20.0.0', commit: 'abc' };
   const backend = { name: 'wasm', tfjsName: 'wasm', reason: 'it loads', threads: 1 };
