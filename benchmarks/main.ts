@@ -1,0 +1,69 @@
+#!/usr/bin/env node
+import { Command, Option } from 'commander';
+import { messageOf } from '../core/errors.js';
+
+const program = new Command('bench').description('Speed and learning, each benchmark a program that prints a table.');
+
+const backend = () =>
+  new Option('--backend <name>', 'what computes (default: the fastest that loads)').choices(['native', 'wasm', 'cpu']);
+const json = () => new Option('--json', 'print JSON on stdout');
+const list = (text: string) => text.split(',').map(Number);
+
+program
+  .command('denoising')
+  .description('images sampled and transitions trained per second, and peak memory, by batch')
+  .option('--model <folder>', 'a denoiser in the layout of diffusers', 'models/shapes')
+  .option('--batches <list>', 'batch sizes', list, [1, 8, 64])
+  .option('--steps <n>', 'denoising steps of an image', Number, 10)
+  .option('--repeats <n>', 'runs of which the median counts', Number, 5)
+  .addOption(backend())
+  .addOption(json())
+  .action(async (options) => (await import('./denoising.js')).denoising(options));
+
+program
+  .command('slow-reward')
+  .description('an epoch with a reward that takes seconds a batch, with and without overlap, against an instant one')
+  .option('--seconds <s>', 'what the reward takes for a batch', Number, 2)
+  .option('--samples <n>', 'samples an epoch', Number, 64)
+  .option('--batch <n>', 'samples in a batch', Number, 8)
+  .option('--repeats <n>', 'runs of which the median counts', Number, 3)
+  .addOption(backend())
+  .addOption(json())
+  .action(async (options) => (await import('./slow-reward.js')).slowReward(options));
+
+program
+  .command('model')
+  .description('how often the embedded model gets its prompts right, by kind of prompt')
+  .option('--model <folder>', 'the model', 'models/shapes')
+  .option('--prompts <n>', 'fresh prompts a kind', Number, 512)
+  .option('--steps <n>', 'DDIM steps, deterministic', Number, 20)
+  .option('--guidance <list>', 'guidance scales', list, [1, 3])
+  .option('--seed <n>', 'of prompts and noises', Number, 1)
+  .option('--out <folder>', 'keep a PNG grid of each kind here')
+  .addOption(backend())
+  .addOption(json())
+  .action(async (options) => (await import('./model.js')).model(options));
+
+program
+  .command('fine-tuning')
+  .description(
+    'fine-tunes the embedded model with the defaults and scores 256 fixed prompts and noises before and after',
+  )
+  .requiredOption('--reward <name>', 'the reward')
+  .option('--kinds <list>', 'kinds of prompts', (text) => text.split(','), ['composition'])
+  .option('--seeds <list>', 'a run each', list, [0, 1, 2])
+  .option('--epochs <n>', 'epochs', Number, 60)
+  .option('--samples <n>', 'fixed prompts and noises', Number, 256)
+  .option('--agent <name>', 'the agent', 'ppo')
+  .option('--learning-rate <rate>', "AdamW's step size", Number)
+  .option('--runs <folder>', 'where the runs go', 'runs/fine-tuning')
+  .addOption(backend())
+  .addOption(json())
+  .action(async (options) => (await import('./fine-tuning.js')).fineTuning(options));
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.stderr.write(`error: ${messageOf(error)}\n`);
+  process.exitCode = 1;
+}
