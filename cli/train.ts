@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { loadConfig, parseConfig, type RunConfig, setPath } from '../training/config.js';
 import { number, progressReporter } from '../training/progress.js';
 import { type RunResult, readRunRecord, runTraining } from '../training/run.js';
@@ -18,7 +18,8 @@ interface TrainCommandOptions {
 async function readConfig(file: string | undefined, flags: Record<string, unknown>): Promise<RunConfig> {
   if (file === undefined || !existsSync(join(file, 'config.json'))) return await loadConfig(file, flags);
   const { config } = await readRunRecord(RunFolder.open(file));
-  const input = structuredClone(config) as Record<string, unknown>;
+  // The folder may have been moved since.
+  const input: Record<string, unknown> = { ...structuredClone(config), runs: dirname(file), name: basename(file) };
   for (const [path, value] of Object.entries(flags)) setPath(input, path === 'agent' ? 'agent.name' : path, value);
   return parseConfig(input, file);
 }

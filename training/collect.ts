@@ -148,64 +148,51 @@ export class Collector<O, A> {
     const steps: RolloutStep<O, A>[] = [];
     const episodes: Episode[] = [];
     const pending: (() => Promise<void>)[] = [];
-    const running: Promise<unknown>[] = [];
     let lastObservations: readonly O[] = [];
     let done = 0;
-    try {
-      for (let b = 0; b < batches; b++) {
-        // The environment of this batch still scores the batch that it sampled before.
-        while (pending.length >= this.#envs.length) await pending.shift()!();
-        const env = this.#envs[b % this.#envs.length]!;
-        const first = await env.reset({ seed: this.#seed, options: { batch: this.#batch + b } });
-        let { observations, infos } = first;
-        const starts = new Uint8Array(numEnvs).fill(1);
-        const returns = new Float64Array(numEnvs);
-        for (let t = 0; t < horizon; t++) {
-          const decision = await this.#act(observations, infos, starts);
-          const record = {
-            observations,
-            actions: decision.actions,
-            starts: starts.slice(),
-            extras: decision.extras ?? {},
-          };
-          starts.fill(0);
-          const result = env.step(decision.actions);
-          if (t < horizon - 1) {
-            const step = checked(await result, numEnvs);
-            add(returns, step.rewards);
-            if (store) steps.push(transition(record, step));
-            ({ observations, infos } = step);
-            onProgress?.(++done, batches * horizon);
-            continue;
-          }
-          const index = steps.length;
-          if (store) steps.length++;
-          const promise = Promise.resolve(result);
-          // Awaited later, in order; a failure until then must not count as unhandled.
-          promise.catch(() => {});
-          running.push(promise);
-          pending.push(async () => {
-            const step = checked(await promise, numEnvs);
-            add(returns, step.rewards);
-            if (store) steps[index] = transition(record, step);
-            for (let i = 0; i < numEnvs; i++) {
-              if (!(step.terminated[i] || step.truncated[i]))
-                throw new GymError(
-                  'E_STATE',
-                  `collect: the environment says horizon ${horizon}, but episode ${i} did not end after that many steps.`,
-                );
-              episodes.push({ reward: returns[i]!, length: horizon, info: step.infos[i]! });
-            }
-            lastObservations = step.observations;
-            onProgress?.(++done, batches * horizon);
-          });
+    for (let b = 0; b < batches; b++) {
+      // The environment of this batch still scores the batch that it sampled before.
+      while (pending.length >= this.#envs.length) await pending.shift()!();
+      const env = this.#envs[b % this.#envs.length]!;
+      const first = await env.reset({ seed: this.#seed, options: { batch: this.#batch + b } });
+      let { observations, infos } = first;
+      const returns = new Float64Array(numEnvs);
+      for (let t = 0; t < horizon; t++) {
+        const starts = new Uint8Array(numEnvs).fill(Number(t === 0));
+        const decision = await this.#act(observations, infos, starts);
+        const record = { observations, actions: decision.actions, starts, extras: decision.extras ?? {} };
+        const result = env.step(decision.actions);
+        if (t < horizon - 1) {
+          const step = checked(await result, numEnvs);
+          add(returns, step.rewards);
+          if (store) steps.push(transition(record, step));
+          ({ observations, infos } = step);
+          onProgress?.(++done, batches * horizon);
+          continue;
         }
+        const index = steps.length;
+        if (store) steps.length++;
+        const promise = Promise.resolve(result);
+        // Awaited later, in order; a failure until then must not count as unhandled.
+        promise.catch(() => {});
+        pending.push(async () => {
+          const step = checked(await promise, numEnvs);
+          add(returns, step.rewards);
+          if (store) steps[index] = transition(record, step);
+          for (let i = 0; i < numEnvs; i++) {
+            if (!(step.terminated[i] || step.truncated[i]))
+              throw new GymError(
+                'E_STATE',
+                `collect: the environment says horizon ${horizon}, but episode ${i} did not end after that many steps.`,
+              );
+            episodes.push({ reward: returns[i]!, length: horizon, info: step.infos[i]! });
+          }
+          lastObservations = step.observations;
+          onProgress?.(++done, batches * horizon);
+        });
       }
-      while (pending.length > 0) await pending.shift()!();
-    } finally {
-      // After an error too nothing goes on behind the caller's back.
-      await Promise.allSettled(running);
     }
+    while (pending.length > 0) await pending.shift()!();
     this.#batch += batches;
     return {
       rollout: store ? { steps, lastObservations } : undefined,

@@ -1,0 +1,173 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { useBackend } from '../../backend/index.js';
+import type { Metrics } from '../../core/types.js';
+import { RunFolder } from '../../training/run-folder.js';
+import { saveTinyDenoiser } from '../training/tiny-denoiser.js';
+
+let temporary: string;
+beforeAll(async () => {
+  temporary = await mkdtemp(join(tmpdir(), 'cli-'));
+  await useBackend('wasm');
+  await saveTinyDenoiser(join(temporary, 'model'));
+});
+afterAll(() => rm(temporary, { recursive: true }));
+
+function start(...args: string[]): ChildProcess {
+  const env = { ...process.env, DENOISE_GYM_BACKEND: 'wasm' };
+  return spawn(process.execPath, ['--import', './register.mjs', 'cli/main.ts', ...args], { env });
+}
+
+interface Ended {
+  code: number | null;
+  out: string;
+  err: string;
+}
+
+function ended(child: ChildProcess): Promise<Ended> {
+  let [out, err] = ['', ''];
+  child.stdout!.on('data', (chunk) => {
+    out += chunk;
+  });
+  child.stderr!.on('data', (chunk) => {
+    err += chunk;
+  });
+  return new Promise((resolve) => child.once('close', (code) => resolve({ code, out, err })));
+}
+
+const cli = (...args: string[]) => ended(start(...args));
+
+/** Until a line on stderr says so, or the process has ended. */
+function said(child: ChildProcess, word: string): Promise<void> {
+  let text = '';
+  return new Promise((resolve) => {
+    child.stderr!.on('data', (chunk) => {
+      text += chunk;
+      if (text.includes(word)) resolve();
+    });
+    child.once('close', () => resolve());
+  });
+}
+
+const trainArguments = (name: string, epochs: number) => [
+  ...['train', '--name', name, '--runs', temporary, '--epochs', String(epochs)],
+  ...['--model', join(temporary, 'model'), '--sampling.steps', '3', '--samples-per-epoch', '8', '--num-envs', '4'],
+  ...['--agent.updates', '2', '--evaluation.samples', '8', '--agent.learning-rate', '{from: 1e-3, to: 1e-4}'],
+];
+
+const withoutTime = (metrics: Metrics[]) =>
+  metrics.map((line) => Object.fromEntries(Object.entries(line).filter(([key]) => !key.startsWith('time/'))));
+
+describe('the command line', () => {
+  it('lists every environment, agent, reward and option', async () => {
+    const { code, out } = await cli('list', '--json');
+    expect(code).toBe(0);
+    const lists = JSON.parse(out) as Record<string, { name?: string; summary?: string; flag?: string }[]>;
+    expect(lists.environments!.map((e) => e.name)).toContain('Denoising-v0');
+    expect(lists.rewards!.map((e) => e.name)).toContain('jpeg-incompressibility');
+    expect(lists.options!.map((e) => e.flag)).toContain('--agent.learning-rate');
+    for (const name of ['environments', 'agents', 'rewards'])
+      for (const e of lists[name]!) expect(e.summary).toBeTruthy();
+  });
+
+  it.each([
+    [['trian'], /unknown command 'trian'\n\(Did you mean train\?\)/],
+    [['train', '--agent.learning-rte', '1'], /unknown option.*\n\(Did you mean --agent\.learning-rate\?\)/],
+    [['train', '--epochs', 'many'], /^error: .*epochs: must be a number, actual value "many"\.\n$/],
+  ])('%j: one clear message, no stack, exit code 1', async (args, message) => {
+    const { code, out, err } = await cli(...args);
+    expect(code).toBe(1);
+    expect(out).toBe('');
+    expect(err).toMatch(message);
+    expect(err).not.toMatch(/\n {4}at /);
+  });
+
+  it('doctor finds a backend', async () => {
+    const { code, out } = await cli('doctor');
+    expect(code).toBe(0);
+    expect(out).toMatch(/✔ backend: wasm/);
+  });
+
+  it('trains, resumes after kill -9 and Ctrl-C with the same numbers, evaluates, samples, exports and reports', async () => {
+    const whole = await cli(...trainArguments('whole', 8), '--json');
+    expect(whole.err).toMatch(/backend: wasm .*\n/);
+    expect(whole.code).toBe(0);
+    expect(JSON.parse(whole.out)).toMatchObject({ epoch: 8, reason: 'finished' });
+    const expected = withoutTime(await RunFolder.open(join(temporary, 'whole')).metrics());
+    expect(expected).toHaveLength(8);
+
+    const killed = start(...trainArguments('cut', 8));
+    const gone = ended(killed);
+    await said(killed, 'epoch 2/8');
+    killed.kill('SIGKILL');
+    expect((await gone).code).toBe(null);
+    // A run that exists is not written over.
+    expect((await cli(...trainArguments('cut', 8))).err).toMatch(/--resume.*--overwrite/);
+
+    const interrupted = start('train', join(temporary, 'cut'), '--resume');
+    const stopped = ended(interrupted);
+    await said(interrupted, 'epoch 5/8');
+    // As a terminal and npm send it: twice.
+    interrupted.kill('SIGINT');
+    interrupted.kill('SIGINT');
+    const { code, err } = await stopped;
+    expect(code).toBe(130);
+    expect(err).toMatch(/stopped after epoch \d+ of 8, saved; go on by: train .*cut --resume/);
+
+    expect((await cli(...trainArguments('cut', 8), '--resume')).code).toBe(0);
+    expect(withoutTime(await RunFolder.open(join(temporary, 'cut')).metrics())).toEqual(expected);
+
+    const run = join(temporary, 'cut');
+    const evaluated = await cli('evaluate', '--run', run, '--samples', '8', '--json');
+    const { results } = JSON.parse(evaluated.out) as { results: { name: string; mean: number }[] };
+    expect(results.map((r) => r.name)).toEqual(['before', 'epoch-8']);
+    // The same prompts and noises as the run's own evaluation.
+    expect(results[1]!.mean).toBe(expected[7]!['eval/mean']);
+
+    const out = join(temporary, 'sample.png');
+    const sampled = await cli(
+      'sample',
+      '--run',
+      run,
+      '--prompt',
+      'a red circle',
+      'two stars',
+      '--steps',
+      '2',
+      '--out',
+      out,
+    );
+    expect(sampled.out).toBe(`${out}\n`);
+    expect((await sharp(out).metadata()).width).toBe(2 * (64 + 4) + 4);
+
+    const model = join(temporary, 'exported');
+    expect((await cli('export', run, model)).code).toBe(0);
+    expect(existsSync(join(model, 'unet', 'diffusion_pytorch_model.safetensors'))).toBe(true);
+
+    await rm(join(run, 'report.html'));
+    expect((await cli('report', run)).out).toBe(`${join(run, 'report.html')}\n`);
+    expect(await readFile(join(run, 'report.html'), 'utf8')).toContain('finished · epoch 12 of 8');
+  });
+
+  it("takes a user's own reward in TypeScript, and keeps the run when it fails", async () => {
+    const reward = join(temporary, 'my-reward.ts');
+    await writeFile(
+      reward,
+      `let calls = 0;
+export default async function ({ images, prompts }: { images: { data: Uint8Array }; prompts: string[] }) {
+  if (++calls > 4) throw new Error('no more');
+  return prompts.map((_, i) => images.data[i * 192]! / 255);
+}
+`,
+    );
+    const { code, err } = await cli(...trainArguments('own', 5), '--reward', reward, '--evaluation.samples', '0');
+    expect(code).toBe(1);
+    expect(err).toMatch(/my-reward.*no more/);
+    expect(err).toMatch(/saved up to epoch 2 of 5/);
+  });
+});
