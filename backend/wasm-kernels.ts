@@ -27,7 +27,6 @@ export function registerWasmKernels(): void {
   registerKernel('wasm', 'Tile', tile);
   registerKernel('wasm', 'Slice', slice);
   registerKernel('wasm', 'SplitV', splitV);
-  registerKernel('wasm', 'Concat', concat);
   registerKernel('wasm', 'ResizeNearestNeighborGrad', resizeNearestNeighborGrad);
 }
 
@@ -57,7 +56,7 @@ function convolution({
 
 /**
  * The gradient of a convolution in its input is a convolution of `dy` with the flipped filter, its channels exchanged;
- * where the stride is s, of `dy` with s - 1 zeros between its pixels (17 ms; the backend's own: 125 ms).
+ * where the stride is s, of `dy` with s - 1 zeros between its pixels (12 ms; the backend's own: 120).
  */
 function convBackpropInput({
   inputs,
@@ -104,7 +103,8 @@ function dilate(x: tf.Tensor4D, axis: 1 | 2, stride: number): tf.Tensor4D {
 
 /**
  * The gradient of a convolution in its filter is a convolution too: input channels take the place of samples, samples
- * that of channels, `dy` that of the filter, with the stride as its dilation (27 ms, forward 15; the backend has none).
+ * that of channels, `dy` that of the filter, with the stride as its dilation (20 ms, forward 11; the
+ * backend has none, and nine matrix products of slices take 147).
  */
 function convBackpropFilter({
   inputs,
@@ -148,8 +148,8 @@ function convBackpropFilter({
 const worthCutting = 1 << 15;
 
 /**
- * Only a product of two matrices, neither transposed, is fast on wasm. So transpose first (3 ms; with the flag: 21 ms),
- * and take the matrices of a batch one by one where they are not tiny (64 of 256 x 256 by 256 x 32: from 127 ms to 30).
+ * Only a product of two matrices, neither transposed, is fast on wasm. So transpose first (3 ms; with the flag: 14),
+ * and take the matrices of a batch one by one where they are not tiny (64 of 256 x 256 by 256 x 32: 22 ms for 125).
  */
 function batchMatMul({
   inputs,
@@ -209,7 +209,7 @@ function unsortedSegmentSum({
   return out;
 }
 
-/** A sum over leading axes, such as a bias's gradient, is a matrix product with ones (.2 ms; by transposition: 1.6 ms). */
+/** A sum over leading axes, such as a bias's gradient, is a matrix product with ones (.1 ms for 1.1). */
 function sum({
   inputs,
   attrs,
@@ -225,7 +225,7 @@ function sum({
   return tf.tidy(() => tf.matMul(tf.ones([1, rows]), x.reshape<tf.Tensor2D>([rows, -1])).reshape(shape));
 }
 
-/** Repetition is a broadcast product with ones (.4 ms; the backend's own, entry by entry: 59 ms). */
+/** Repetition is a broadcast product with ones (.3 ms; the backend's own, entry by entry: 33). */
 function tile({
   inputs,
   attrs,
@@ -249,27 +249,6 @@ function tile({
 /** Up to this length of a run a plain loop copies faster than `TypedArray.set`, each call of which costs 30 ns. */
 const shortRun = 40;
 
-/** Copies `rows` runs of `length` values, each run a constant distance after the one before. */
-function copyRuns(
-  from: tf.TypedArray,
-  to: tf.TypedArray,
-  rows: number,
-  length: number,
-  fromStart: number,
-  fromStep: number,
-  toStart: number,
-  toStep: number,
-): void {
-  let source = fromStart;
-  let target = toStart;
-  for (let row = 0; row < rows; row++) {
-    if (length <= shortRun) for (let i = 0; i < length; i++) to[target + i] = from[source + i]!;
-    else to.set(from.subarray(source, source + length), target);
-    source += fromStep;
-    target += toStep;
-  }
-}
-
 /** A part of one axis, as a new tensor. */
 function cut(backend: BackendWasm, x: tf.TensorInfo, axis: number, begin: number, count: number): tf.TensorInfo {
   const shape = [...x.shape];
@@ -277,8 +256,11 @@ function cut(backend: BackendWasm, x: tf.TensorInfo, axis: number, begin: number
   const out = backend.makeOutput(shape, x.dtype);
   const inner = size(x.shape.slice(axis + 1));
   const [from, to] = [backend.typedArrayFromHeap(x), backend.typedArrayFromHeap(out)];
-  const step = x.shape[axis]! * inner;
-  copyRuns(from, to, size(x.shape.slice(0, axis)), count * inner, begin * inner, step, 0, count * inner);
+  const [run, step] = [count * inner, x.shape[axis]! * inner];
+  for (let source = begin * inner, target = 0; target < to.length; source += step, target += run) {
+    if (run <= shortRun) for (let i = 0; i < run; i++) to[target + i] = from[source + i]!;
+    else to.set(from.subarray(source, source + run), target);
+  }
   return out;
 }
 
@@ -312,32 +294,7 @@ function splitV({
   });
 }
 
-function concat({
-  inputs,
-  attrs,
-  backend,
-  original,
-}: Call<Record<string, tf.Tensor>, { axis: number }>): tf.TensorInfo | tf.TensorInfo[] {
-  const parts = Object.values(inputs).filter((part) => part.size > 0);
-  const [first] = parts;
-  if (first === undefined || parts.length === 1 || first.dtype === 'string') return original();
-  const axis = tf.util.parseAxisParam(attrs.axis, first.shape)[0]!;
-  const shapes = parts.map((part) => part.shape);
-  tf.backend_util.assertParamsConsistent(shapes, axis);
-  const shape = tf.backend_util.computeOutShape(shapes, axis);
-  const out = backend.makeOutput(shape, first.dtype);
-  const to = backend.typedArrayFromHeap(out);
-  const step = size(shape.slice(axis));
-  let start = 0;
-  for (const part of parts) {
-    const length = size(part.shape.slice(axis));
-    copyRuns(backend.typedArrayFromHeap(part), to, to.length / step, length, 0, length, start, step);
-    start += length;
-  }
-  return out;
-}
-
-/** The gradient of an enlargement by whole factors sums each block: average pooling, times its size (2 ms for 24). */
+/** The gradient of an enlargement by whole factors sums each block: average pooling, times its size (1.4 ms for 16). */
 function resizeNearestNeighborGrad({
   inputs,
   attrs,
