@@ -14,8 +14,9 @@ export { animationWebp, cutGrid, type GridLayout, gridPng } from './images.js';
 export { type PretrainOptions, type PretrainProgress, pretrain } from './pretrain.js';
 export { epochLine, type ProgressReporter, progressReporter } from './progress.js';
 export { renderReport, writeReport } from './report.js';
-export { type RunOptions, type RunRecord, type RunResult, readRunRecord, runTraining } from './run.js';
+export { type RunOptions, type RunResult, runTraining } from './run.js';
 export { type CheckpointState, RunFolder, type RunStatus } from './run-folder.js';
+export { type RunRecord, readRunRecord } from './run-record.js';
 export { latestCheckpoint, type Sampled, type SampleOptions, sampleImages } from './sample.js';
 export {
   type Callback,

@@ -92,12 +92,17 @@ export function progressReporter(stream: NodeJS.WriteStream = process.stderr): P
     format: 'epoch {value}/{total} {bar} reward {reward} · {rate} samples/s · {left} left · {phase}',
   });
   let bar: SingleBar | undefined;
+  let lastPhase: string | undefined;
   const idle = { reward: '–', rate: '–', left: '–', phase: 'starting' };
+  // cli-progress prints the bar once more at each stop.
+  const stop = () => {
+    if (bar) bars.stop();
+    bar = undefined;
+  };
   return {
     onEvent: (event) => {
-      if (event.type === 'start') {
-        bar = bars.create(event.epochs, event.epoch, idle);
-      } else if (event.type === 'epoch') {
+      if (event.type === 'start') bar = bars.create(event.epochs, event.epoch, idle);
+      else if (event.type === 'epoch') {
         const metrics = note(event);
         bar?.update(event.epoch, {
           reward: `${number(metrics['reward/mean'])} ± ${number(metrics['reward/std'])}`,
@@ -105,13 +110,16 @@ export function progressReporter(stream: NodeJS.WriteStream = process.stderr): P
           left: duration(left(event.epoch, event.epochs)),
           phase: event.epoch === event.epochs ? 'finished' : 'next epoch',
         });
-      } else if (event.type === 'end') bars.stop();
+      } else if (event.type === 'end') stop();
     },
     onProgress: ({ phase, done, total }) => {
-      const what = { sample: 'sampling', learn: 'learning', callbacks: 'evaluating' }[phase];
+      const what = { sample: 'sampling', learn: 'learning', callbacks: 'finishing the epoch' }[phase];
       bar?.update({ phase: total > 0 ? `${what} ${Math.round((100 * done) / total)} %` : what });
+      // Learning may keep the thread from the bar's timer.
+      if (bar && phase !== lastPhase) bars.update();
+      lastPhase = phase;
     },
-    say: (message) => (bar && bars.isActive ? bars.log(`${message}\n`) : void stream.write(`${message}\n`)),
-    close: () => bars.stop(),
+    say: (message) => (bar ? bars.log(`${message}\n`) : void stream.write(`${message}\n`)),
+    close: stop,
   };
 }

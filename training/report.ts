@@ -9,8 +9,8 @@ import { type Figure, renderFigure } from './figures.js';
 import { cutGrid } from './images.js';
 import { duration, number } from './progress.js';
 import { reportStyle } from './report-style.js';
-import type { RunRecord } from './run.js';
 import { RunFolder, type RunStatus } from './run-folder.js';
+import type { RunRecord } from './run-record.js';
 import { mean } from './statistics.js';
 
 /** Text that is HTML already. */

@@ -1,14 +1,11 @@
-import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { appendFile, mkdir, readdir, readFile, rm, stat, truncate } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { GymError, messageOf } from '../core/errors.js';
 import { readJson, writeFileAtomic, writeFolderAtomic } from '../core/files.js';
 import type { Snapshot } from '../core/snapshot.js';
 import type { Metrics } from '../core/types.js';
-import { packageRoot } from './package-root.js';
 import { fromJson, toJson } from './snapshot-json.js';
 
 /** How a run stands, as its folder says. */
@@ -258,22 +255,4 @@ export class RunFolder {
       await rm(this.checkpointPath(epoch), { recursive: true, force: true });
     return path;
   }
-}
-
-/** Versions of what a run's numbers depend on, and the commit of the folder it was started in, where that is a git checkout. */
-export async function provenance(): Promise<Record<string, string>> {
-  const own = (await readJson(join(packageRoot(), 'package.json'))) as {
-    version: string;
-    dependencies: Record<string, string>;
-  };
-  const commit = await promisify(execFile)('git', ['describe', '--always', '--dirty', '--abbrev=40', '--exclude=*'])
-    .then(({ stdout }) => stdout.trim())
-    .catch(() => undefined);
-  return {
-    'denoise-gym': own.version,
-    '@tensorflow/tfjs': own.dependencies['@tensorflow/tfjs'] ?? '',
-    node: process.versions.node,
-    platform: `${process.platform} ${process.arch}`,
-    ...(commit !== undefined && { commit }),
-  };
 }

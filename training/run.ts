@@ -4,19 +4,12 @@ import { type BackendInfo, useBackend } from '../backend/index.js';
 import { GymError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import { type ComposeOptions, compose } from './compose.js';
-import { parseConfig, type RunConfig } from './config.js';
+import type { RunConfig } from './config.js';
 import { evaluationCallback } from './evaluation.js';
 import { writeReport } from './report.js';
-import { provenance, RunFolder } from './run-folder.js';
+import { RunFolder } from './run-folder.js';
+import { provenance, type RunRecord, readRunRecord } from './run-record.js';
 import { type Callback, type TrainEvent, type TrainProgress, train } from './train.js';
-
-/** What `config.json` holds. */
-export interface RunRecord {
-  readonly config: RunConfig;
-  readonly versions: Readonly<Record<string, string>>;
-  readonly backend: BackendInfo;
-  readonly started: string;
-}
 
 export interface RunOptions extends ComposeOptions {
   /** Go on with the run of that name. */
@@ -75,12 +68,6 @@ function checkSame(stored: RunConfig, given: RunConfig, path: string): void {
       'E_CONFIG',
       `resume ${path}: the run was started with other options:\n${differing.join('\n')}\nOnly ${[...changeable].slice(2).join(', ')} may change; resume by \`train ${path} --resume\` to take them as they were.`,
     );
-}
-
-/** Reads what a run was started with. @throws GymError E_FILE, E_CONFIG. */
-export async function readRunRecord(folder: RunFolder): Promise<RunRecord> {
-  const record = (await folder.config()) as RunRecord;
-  return { ...record, config: parseConfig(record.config, join(folder.path, 'config.json')) };
 }
 
 /**

@@ -6,8 +6,8 @@ import { promptList } from '../envs/denoising/prompts.js';
 import { compose } from './compose.js';
 import { parseConfig, type RunConfigInput } from './config.js';
 import { evaluateWithPictures } from './evaluation.js';
-import { type RunRecord, readRunRecord } from './run.js';
 import { RunFolder } from './run-folder.js';
+import { type RunRecord, readRunRecord } from './run-record.js';
 
 export interface SampleOptions {
   /** Folder of a denoiser. */
