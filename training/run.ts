@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { type BackendInfo, useBackend } from '../backend/index.js';
 import { GymError } from '../core/errors.js';
 import { Random } from '../core/random.js';
+import { nameOfReward } from '../core/score.js';
 import { type ComposeOptions, compose } from './compose.js';
 import type { RunConfig } from './config.js';
 import { evaluationCallback } from './evaluation.js';
@@ -74,7 +75,9 @@ function checkSame(stored: RunConfig, given: RunConfig, path: string): void {
  * A whole run: backend, parts, folder, training, report. The folder can be read, reported and resumed at any moment.
  * @throws GymError for what is wrong with the configuration, the model or the reward; the run is then saved and resumable.
  */
-export async function runTraining(config: RunConfig, options: RunOptions = {}): Promise<RunResult> {
+export async function runTraining(given: RunConfig, options: RunOptions = {}): Promise<RunResult> {
+  // The record says what was used, also where it is a function that was handed in.
+  const config = options.reward ? { ...given, reward: nameOfReward(options.reward) } : given;
   const path = join(config.runs, config.name);
   const { resume = false, overwrite = false } = options;
   const opened = resume ? await RunFolder.resume(path) : undefined;

@@ -75,13 +75,13 @@ export interface TrainOptions<O, A> {
   readonly onProgress?: (progress: TrainProgress) => void;
 }
 
-/** The named terms of the episodes' rewards (`info.rewardTerms` of the last step), one number an episode. */
+/** The named terms of the episodes' rewards (`info.rewardTerms` of the last step); without NaN, which says that a term does not apply. */
 export function rewardTerms(episodes: readonly Episode[]): Map<string, number[]> {
   const terms = new Map<string, number[]>();
   for (const { info } of episodes)
     for (const [name, value] of Object.entries((info.rewardTerms ?? {}) as Record<string, number>)) {
       if (!terms.has(name)) terms.set(name, []);
-      terms.get(name)!.push(value);
+      if (!Number.isNaN(value)) terms.get(name)!.push(value);
     }
   return terms;
 }

@@ -124,6 +124,7 @@ describe('a run of a denoiser', () => {
       /out of order.*\nThe run is saved up to epoch 2 of 4 in .*--resume/s,
     );
     const folder = RunFolder.open(join(temporary, 'reward'));
+    expect(await folder.config()).toMatchObject({ config: { reward: 'reward' } });
     expect(await folder.metrics()).toHaveLength(2);
     expect(await folder.checkpoints()).toEqual([1, 2]);
     calls = -100;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Metrics } from '../../core/types.js';
 import { metricsLine, parseMetrics, RunFolder } from '../../training/run-folder.js';
-import { train } from '../../training/train.js';
+import { rewardMetrics, train } from '../../training/train.js';
 import { Lockstep, type LockstepOptions, ToyAgent } from './toys.js';
 
 let temporary: string;
@@ -113,6 +113,17 @@ describe('train', () => {
       if (event.type === 'epoch') break;
     expect(await folder.status()).toMatchObject({ state: 'stopped', epoch: 1 });
   });
+});
+
+it('averages a term over the samples that it applies to', () => {
+  const episode = (reward: number, terms: Record<string, number>) => ({
+    reward,
+    length: 2,
+    info: { rewardTerms: terms },
+  });
+  const metrics = rewardMetrics([episode(1, { a: 2, b: Number.NaN }), episode(3, { a: 4, b: 5 })]);
+  expect(metrics).toMatchObject({ 'reward/mean': 2, 'reward/std': 1, 'term/a': 3, 'term/b': 5, 'episode/length': 2 });
+  expect(rewardMetrics([])).toEqual({});
 });
 
 it('writes numbers that JSON lacks as text', () => {
