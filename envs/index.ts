@@ -27,6 +27,4 @@ export {
 export * from './spaces/index.js';
 export { SyncVectorEnv, type SyncVectorOptions } from './sync-vector-env.js';
 export type { Autoreset, VectorEnv, VectorResetOptions, VectorResetResult, VectorStepResult } from './vector-env.js';
-export { OrderEnforcing } from './wrappers/order-enforcing.js';
-export { TimeLimit } from './wrappers/time-limit.js';
-export { findWrapper, PlainWrapper, unwrapped, Wrapper } from './wrappers/wrapper.js';
+export * from './wrappers/index.js';

@@ -13,3 +13,4 @@ export { type LengthChoice, Sequence, type SequenceSample } from './sequence.js'
 export type { ElementOf, SampleOptions, Space, SpaceState } from './space.js';
 export { alphanumeric, printable, Text, type TextOptions, type TextSample } from './text.js';
 export { type MaskOf, type ProbabilityOf, Tuple, type TupleElement, type TupleSample } from './tuple.js';
+export { zeroOf } from './zero.js';

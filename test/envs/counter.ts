@@ -33,7 +33,7 @@ export class Counter implements Env<NdArray<Float32Array>, number> {
   }
 
   step(action: number): StepResult<NdArray<Float32Array>> {
-    if (action === 9) throw new Error('nine is too much');
+    if (action === 99) throw new Error('that is too much');
     this.actions.push(action);
     this.t++;
     const over = this.t >= this.length;

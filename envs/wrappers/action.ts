@@ -1,0 +1,141 @@
+import { GymError } from '../../core/errors.js';
+import type { NdArray } from '../../core/ndarray.js';
+import type { Snapshot } from '../../core/snapshot.js';
+import { type RandomSource, type RandomSourceState, randomSource, restoreRandomSource } from '../random-source.js';
+import { type Bound, Box } from '../spaces/box.js';
+import { Discrete } from '../spaces/discrete.js';
+import { type DType, zeros } from '../spaces/dtype.js';
+import { elementFromJson, elementToJson } from '../spaces/json.js';
+import { MultiDiscrete } from '../spaces/multi-discrete.js';
+import type { Space } from '../spaces/space.js';
+import { binsOf, rescaling } from './box-maps.js';
+import { actionModification, type Modification, needSpace } from './modifier.js';
+
+/** Any function of the action, with the space that it takes them from. */
+export function transformAction<O, A, InnerA>(
+  act: (action: A) => InnerA,
+  space: Space<A>,
+): Modification<O, A, O, InnerA> {
+  return actionModification('TransformAction', () => ({ space, act }));
+}
+
+/** Takes any numbers and clips them into the environment's Box. */
+export function clipAction<O>(): Modification<O, NdArray, O, NdArray> {
+  return actionModification('ClipAction', (space) => {
+    const box = needSpace('ClipAction', space, Box) as unknown as Box<DType>;
+    const free = new Box(Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY, box.shape, box.dtype);
+    return {
+      space: free as Space<NdArray>,
+      act: ({ data }) => {
+        const clipped = zeros(box.dtype, data.length);
+        for (let i = 0; i < data.length; i++) clipped[i] = Math.min(box.high[i]!, Math.max(box.low[i]!, data[i]!));
+        return { data: clipped, shape: box.shape };
+      },
+    };
+  });
+}
+
+/** Takes actions from `low`..`high` and maps them straight to the bounds of the environment's Box. */
+export function rescaleAction<O>(low: Bound, high: Bound): Modification<O, NdArray, O, NdArray> {
+  return actionModification('RescaleAction', (space) => {
+    const map = rescaling('RescaleAction', needSpace('RescaleAction', space, Box), low, high);
+    return { space: map.space as Space<NdArray>, act: map.backward };
+  });
+}
+
+/** Takes the index of a bin (one Discrete for all elements, row-major, or a MultiDiscrete) and acts by its centre. */
+export function discretizeAction<O>(
+  bins: number | readonly number[],
+  { multidiscrete = false }: { multidiscrete?: boolean } = {},
+): Modification<O, number | NdArray<Int32Array>, O, NdArray> {
+  return actionModification('DiscretizeAction', (space) => {
+    const box = needSpace('DiscretizeAction', space, Box) as unknown as Box<DType>;
+    const counts = binsOf('DiscretizeAction', box, bins);
+    const discrete: Space<unknown> = multidiscrete
+      ? new MultiDiscrete(counts)
+      : new Discrete(counts.reduce((a, b) => a * b, 1));
+    return {
+      space: discrete as Space<number | NdArray<Int32Array>>,
+      act: (action) => {
+        const data = zeros(box.dtype, counts.length);
+        let rest = typeof action === 'number' ? action : 0;
+        for (let i = counts.length - 1; i >= 0; i--) {
+          const n = counts[i]!;
+          const index = typeof action === 'number' ? rest % n : action.data[i]!;
+          rest = Math.floor(rest / n);
+          data[i] = box.low[i]! + ((index + 0.5) / n) * (box.high[i]! - box.low[i]!);
+        }
+        return { data, shape: box.shape };
+      },
+    };
+  });
+}
+
+export interface StickyOptions {
+  /** For how many steps an action sticks once it does, or the range it is drawn from. Default 1. */
+  duration?: number | readonly [number, number];
+}
+
+/**
+ * With a probability takes the action of the step before instead of the agent's (Machado et al. 2018). Never at an
+ * episode's first step. Its stream is seeded by `reset({ seed })`.
+ */
+export function stickyAction<O, A>(
+  probability: number,
+  { duration = 1 }: StickyOptions = {},
+): Modification<O, A, O, A> {
+  const [least, most] = typeof duration === 'number' ? [duration, duration] : duration;
+  if (!(probability >= 0 && probability < 1))
+    throw new GymError('E_CONFIG', `StickyAction: the probability must be in [0, 1), actual value ${probability}.`);
+  if (!(Number.isInteger(least) && Number.isInteger(most) && least >= 1 && most >= least))
+    throw new GymError(
+      'E_CONFIG',
+      `StickyAction: duration must be an integer of at least 1, or a rising pair, actual value ${JSON.stringify(duration)}.`,
+    );
+  return {
+    name: 'StickyAction',
+    around: ({ observationSpace, actionSpace }) => ({
+      observationSpace,
+      actionSpace,
+      modifier: () => {
+        let random: RandomSource | undefined;
+        let last: { action: A } | undefined;
+        let left = 0;
+        return {
+          first: (result, options) => {
+            if (options?.seed !== undefined) random = randomSource(`${options.seed}/sticky`);
+            last = undefined;
+            left = 0;
+            return result;
+          },
+          action: (action) => {
+            random ??= randomSource();
+            if (last !== undefined && left === 0 && random.next() < probability)
+              left = least + random.integer(most - least + 1);
+            const taken = last !== undefined && left > 0 ? last.action : action;
+            left = Math.max(0, left - 1);
+            last = { action: taken };
+            return taken;
+          },
+          next: (result) => result,
+          state: () => ({
+            left,
+            last: last === undefined ? null : [elementToJson(actionSpace, last.action) as Snapshot],
+            random: (random?.state() ?? null) as unknown as Snapshot,
+          }),
+          restore: (state, result) => {
+            const saved = state as unknown as {
+              left: number;
+              last: [unknown] | null;
+              random: RandomSourceState | null;
+            };
+            left = saved.left;
+            last = saved.last === null ? undefined : { action: elementFromJson(actionSpace, saved.last[0]) };
+            random = saved.random === null ? undefined : restoreRandomSource(saved.random);
+            return result;
+          },
+        };
+      },
+    }),
+  };
+}

@@ -1,0 +1,185 @@
+import { GymError } from '../../core/errors.js';
+import type { NdArray } from '../../core/ndarray.js';
+import { stack } from '../../core/ndarray.js';
+import type { Snapshot } from '../../core/snapshot.js';
+import type { ResetResult } from '../env.js';
+import { Box } from '../spaces/box.js';
+import { Dict } from '../spaces/dict.js';
+import type { DType } from '../spaces/dtype.js';
+import { flatten, flattenSpace } from '../spaces/flatten.js';
+import { elementFromJson, elementToJson } from '../spaces/json.js';
+import type { Space } from '../spaces/space.js';
+import { Tuple } from '../spaces/tuple.js';
+import { zeroOf } from '../spaces/zero.js';
+import type { Around, Modification, Modifier } from './modifier.js';
+
+/** A modifier that shows a function of the episode's observations so far, of which it keeps some. */
+function queued<O, A, InnerO>(
+  space: Space<InnerO>,
+  begin: (queue: InnerO[], observation: InnerO) => void,
+  push: (queue: InnerO[], observation: InnerO) => void,
+  show: (queue: readonly InnerO[]) => O,
+): Modifier<O, A, InnerO, A> {
+  let queue: InnerO[] = [];
+  const shown = ({ info }: ResetResult<InnerO>) => ({ observation: show(queue), info });
+  return {
+    first: (result) => {
+      queue = [];
+      begin(queue, result.observation);
+      return shown(result);
+    },
+    action: (action) => action,
+    next: (result) => {
+      push(queue, result.observation);
+      return { ...result, observation: show(queue) };
+    },
+    state: () => queue.map((observation) => elementToJson(space, observation) as Snapshot),
+    restore: (state, result) => {
+      queue = (state as Snapshot[]).map((json) => elementFromJson(space, json));
+      return shown(result);
+    },
+  };
+}
+
+/** The observation of `delay` steps ago; before there is one, the element nearest to zero. */
+export function delayObservation<O, A>(delay: number): Modification<O, A, O, A> {
+  if (!Number.isInteger(delay) || delay < 0)
+    throw new GymError('E_CONFIG', `DelayObservation: delay must be an integer of at least 0, actual value ${delay}.`);
+  return {
+    name: 'DelayObservation',
+    around: ({ observationSpace, actionSpace }) => {
+      const push = (queue: O[], observation: O) => {
+        queue.push(observation);
+        if (queue.length > delay + 1) queue.shift();
+      };
+      const show = (queue: readonly O[]) => (queue.length > delay ? queue[0]! : zeroOf(observationSpace));
+      return { observationSpace, actionSpace, modifier: () => queued(observationSpace, push, push, show) };
+    },
+  };
+}
+
+export interface FrameStackOptions<O> {
+  /** What stands before the first observation: that one itself ('reset', the default), zero, or an element. */
+  padding?: 'reset' | 'zero' | { readonly element: O };
+}
+
+/**
+ * The last `size` observations, the newest last: arrays along a new first axis, anything else as a list.
+ * @throws GymError E_CONFIG on a size below 1, E_SPACE on a padding that is no observation.
+ */
+export function frameStackObservation<A, O>(
+  size: number,
+  { padding = 'reset' }: FrameStackOptions<O> = {},
+): Modification<O extends NdArray ? O : O[], A, O, A> {
+  type Stacked = O extends NdArray ? O : O[];
+  if (!Number.isInteger(size) || size < 1)
+    throw new GymError(
+      'E_CONFIG',
+      `FrameStackObservation: size must be an integer of at least 1, actual value ${size}.`,
+    );
+  return {
+    name: 'FrameStackObservation',
+    around: ({ observationSpace: space, actionSpace }) => {
+      const element = typeof padding === 'object' ? padding.element : zeroOf(space);
+      if (!space.contains(element))
+        throw new GymError('E_SPACE', `FrameStackObservation: the padding is no element of ${space}.`);
+      const begin = (queue: O[], observation: O) => {
+        for (let i = 1; i < size; i++) queue.push(padding === 'reset' ? observation : element);
+        queue.push(observation);
+      };
+      const push = (queue: O[], observation: O) => {
+        queue.push(observation);
+        queue.shift();
+      };
+      const box = space instanceof Box ? (space as unknown as Box<DType>) : undefined;
+      const show = (queue: readonly O[]) => (box ? stack(queue as readonly NdArray[]) : [...queue]) as Stacked;
+      const stacked = box ? stackedBox(box, size) : new Tuple(new Array<Space<O>>(size).fill(space));
+      return {
+        observationSpace: stacked as unknown as Space<Stacked>,
+        actionSpace,
+        modifier: () => queued<Stacked, A, O>(space, begin, push, show),
+      };
+    },
+  };
+}
+
+function stackedBox(box: Box<DType>, size: number): Box<DType> {
+  const repeat = (values: ArrayLike<number>, bounded: Uint8Array, infinity: number) =>
+    Array.from({ length: size * values.length }, (_, i) =>
+      bounded[i % values.length] ? values[i % values.length]! : infinity,
+    );
+  return new Box(
+    repeat(box.low, box.boundedBelow, Number.NEGATIVE_INFINITY),
+    repeat(box.high, box.boundedAbove, Number.POSITIVE_INFINITY),
+    [size, ...box.shape],
+    box.dtype,
+  );
+}
+
+export interface TimeAwareOptions {
+  /** One list of numbers (default), or the observation and the time side by side. */
+  flatten?: boolean;
+  /** Time in 0..1 instead of steps. Default false. */
+  normalize?: boolean;
+  /** The key of the time where observations are a Dict. Default 'time'. */
+  key?: string;
+  /** The limit of an episode; default that of the environment's spec. */
+  maxEpisodeSteps?: number;
+}
+
+/** Adds how many steps were taken. @throws GymError E_CONFIG where there is no limit, or the key is taken. */
+export function timeAwareObservation<A>({
+  flatten: flat = true,
+  normalize = false,
+  key = 'time',
+  maxEpisodeSteps,
+}: TimeAwareOptions = {}): Modification<unknown, A, unknown, A> {
+  return {
+    name: 'TimeAwareObservation',
+    around: ({ observationSpace: space, actionSpace, spec }: Around<unknown, A>) => {
+      const limit = maxEpisodeSteps ?? spec?.maxEpisodeSteps;
+      if (limit === undefined)
+        throw new GymError(
+          'E_CONFIG',
+          'TimeAwareObservation: the environment has no limit of steps; name one by `maxEpisodeSteps`.',
+        );
+      const time = normalize ? new Box(0, 1) : new Box(0, limit, [1], 'int32');
+      if (space instanceof Dict && space.keys.includes(key))
+        throw new GymError('E_CONFIG', `TimeAwareObservation: the observation has a key \`${key}\`; choose another.`);
+      const both: Space<unknown> =
+        space instanceof Dict
+          ? new Dict({ ...space.spaces, [key]: time })
+          : space instanceof Tuple
+            ? new Tuple([...(space.spaces as readonly Space<unknown>[]), time])
+            : new Dict({ obs: space, time });
+      const join = (observation: unknown, t: number) => {
+        const now = { data: normalize ? Float32Array.of(t / limit) : Int32Array.of(t), shape: [1] };
+        if (space instanceof Dict) return { ...(observation as object), [key]: now };
+        if (space instanceof Tuple) return [...(observation as unknown[]), now];
+        return { obs: observation, time: now };
+      };
+      const show = (observation: unknown, t: number) =>
+        flat ? flatten(both, join(observation, t)) : join(observation, t);
+      return {
+        observationSpace: flat ? flattenSpace(both) : both,
+        actionSpace,
+        modifier: () => {
+          let t = 0;
+          return {
+            first: ({ observation, info }) => {
+              t = 0;
+              return { observation: show(observation, t), info };
+            },
+            action: (action) => action,
+            next: (result) => ({ ...result, observation: show(result.observation, ++t) }),
+            state: () => t,
+            restore: (state, { observation, info }) => {
+              t = state as number;
+              return { observation: show(observation, t), info };
+            },
+          };
+        },
+      };
+    },
+  };
+}

@@ -1,0 +1,115 @@
+import { GymError } from '../../core/errors.js';
+import type { NdArray } from '../../core/ndarray.js';
+import type { Snapshot } from '../../core/snapshot.js';
+import { type Awaitable, isPromiseLike } from '../../core/types.js';
+import type { Env, ResetOptions, ResetResult, StepResult } from '../env.js';
+import { Box } from '../spaces/box.js';
+import type { DType } from '../spaces/dtype.js';
+import { zeros } from '../spaces/dtype.js';
+import { needSpace } from './modifier.js';
+import { after, PlainWrapper } from './wrapper.js';
+
+/** Takes each action `times` times, or until the episode ends, and sums the rewards. */
+export class RepeatAction<O, A> extends PlainWrapper<O, A> {
+  readonly times: number;
+
+  /** @throws GymError E_CONFIG unless times is an integer of at least 1. */
+  constructor(env: Env<O, A>, times: number) {
+    super(env);
+    if (!Number.isInteger(times) || times < 1)
+      throw new GymError('E_CONFIG', `RepeatAction: times must be an integer of at least 1, actual value ${times}.`);
+    this.times = times;
+  }
+
+  /** Sees each of the repeated steps. */
+  protected see(_result: StepResult<O>): void {
+    // nothing to note
+  }
+
+  override step(action: A): Awaitable<StepResult<O>> {
+    return this.#repeat(action, 0, 0);
+  }
+
+  #repeat(action: A, done: number, sum: number): Awaitable<StepResult<O>> {
+    let [k, reward] = [done, sum];
+    for (;;) {
+      const result = this.env.step(action);
+      if (isPromiseLike(result)) {
+        const [before, so] = [k, reward];
+        return result.then((r) => {
+          this.see(r);
+          const total = so + r.reward;
+          const last = before + 1 === this.times || r.terminated || r.truncated;
+          return last ? { ...r, reward: total } : this.#repeat(action, before + 1, total);
+        });
+      }
+      this.see(result);
+      reward += result.reward;
+      k++;
+      if (k === this.times || result.terminated || result.truncated) return { ...result, reward };
+    }
+  }
+}
+
+/**
+ * Takes each action `skip` times and observes the largest of the last two frames of these steps: against flicker (Mnih
+ * et al. 2015). An episode that ends early shows its true last frames.
+ */
+export class MaxAndSkipObservation<A> extends RepeatAction<NdArray, A> {
+  #frames: NdArray[] = [];
+
+  constructor(env: Env<NdArray, A>, skip = 4) {
+    super(env, skip);
+    needSpace('MaxAndSkipObservation', env.observationSpace, Box);
+  }
+
+  protected override see({ observation }: StepResult<NdArray>): void {
+    this.#frames = [...this.#frames.slice(-1), observation];
+  }
+
+  override step(action: A): Awaitable<StepResult<NdArray>> {
+    this.#frames = [];
+    return after(super.step(action), (result) => {
+      const [a, b = a] = this.#frames;
+      const { dtype } = this.observationSpace as Box<DType>;
+      const data = zeros(dtype, a!.data.length);
+      for (let i = 0; i < data.length; i++) data[i] = Math.max(a!.data[i]!, b!.data[i]!);
+      return { ...result, observation: { data, shape: a!.shape } };
+    });
+  }
+}
+
+/** Resets an ended environment at the next step, whose action it ignores: reward 0, no end. */
+export class AutoresetWrapper<O, A> extends PlainWrapper<O, A> {
+  #ended = false;
+
+  override reset(options?: ResetOptions): Awaitable<ResetResult<O>> {
+    this.#ended = false;
+    return this.env.reset(options);
+  }
+
+  override step(action: A): Awaitable<StepResult<O>> {
+    if (this.#ended) {
+      this.#ended = false;
+      return after(this.env.reset(), ({ observation, info }) => ({
+        observation,
+        reward: 0,
+        terminated: false,
+        truncated: false,
+        info,
+      }));
+    }
+    return after(this.env.step(action), (result) => {
+      this.#ended = result.terminated || result.truncated;
+      return result;
+    });
+  }
+
+  protected override ownState(): Snapshot {
+    return this.#ended;
+  }
+
+  protected override restoreOwn(state: Snapshot): void {
+    this.#ended = state as boolean;
+  }
+}

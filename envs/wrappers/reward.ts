@@ -1,0 +1,45 @@
+import { GymError } from '../../core/errors.js';
+import type { Info } from '../../core/types.js';
+import { type Modification, stepModification } from './modifier.js';
+
+/** What a reward may depend on beside its old value. */
+export interface RewardContext<O, A> {
+  /** The observation after the step, and the one before it. */
+  readonly observation: O;
+  readonly previous: O;
+  readonly action: A;
+  readonly terminated: boolean;
+  readonly truncated: boolean;
+  readonly info: Info;
+}
+
+/** Any function of the reward and of what the step was. */
+export function transformReward<O, A>(
+  transform: (reward: number, context: RewardContext<O, A>) => number,
+): Modification<O, A, O, A> {
+  return stepModification('TransformReward', () => () => {
+    let previous: O;
+    return {
+      first: (result) => {
+        previous = result.observation;
+        return result;
+      },
+      next: (result, action) => {
+        const { observation, terminated, truncated, info } = result;
+        const reward = transform(result.reward, { observation, previous, action, terminated, truncated, info });
+        previous = observation;
+        return { ...result, reward };
+      },
+    };
+  });
+}
+
+/** Rewards cut to `low`..`high`; one of the two may be left out. */
+export function clipReward<O, A>({ low, high }: { low?: number; high?: number }): Modification<O, A, O, A> {
+  if ((low === undefined && high === undefined) || (low ?? 0) > (high ?? Number.POSITIVE_INFINITY))
+    throw new GymError('E_CONFIG', `ClipReward: needs low <= high, or one of them; actual values ${low}, ${high}.`);
+  const [least, most] = [low ?? Number.NEGATIVE_INFINITY, high ?? Number.POSITIVE_INFINITY];
+  return stepModification('ClipReward', () => () => ({
+    next: (result) => ({ ...result, reward: Math.min(most, Math.max(least, result.reward)) }),
+  }));
+}

@@ -1,0 +1,69 @@
+import { GymError } from '../../core/errors.js';
+import { type Modification, stepModification } from './modifier.js';
+
+/** What {@link recordEpisodeStatistics} writes into the info of an episode's last step. */
+export interface EpisodeStatistics {
+  /** The return: the sum of the rewards. */
+  readonly r: number;
+  /** The length in steps. */
+  readonly l: number;
+  /** Seconds since the reset, to six digits. */
+  readonly t: number;
+}
+
+/** The statistics of the last episodes, over all environments that it was put around. */
+export interface EpisodeRecorder<O, A> extends Modification<O, A, O, A> {
+  readonly returns: readonly number[];
+  readonly lengths: readonly number[];
+  readonly times: readonly number[];
+}
+
+/**
+ * Writes `info.episode = { r, l, t }` at an episode's last step, and keeps the last `bufferLength` of them.
+ * Put it inside what changes rewards, so that it records the environment's own.
+ */
+export function recordEpisodeStatistics<O, A>({
+  bufferLength = 100,
+  key = 'episode',
+}: {
+  bufferLength?: number;
+  key?: string;
+} = {}): EpisodeRecorder<O, A> {
+  const queues = { returns: [] as number[], lengths: [] as number[], times: [] as number[] };
+  const push = (queue: number[], value: number) => {
+    queue.push(value);
+    if (queue.length > bufferLength) queue.shift();
+  };
+  const modification = stepModification<O, A>('RecordEpisodeStatistics', () => () => {
+    let [r, l, begun] = [0, 0, performance.now()];
+    return {
+      first: (result) => {
+        [r, l, begun] = [0, 0, performance.now()];
+        return result;
+      },
+      next: (result) => {
+        r += result.reward;
+        l++;
+        if (!result.terminated && !result.truncated) return result;
+        if (key in result.info)
+          throw new GymError(
+            'E_CONFIG',
+            `RecordEpisodeStatistics: the info has a \`${key}\` already; name another \`key\`.`,
+          );
+        const t = Math.round((performance.now() - begun) * 1000) / 1e6;
+        push(queues.returns, r);
+        push(queues.lengths, l);
+        push(queues.times, t);
+        const episode: EpisodeStatistics = { r, l, t };
+        return { ...result, info: { ...result.info, [key]: episode } };
+      },
+      state: () => ({ r, l, elapsed: performance.now() - begun }),
+      restore: (state, result) => {
+        const saved = state as { r: number; l: number; elapsed: number };
+        [r, l, begun] = [saved.r, saved.l, performance.now() - saved.elapsed];
+        return result;
+      },
+    };
+  });
+  return { ...modification, ...queues };
+}
