@@ -1,19 +1,21 @@
 import type { AcrobotOptions } from './classic/acrobot.js';
 import type { BanditOptions } from './classic/bandit.js';
 import type { CartPoleOptions } from './classic/cart-pole.js';
+import type { IdentityOptions } from './classic/identity.js';
 import type { MountainCarOptions } from './classic/mountain-car.js';
 import type { PendulumOptions } from './classic/pendulum.js';
 import type { ProbeKind, ProbeOptions } from './classic/probe.js';
 import type { DenoisingOptions } from './denoising/index.js';
 import type { Registration } from './registration.js';
 
+const render = "what render() gives: 'rgb' (default, where there is a picture) or 'text'";
 const random = "'numpy': resets equal Gymnasium's for the same seed (default 'seedrandom')";
 const goalVelocity = 'the least velocity with which the goal counts (default 0)';
 
 const probe = (id: string, kind: ProbeKind, description: string): Registration => ({
   id,
   description,
-  options: { random, continuous: 'actions are float32 [1] in -1..1 instead of indices (default false)' },
+  options: { random, render, continuous: 'actions are float32 [1] in -1..1 instead of indices (default false)' },
   create: async (options) => {
     const { Probe } = await import('./classic/probe.js');
     return new Probe({ ...(options as Omit<ProbeOptions, 'kind'>), kind });
@@ -45,7 +47,7 @@ export const builtin: readonly Registration[] = [
     description: 'balance a pole on a cart: 1 a step, until it falls or 500 steps',
     rewardThreshold: 475,
     maxEpisodeSteps: 500,
-    options: { random, suttonBartoReward: 'reward 0 a step and -1 for the fall (default false)' },
+    options: { random, render, suttonBartoReward: 'reward 0 a step and -1 for the fall (default false)' },
     create: async (options) => {
       const { CartPole } = await import('./classic/cart-pole.js');
       return new CartPole(options as CartPoleOptions);
@@ -56,7 +58,7 @@ export const builtin: readonly Registration[] = [
     description: 'swing a weak car up a hill: -1 a step, until the flag or 200 steps',
     rewardThreshold: -110,
     maxEpisodeSteps: 200,
-    options: { random, goalVelocity },
+    options: { random, render, goalVelocity },
     create: async (options) => {
       const { MountainCar } = await import('./classic/mountain-car.js');
       return new MountainCar(options as MountainCarOptions);
@@ -67,7 +69,7 @@ export const builtin: readonly Registration[] = [
     description: 'the same with a continuous force: 100 at the flag less 0.1 force^2 a step; 999 steps',
     rewardThreshold: 90,
     maxEpisodeSteps: 999,
-    options: { random, goalVelocity },
+    options: { random, render, goalVelocity },
     create: async (options) => {
       const { MountainCarContinuous } = await import('./classic/mountain-car.js');
       return new MountainCarContinuous(options as MountainCarOptions);
@@ -77,7 +79,7 @@ export const builtin: readonly Registration[] = [
     id: 'Pendulum-v1',
     description: 'swing a pendulum up and hold it by a continuous torque: the cost is angle, speed, torque; 200 steps',
     maxEpisodeSteps: 200,
-    options: { random, g: 'gravity (default 10)' },
+    options: { random, render, g: 'gravity (default 10)' },
     create: async (options) => {
       const { Pendulum } = await import('./classic/pendulum.js');
       return new Pendulum(options as PendulumOptions);
@@ -90,6 +92,7 @@ export const builtin: readonly Registration[] = [
     maxEpisodeSteps: 500,
     options: {
       random,
+      render,
       dynamics: "'book' (default) or 'nips'",
       torqueNoise: 'size of uniform noise on the torque (default 0)',
     },
@@ -101,10 +104,32 @@ export const builtin: readonly Registration[] = [
   {
     id: 'Bandit-v0',
     description: 'one step: choose one of k arms',
-    options: { random, arms: 'mean reward of each arm (default [0, 0.5, 1])', std: 'of the reward (default 0)' },
+    options: {
+      random,
+      render,
+      arms: 'mean reward of each arm (default [0, 0.5, 1])',
+      std: 'of the reward (default 0)',
+    },
     create: async (options) => {
       const { Bandit } = await import('./classic/bandit.js');
       return new Bandit(options as BanditOptions);
+    },
+  },
+  {
+    id: 'Identity-v0',
+    description: 'repeat what you see, in any kind of action space: 1 where the action is the observation; 100 steps',
+    rewardThreshold: 90,
+    maxEpisodeSteps: 100,
+    options: {
+      random,
+      render,
+      kind: "of both spaces: 'discrete' (default), 'multidiscrete', 'multibinary' or 'box'",
+      size: 'values of a Discrete, or elements of an array (default 2)',
+      tolerance: 'how near each element of a Box action must be (default 0.5)',
+    },
+    create: async (options) => {
+      const { Identity } = await import('./classic/identity.js');
+      return new Identity(options as IdentityOptions);
     },
   },
   probe('ProbeConstant-v0', 'constant', 'debugging: one step, reward 1; is the value learned at all?'),

@@ -6,6 +6,7 @@ import { builtin } from './builtin.js';
 import type { Acrobot, AcrobotOptions } from './classic/acrobot.js';
 import type { Bandit, BanditOptions } from './classic/bandit.js';
 import type { CartPole, CartPoleOptions } from './classic/cart-pole.js';
+import type { Identity, IdentityOptions } from './classic/identity.js';
 import type { MountainCar, MountainCarContinuous, MountainCarOptions } from './classic/mountain-car.js';
 import type { Pendulum, PendulumOptions } from './classic/pendulum.js';
 import type { Probe, ProbeOptions } from './classic/probe.js';
@@ -28,6 +29,7 @@ export interface KnownEnvs {
   'Pendulum-v1': { env: Pendulum; options: PendulumOptions };
   'Acrobot-v1': { env: Acrobot; options: AcrobotOptions };
   'Bandit-v0': { env: Bandit; options: BanditOptions };
+  'Identity-v0': { env: Identity; options: IdentityOptions };
   'ProbeConstant-v0': { env: Probe; options: Omit<ProbeOptions, 'kind'> };
   'ProbeObservation-v0': { env: Probe; options: Omit<ProbeOptions, 'kind'> };
   'ProbeDiscount-v0': { env: Probe; options: Omit<ProbeOptions, 'kind'> };

@@ -3,6 +3,7 @@ import type { NdArray } from '../../core/ndarray.js';
 import type { StepResult } from '../env.js';
 import { Box } from '../spaces/box.js';
 import { Discrete } from '../spaces/discrete.js';
+import { black, Canvas, type Point } from './canvas.js';
 import { ClassicEnv, type ClassicOptions, clip, invalidAction, resetNumber } from './classic-env.js';
 
 export interface AcrobotOptions extends ClassicOptions {
@@ -73,6 +74,22 @@ export class Acrobot extends ClassicEnv<NdArray<Float32Array>, number> {
       data: Float32Array.of(Math.cos(theta1), Math.sin(theta1), Math.cos(theta2), Math.sin(theta2), dTheta1, dTheta2),
       shape: [6],
     };
+  }
+
+  protected override draw(): Canvas {
+    const canvas = new Canvas(500, 500);
+    const middle = canvas.width / 2;
+    const scale = canvas.width / 4.4;
+    const [theta1, theta2] = this.#angles;
+    const from = ([x, y]: Point, angle: number): Point => [x + scale * Math.sin(angle), y + scale * Math.cos(angle)];
+    const joint = from([middle, middle], theta1);
+    const tip = from(joint, theta1 + theta2);
+    return canvas
+      .line([0, middle - scale], [canvas.width, middle - scale], 1, black)
+      .line([middle, middle], joint, 20, [0, 204, 204])
+      .line(joint, tip, 20, [0, 204, 204])
+      .circle([middle, middle], 11, [204, 204, 0])
+      .circle(joint, 11, [204, 204, 0]);
   }
 
   #derivative([theta1, theta2, dTheta1, dTheta2]: Angles, torque: number): Angles {

@@ -2,6 +2,7 @@ import type { NdArray } from '../../core/ndarray.js';
 import type { StepResult } from '../env.js';
 import { Box } from '../spaces/box.js';
 import { Discrete } from '../spaces/discrete.js';
+import { black, Canvas } from './canvas.js';
 import { ClassicEnv, type ClassicOptions, invalidAction, resetNumber } from './classic-env.js';
 
 export interface CartPoleOptions extends ClassicOptions {
@@ -78,6 +79,27 @@ export class CartPole extends ClassicEnv<NdArray<Float32Array>, number> {
     data[2] = this.#theta;
     data[3] = this.#thetaDot;
     return { data, shape: [4] };
+  }
+
+  protected override draw(): Canvas {
+    const canvas = new Canvas(600, 400);
+    const scale = canvas.width / (2 * positionLimit);
+    const [x, y] = [canvas.width / 2 + this.#x * scale, 300];
+    const reach = scale * 2 * length;
+    const tip = [x + reach * Math.sin(this.#theta), y - 7 - reach * Math.cos(this.#theta)] as const;
+    return canvas
+      .line([0, y], [canvas.width, y], 1, black)
+      .polygon(
+        [
+          [x - 25, y - 15],
+          [x + 25, y - 15],
+          [x + 25, y + 15],
+          [x - 25, y + 15],
+        ],
+        black,
+      )
+      .line([x, y - 7], tip, 10, [202, 152, 101])
+      .circle([x, y - 7], 5, [129, 132, 203]);
   }
 
   /** After the end the reward is 0. @throws GymError E_VALUE on an action other than 0 and 1. */

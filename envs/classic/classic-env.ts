@@ -11,10 +11,13 @@ import {
   restoreRandomSource,
 } from '../random-source.js';
 import type { Space } from '../spaces/space.js';
+import type { Canvas } from './canvas.js';
 
 export interface ClassicOptions {
   /** 'numpy': resets equal Gymnasium's for the same seed. Default 'seedrandom'. */
   random?: RandomKind;
+  /** What `render()` gives: a picture, uint8 [height, width, 3], or text. Default 'rgb' where there is a picture. */
+  render?: 'rgb' | 'text';
 }
 
 /**
@@ -26,10 +29,17 @@ export abstract class ClassicEnv<O, A> implements Env<O, A> {
   abstract readonly actionSpace: Space<A>;
   readonly spec?: EnvSpec;
   readonly #kind: RandomKind;
+  readonly #render: 'rgb' | 'text';
   #random: RandomSource | undefined;
 
-  constructor({ random = 'seedrandom' }: ClassicOptions = {}) {
+  constructor({ random = 'seedrandom', render = 'rgb' }: ClassicOptions = {}) {
+    if (render !== 'rgb' && render !== 'text')
+      throw new GymError(
+        'E_CONFIG',
+        `${new.target.name}: \`render\` must be 'rgb' or 'text', actual value ${JSON.stringify(render)}.`,
+      );
     this.#kind = random;
+    this.#render = render;
     if (random !== 'seedrandom') randomSource(0, random); // a wrong kind is an error here, not at the first reset
   }
 
@@ -50,12 +60,23 @@ export abstract class ClassicEnv<O, A> implements Env<O, A> {
     return {};
   }
 
+  /** The present state as a picture, where there is one to draw. */
+  protected draw?(): Canvas;
+
   abstract step(action: A): StepResult<O>;
 
   reset({ seed, options = {} }: ResetOptions = {}): ResetResult<O> {
     if (seed !== undefined) this.#random = randomSource(seed, this.#kind);
     this.start(options);
     return { observation: this.observe(), info: this.info() };
+  }
+
+  /** A picture, or the same in characters above the numbers of the state. */
+  render(): NdArray<Uint8Array> | string {
+    const canvas = this.draw?.();
+    if (canvas !== undefined && this.#render === 'rgb') return canvas.picture();
+    const numbers = this.state.map((x) => x.toFixed(3)).join(' ');
+    return canvas === undefined ? numbers : `${canvas.text()}\n${numbers}`;
   }
 
   snapshot(): Snapshot {

@@ -2,6 +2,7 @@ import type { NdArray } from '../../core/ndarray.js';
 import type { StepResult } from '../env.js';
 import { Box } from '../spaces/box.js';
 import { Discrete } from '../spaces/discrete.js';
+import { black, Canvas, type Point } from './canvas.js';
 import { ClassicEnv, type ClassicOptions, clip, invalidAction, resetNumber, scalarAction } from './classic-env.js';
 
 export interface MountainCarOptions extends ClassicOptions {
@@ -43,6 +44,42 @@ abstract class Valley<A> extends ClassicEnv<NdArray<Float32Array>, A> {
     return { data: Float32Array.of(this.position, this.velocity), shape: [2] };
   }
 
+  protected abstract readonly goal: number;
+
+  protected override draw(): Canvas {
+    const canvas = new Canvas(600, 400);
+    const scale = canvas.width / (maxPosition - minPosition);
+    const at = (x: number, above = 0): Point => [
+      (x - minPosition) * scale,
+      canvas.height - (Math.sin(3 * x) * 0.45 + 0.55) * scale - above,
+    ];
+    for (let i = 0; i < 100; i++) {
+      const x = (k: number) => minPosition + (k / 100) * (maxPosition - minPosition);
+      canvas.line(at(x(i)), at(x(i + 1)), 2, black);
+    }
+    const [poleX, poleY] = at(this.goal);
+    canvas.line([poleX, poleY], [poleX, poleY - 50], 2, black);
+    canvas.polygon(
+      [
+        [poleX, poleY - 50],
+        [poleX, poleY - 40],
+        [poleX + 25, poleY - 45],
+      ],
+      [204, 204, 0],
+    );
+    const slope = -Math.cos(3 * this.position) * 1.35; // of the drawn road, y downwards
+    const along = [Math.cos(Math.atan(slope)), Math.sin(Math.atan(slope))] as const;
+    const [x, y] = at(this.position);
+    const corner = (a: number, up: number): Point => [
+      x + a * along[0] + up * along[1],
+      y + a * along[1] - up * along[0],
+    ];
+    return canvas
+      .polygon([corner(-20, 10), corner(20, 10), corner(20, 30), corner(-20, 30)], black)
+      .circle(corner(-10, 8), 8, [128, 128, 128])
+      .circle(corner(10, 8), 8, [128, 128, 128]);
+  }
+
   /** Accelerates, moves and stops at the left wall. */
   protected drive(acceleration: number): void {
     this.velocity = clip(this.velocity + acceleration, -maxSpeed, maxSpeed);
@@ -58,12 +95,13 @@ abstract class Valley<A> extends ClassicEnv<NdArray<Float32Array>, A> {
  */
 export class MountainCar extends Valley<number> {
   readonly actionSpace = new Discrete(3);
+  protected readonly goal = 0.5;
 
   /** @throws GymError E_VALUE on an action other than 0, 1 and 2. */
   step(action: number): StepResult<NdArray<Float32Array>> {
     if (action !== 0 && action !== 1 && action !== 2) throw invalidAction('MountainCar', action, this.actionSpace);
     this.drive((action - 1) * 0.001 + Math.cos(3 * this.position) * -0.0025);
-    const terminated = this.position >= 0.5 && this.velocity >= this.goalVelocity;
+    const terminated = this.position >= this.goal && this.velocity >= this.goalVelocity;
     return { observation: this.observe(), reward: -1, terminated, truncated: false, info: {} };
   }
 }
@@ -74,12 +112,13 @@ export class MountainCar extends Valley<number> {
  */
 export class MountainCarContinuous extends Valley<NdArray<Float32Array>> {
   readonly actionSpace = new Box(-1, 1, [1]);
+  protected readonly goal = 0.45;
 
   /** @throws GymError E_VALUE on an action that is not one number. */
   step(action: NdArray<Float32Array>): StepResult<NdArray<Float32Array>> {
     const a = scalarAction('MountainCarContinuous', action, this.actionSpace);
     this.drive(clip(a, -1, 1) * 0.0015 - 0.0025 * Math.cos(3 * this.position));
-    const terminated = this.position >= 0.45 && this.velocity >= this.goalVelocity;
+    const terminated = this.position >= this.goal && this.velocity >= this.goalVelocity;
     // Gymnasium keeps this state in float32
     this.state = [Math.fround(this.position), Math.fround(this.velocity)];
     const reward = (terminated ? 100 : 0) - a * a * 0.1;

@@ -1,6 +1,7 @@
 import type { NdArray } from '../../core/ndarray.js';
 import type { StepResult } from '../env.js';
 import { Box } from '../spaces/box.js';
+import { black, Canvas } from './canvas.js';
 import { ClassicEnv, type ClassicOptions, clip, resetNumber, scalarAction } from './classic-env.js';
 
 export interface PendulumOptions extends ClassicOptions {
@@ -52,6 +53,14 @@ export class Pendulum extends ClassicEnv<NdArray<Float32Array>, NdArray<Float32A
 
   protected observe(): NdArray<Float32Array> {
     return { data: Float32Array.of(Math.cos(this.#theta), Math.sin(this.#theta), this.#thetaDot), shape: [3] };
+  }
+
+  protected override draw(): Canvas {
+    const canvas = new Canvas(500, 500);
+    const middle = canvas.width / 2;
+    const reach = canvas.width / 4.4;
+    const tip = [middle - reach * Math.sin(this.#theta), middle - reach * Math.cos(this.#theta)] as const;
+    return canvas.line([middle, middle], tip, 22, [204, 77, 77]).circle([middle, middle], 5, black);
   }
 
   /** @throws GymError E_VALUE on an action that is not one number. */

@@ -18,6 +18,12 @@ import {
 } from '../../envs/index.js';
 import { Counter } from './counter.js';
 
+declare module '../../envs/index.js' {
+  interface KnownEnvs {
+    'TypedCounter-v0': { env: Counter; options: { length?: number } };
+  }
+}
+
 const mine = (id: string, more: Partial<Registration> = {}): Registration => ({
   id,
   description: 'counts',
@@ -121,6 +127,15 @@ describe('make', () => {
     expect(env.step(0)).toMatchObject({ terminated: true });
     expect(env.spec!.options).toEqual({ length: 1 });
     await expect(make('Counter-v0', { lenght: 1 })).rejects.toThrow(/unknown option `lenght`. Did you mean `length`/);
+  });
+
+  it("is typed by a user's declaration", async () => {
+    register(mine('TypedCounter-v0'));
+    const env = await make('TypedCounter-v0', { length: 2 });
+    expectTypeOf(env).toEqualTypeOf<Env<NdArray<Float32Array>, number>>();
+    // @ts-expect-error an option of another type
+    const wrong = make('TypedCounter-v0', { length: 'two' });
+    expect(unwrapped(await wrong)).toBeInstanceOf(Counter);
   });
 
   it('says what was being made when that fails', async () => {

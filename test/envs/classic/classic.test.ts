@@ -1,10 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { type NdArray, ndarray } from '../../../core/ndarray.js';
+import { isNdArray, type NdArray, ndarray } from '../../../core/ndarray.js';
 import {
   Acrobot,
   Bandit,
+  Canvas,
   CartPole,
   type ClassicEnv,
+  Identity,
   MountainCar,
   MountainCarContinuous,
   Pendulum,
@@ -23,6 +25,12 @@ const makers: [string, (random?: RandomKind) => Any][] = [
   ['Pendulum', (random) => new Pendulum({ random }) as Any],
   ['Acrobot', (random) => new Acrobot({ random, torqueNoise: 0.5 }) as Any],
   ['Bandit', (random) => new Bandit({ random, std: 1 }) as Any],
+  ...(['discrete', 'multidiscrete', 'multibinary', 'box'] as const).map(
+    (kind): [string, (random?: RandomKind) => Any] => [
+      `Identity ${kind}`,
+      (random) => new Identity({ kind, size: 3, random }) as unknown as Any,
+    ],
+  ),
   ...probeKinds.map((kind): [string, (random?: RandomKind) => Any] => [
     `Probe ${kind}`,
     (random) => new Probe({ kind, random }) as Any,
@@ -38,7 +46,7 @@ describe.each(makers)('%s', (_, make) => {
     for (let i = 0; i < 100; i++) {
       expect(env.observationSpace.contains(observation)).toBe(true);
       const result = env.step(env.actionSpace.sample());
-      expect(result.observation.data.buffer).not.toBe(observation.data.buffer);
+      if (isNdArray(observation)) expect(result.observation.data.buffer).not.toBe(observation.data.buffer);
       expect(result.info).not.toBe(info);
       expect(Number.isFinite(result.reward)).toBe(true);
       ({ observation, info } = result.terminated ? env.reset() : result);
@@ -198,5 +206,123 @@ describe('Probe', () => {
     expect(continuous.step(torque(0)).reward).toBe(0);
     expect(continuous.step(torque(-5 * x)).reward).toBe(-3);
     expect(() => new Probe({ kind: 'polcy' as 'policy' })).toThrow(/Did you mean `policy`/);
+  });
+});
+
+describe('Identity', () => {
+  it.each([
+    'discrete',
+    'multidiscrete',
+    'multibinary',
+    'box',
+  ] as const)('rewards repeating what is seen (%s)', (kind) => {
+    const env = new Identity({ kind, size: 4 });
+    let { observation } = env.reset({ seed: 1 });
+    const seen = new Set<string>();
+    for (let i = 0; i < 30; i++) {
+      seen.add(JSON.stringify(observation));
+      const result = env.step(observation);
+      expect(result.reward).toBe(1);
+      observation = result.observation;
+    }
+    expect(seen.size).toBeGreaterThan(3);
+    env.actionSpace.seed(0);
+    const others = Array.from({ length: 30 }, () => env.step(env.actionSpace.sample()).reward);
+    expect(others).toContain(0);
+    expect(() => new Identity({ kind: 'bax' as 'box' })).toThrow(/Did you mean `box`/);
+    expect(() => new Identity({ size: 0 })).toThrow(/size/);
+  });
+});
+
+describe('pictures', () => {
+  /** The mean place of the pixels that are not white, in pixels. */
+  function centre({ data, shape }: NdArray): [number, number] {
+    const [height = 0, width = 0] = shape;
+    let [sum, sx, sy] = [0, 0, 0];
+    for (let y = 0; y < height; y++)
+      for (let x = 0; x < width; x++) {
+        const dark = 765 - data[3 * (y * width + x)]! - data[3 * (y * width + x) + 1]! - data[3 * (y * width + x) + 2]!;
+        sum += dark;
+        sx += dark * x;
+        sy += dark * y;
+      }
+    return [sx / sum, sy / sum];
+  }
+  const drawn = (env: Any, state: number[]) => {
+    env.reset({ seed: 0 });
+    env.state = state;
+    return env.render() as NdArray;
+  };
+
+  it('show the cart where it is and the pole as it leans', () => {
+    const env = new CartPole() as Any;
+    const [left, middle, right] = [-1, 0, 1].map((x) => centre(drawn(env, [x, 0, 0, 0]))[0]) as [
+      number,
+      number,
+      number,
+    ];
+    expect(drawn(env, [0, 0, 0, 0]).shape).toEqual([400, 600, 3]);
+    expect(middle).toBeCloseTo(299.5, 0);
+    expect(right - middle).toBeGreaterThan(40);
+    expect(middle - left).toBeGreaterThan(40);
+    expect(centre(drawn(env, [0, 0, 0.2, 0]))[0]).toBeGreaterThan(middle + 2);
+  });
+
+  it('show the pendulum up at 0, and turning left with a positive angle, as Gymnasium', () => {
+    const env = new Pendulum() as Any;
+    const [x, y] = centre(drawn(env, [0, 0]));
+    expect([Math.round(x), y < 230]).toEqual([250, true]);
+    expect(centre(drawn(env, [Math.PI, 0]))[1]).toBeGreaterThan(270);
+    expect(centre(drawn(env, [Math.PI / 2, 0]))[0]).toBeLessThan(230);
+  });
+
+  it('show the car move right, and the acrobot hang at 0', () => {
+    const car = new MountainCar() as Any;
+    expect(centre(drawn(car, [0.3, 0]))[0]).toBeGreaterThan(centre(drawn(car, [-1, 0]))[0] + 20);
+    const acrobot = new Acrobot() as Any;
+    expect(centre(drawn(acrobot, [0, 0, 0, 0]))[1]).toBeGreaterThan(centre(drawn(acrobot, [Math.PI, 0, 0, 0]))[1] + 50);
+  });
+
+  it('are text on request, and where there is nothing to draw', () => {
+    const env = new CartPole({ render: 'text' });
+    env.reset({ seed: 0 });
+    env.state = [0, 0, 0, 1.5];
+    const lines = env.render().toString().split('\n');
+    expect(lines.at(-1)).toBe('0.000 0.000 0.000 1.500');
+    expect(lines.some((line) => line.includes('@@@'))).toBe(true);
+    const probe = new Probe({ kind: 'discount' });
+    probe.reset({ seed: 0 });
+    expect(probe.render()).toBe('0.000');
+    expect(() => new CartPole({ render: 'human' as 'rgb' })).toThrow(/render/);
+  });
+
+  it('are drawn in shapes of the right size', () => {
+    const ink = (canvas: Canvas) => canvas.picture().data.reduce((a, b) => a + 255 - b, 0) / 255 / 3;
+    const blank = () => new Canvas(50, 40);
+    const black = [0, 0, 0] as const;
+    expect(ink(blank())).toBe(0);
+    expect(ink(blank().circle([25, 20], 8, black)) / (Math.PI * 64)).toBeCloseTo(1, 1);
+    expect(ink(blank().line([10, 20], [30, 20], 4, black)) / (20 * 4 + Math.PI * 4)).toBeCloseTo(1, 1);
+    const square = [
+      [10, 10],
+      [30, 10],
+      [30, 30],
+      [10, 30],
+    ] as const;
+    expect(ink(blank().polygon(square, black))).toBeCloseTo(400, 0);
+    expect(ink(blank().polygon([...square].reverse(), black))).toBeCloseTo(400, 0);
+    expect(
+      ink(
+        blank().polygon(
+          [
+            [-100, -100],
+            [200, -100],
+            [200, 200],
+            [-100, 200],
+          ],
+          black,
+        ),
+      ),
+    ).toBeCloseTo(2000, 5);
   });
 });

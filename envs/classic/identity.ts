@@ -1,0 +1,97 @@
+import { GymError, unknownName } from '../../core/errors.js';
+import { isNdArray, type NdArray } from '../../core/ndarray.js';
+import type { StepResult } from '../env.js';
+import { bits } from '../random-source.js';
+import { Box } from '../spaces/box.js';
+import { Discrete } from '../spaces/discrete.js';
+import { MultiBinary } from '../spaces/multi-binary.js';
+import { MultiDiscrete } from '../spaces/multi-discrete.js';
+import type { Space } from '../spaces/space.js';
+import { ClassicEnv, type ClassicOptions, invalidAction } from './classic-env.js';
+
+export type IdentityKind = 'discrete' | 'multidiscrete' | 'multibinary' | 'box';
+
+const kinds: readonly IdentityKind[] = ['discrete', 'multidiscrete', 'multibinary', 'box'];
+
+export interface IdentityOptions extends ClassicOptions {
+  /** Of both spaces. Default 'discrete'. */
+  kind?: IdentityKind;
+  /** Values of a Discrete, or elements of an array. Default 2. */
+  size?: number;
+  /** How near each element of a Box action must be. Default 0.5. */
+  tolerance?: number;
+}
+
+/**
+ * Repeat what you see: both spaces are one, the reward is 1 where the action is the observation and 0 elsewhere, and a
+ * new observation follows. The smallest check that an agent handles a kind of action (as stable-baselines3 has it).
+ */
+export class Identity extends ClassicEnv<number | NdArray, number | NdArray> {
+  readonly observationSpace: Space<number | NdArray>;
+  readonly actionSpace: Space<number | NdArray>;
+  readonly #kind: IdentityKind;
+  readonly #size: number;
+  readonly #tolerance: number;
+  #seen: number[];
+
+  /** @throws GymError E_NAME on an unknown kind, E_CONFIG on a size that is none. */
+  constructor({ kind = 'discrete', size = 2, tolerance = 0.5, ...options }: IdentityOptions = {}) {
+    super(options);
+    if (!kinds.includes(kind)) throw unknownName('Identity', 'kind', String(kind), kinds);
+    if (!Number.isInteger(size) || size < 1)
+      throw new GymError('E_CONFIG', `Identity: \`size\` must be an integer of at least 1, actual value ${size}.`);
+    this.#kind = kind;
+    this.#size = size;
+    this.#tolerance = tolerance;
+    this.#seen = new Array<number>(kind === 'discrete' ? 1 : size).fill(0);
+    this.observationSpace = this.#space();
+    this.actionSpace = this.#space();
+  }
+
+  #space(): Space<number | NdArray> {
+    const size = this.#size;
+    const space: Space<unknown> = {
+      discrete: () => new Discrete(size),
+      multidiscrete: () => new MultiDiscrete(new Array<number>(size).fill(3)),
+      multibinary: () => new MultiBinary(size),
+      box: () => new Box(-1, 1, [size]),
+    }[this.#kind]();
+    return space as Space<number | NdArray>;
+  }
+
+  get state(): number[] {
+    return [...this.#seen];
+  }
+
+  set state(state: readonly number[]) {
+    this.#seen = [...state];
+  }
+
+  protected start(): void {
+    const { random } = this;
+    this.#seen = {
+      discrete: () => [random.integer(this.#size)],
+      multidiscrete: () => this.#seen.map(() => random.integer(3)),
+      multibinary: () => [...bits(random, this.#size)],
+      box: () => this.#seen.map(() => Math.fround(random.uniform(-1, 1))),
+    }[this.#kind]();
+  }
+
+  protected observe(): number | NdArray {
+    if (this.#kind === 'discrete') return this.#seen[0]!;
+    const type = { multidiscrete: Int32Array, multibinary: Int8Array, box: Float32Array }[this.#kind];
+    return { data: type.from(this.#seen), shape: [this.#size] };
+  }
+
+  /** @throws GymError E_VALUE on an action of another form. */
+  step(action: number | NdArray): StepResult<number | NdArray> {
+    const values = isNdArray(action) ? [...action.data] : [action];
+    const valid =
+      this.#kind === 'box' ? isNdArray(action) && !values.includes(Number.NaN) : this.actionSpace.contains(action);
+    if (!valid || values.length !== this.#seen.length) throw invalidAction('Identity', action, this.actionSpace);
+    const tolerance = this.#kind === 'box' ? this.#tolerance : 0;
+    const reward = values.every((value, i) => Math.abs(value - this.#seen[i]!) <= tolerance) ? 1 : 0;
+    this.start();
+    return { observation: this.observe(), reward, terminated: false, truncated: false, info: {} };
+  }
+}
