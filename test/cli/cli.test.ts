@@ -111,7 +111,7 @@ describe('the command line', () => {
 
     const interrupted = start('train', join(temporary, 'cut'), '--resume');
     const stopped = ended(interrupted);
-    await said(interrupted, 'epoch 5/8');
+    await said(interrupted, 'epoch 4/8');
     // As a terminal and npm send it: twice.
     interrupted.kill('SIGINT');
     interrupted.kill('SIGINT');
@@ -151,7 +151,7 @@ describe('the command line', () => {
 
     await rm(join(run, 'report.html'));
     expect((await cli('report', run)).out).toBe(`${join(run, 'report.html')}\n`);
-    expect(await readFile(join(run, 'report.html'), 'utf8')).toContain('finished · epoch 12 of 8');
+    expect(await readFile(join(run, 'report.html'), 'utf8')).toContain('finished · epoch 8 of 8');
   });
 
   it("takes a user's own reward in TypeScript, and keeps the run when it fails", async () => {
