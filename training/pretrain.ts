@@ -14,6 +14,7 @@ import {
   CLIPTokenizer,
   DDIMScheduler,
   type Denoiser,
+  flooredCosineBetas,
   saveDenoiser,
   UNet2DConditionModel,
   type UNet2DConditionOptions,
@@ -78,24 +79,17 @@ const textConfig = {
 };
 
 /**
- * Squared-cosine ᾱ (Nichol & Dhariwal, arXiv 2102.09672 eq. 17), held at 1e-3 or above: with ᾱ_T nearer to 0 a short chain starts where the
- * velocity says nothing about x_0.
+ * The scheduler that the embedded model is trained with: ᾱ a squared cosine held at 1e-3 or above, since with ᾱ_T nearer to 0 a
+ * short chain starts where the velocity says nothing about x_0. x̂_0 is not clipped: under guidance it leaves ±1 (the dark
+ * background above all), and clipping it alone, without its ε̂, makes every step brighter.
  */
-function betas(): number[] {
-  const f = (s: number) => Math.cos((((s + 0.008) / 1.008) * Math.PI) / 2) ** 2;
-  const alphas = Array.from({ length: TRAIN_TIMESTEPS }, (_, i) => Math.max(f((i + 1) / TRAIN_TIMESTEPS) / f(0), 1e-3));
-  return alphas.map((alpha, i) => 1 - alpha / (alphas[i - 1] ?? 1));
-}
-
-/** The scheduler that the embedded model is trained with. */
 export function shapesScheduler(): DDIMScheduler {
   return DDIMScheduler.fromConfig({
     num_train_timesteps: TRAIN_TIMESTEPS,
-    trained_betas: betas(),
+    trained_betas: flooredCosineBetas(TRAIN_TIMESTEPS),
     prediction_type: 'v_prediction',
     timestep_spacing: 'trailing',
-    clip_sample: true,
-    clip_sample_range: 1,
+    clip_sample: false,
     set_alpha_to_one: true,
   });
 }
