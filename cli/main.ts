@@ -111,6 +111,15 @@ program
   .addOption(json())
   .action(async (options) => (await import('./doctor.js')).doctorCommand(options));
 
+program
+  .command('native')
+  .description('build the native backend: the fastest; needs g++ and pip')
+  .option('--wheel <file>', 'a TensorFlow wheel that is here already, instead of downloading one')
+  .action(async ({ wheel }) => {
+    const { buildNative } = await import('../backend/index.js');
+    await buildNative({ wheel, log: (line) => process.stderr.write(`${line}\n`) });
+  });
+
 try {
   await program.parseAsync();
 } catch (error) {

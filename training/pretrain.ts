@@ -26,7 +26,7 @@ export interface PretrainOptions {
   /** The diffusers folder to write, e.g. `models/shapes`. */
   out: string;
   seed?: number;
-  /** Optimiser steps. Default 6000. */
+  /** Optimiser steps. Default 5200. */
   steps?: number;
   batchSize?: number;
   /** Pictures drawn ahead; an epoch over them is images / batchSize steps. */
@@ -148,7 +148,7 @@ export async function* pretrain(options: PretrainOptions): AsyncGenerator<Pretra
   const {
     out,
     seed = 0,
-    steps = 6000,
+    steps = 5200,
     batchSize = 64,
     images = 16_384,
     learningRate = 2e-3,
