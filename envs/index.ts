@@ -16,4 +16,5 @@ export * from './registry.js';
 export * from './spaces/index.js';
 export { SyncVectorEnv, type SyncVectorOptions } from './sync-vector-env.js';
 export type { Autoreset, VectorEnv, VectorResetOptions, VectorResetResult, VectorStepResult } from './vector-env.js';
+export { makeWorkerVec, WorkerVectorEnv, type WorkerVectorOptions } from './worker-vector-env.js';
 export * from './wrappers/index.js';

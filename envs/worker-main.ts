@@ -1,0 +1,62 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { GymError, messageOf } from '../core/errors.js';
+import { makeVec } from './registry.js';
+import type { VectorEnv } from './vector-env.js';
+import { packed, type Reply, type Request, type WorkerTask } from './worker-protocol.js';
+
+// The program of one worker of a WorkerVectorEnv: makes its environments and answers one request after another.
+
+const port = parentPort!;
+const { id, numEnvs, options, maxEpisodeSteps, autoreset } = workerData as WorkerTask;
+
+function send(reply: Reply): void {
+  const { message, transfer } = packed(reply);
+  port.postMessage(message, transfer);
+}
+
+function fail(error: unknown): void {
+  send({ kind: 'error', code: GymError.is(error) ? error.code : 'E_STATE', message: messageOf(error) });
+}
+
+async function answer(env: VectorEnv<unknown, unknown>, request: Request): Promise<unknown> {
+  switch (request.kind) {
+    case 'reset':
+      return env.reset(request.options);
+    case 'step':
+      return env.step(request.actions);
+    case 'render':
+      return env.render!();
+    case 'snapshot':
+      return env.snapshot!();
+    case 'restore':
+      return env.restore!(request.snapshot);
+    case 'close':
+      return env.close?.();
+  }
+}
+
+try {
+  const env = await makeVec(id, numEnvs, options, { maxEpisodeSteps, autoreset });
+  port.on('message', async (request: Request) => {
+    try {
+      const result = await answer(env, request);
+      send({ kind: 'result', result });
+      if (request.kind === 'close') port.close();
+    } catch (error) {
+      fail(error);
+    }
+  });
+  send({
+    kind: 'ready',
+    ready: {
+      observationSpace: env.observationSpace.toJson(),
+      actionSpace: env.actionSpace.toJson(),
+      spec: env.spec,
+      renders: env.render !== undefined,
+      snapshots: env.snapshot !== undefined && env.restore !== undefined,
+    },
+  });
+} catch (error) {
+  fail(error);
+  port.close();
+}

@@ -1,0 +1,154 @@
+import { afterEach, describe, expect, expectTypeOf, it } from 'vitest';
+import type { NdArray } from '../../core/ndarray.js';
+import { type Autoreset, makeVec, makeWorkerVec, type VectorEnv, type WorkerVectorEnv } from '../../envs/index.js';
+import { packed } from '../../envs/worker-protocol.js';
+
+type Obs = NdArray<Float32Array>;
+type Counters = WorkerVectorEnv<Obs, number>;
+const here = './test/envs/registers-counter.ts';
+
+const open: { close(): Promise<void> }[] = [];
+afterEach(async () => {
+  for (const env of open.splice(0)) await env.close();
+});
+async function counters(
+  id: string,
+  n: number,
+  make?: Parameters<typeof makeWorkerVec>[3],
+  options = {},
+): Promise<Counters> {
+  const env = (await makeWorkerVec(`${here}:${id}`, n, options, make)) as Counters;
+  open.push(env);
+  return env;
+}
+const values = (observations: Obs[]) => observations.map((o) => o.data[0]);
+
+describe('WorkerVectorEnv', () => {
+  it.each<[Autoreset, number]>([
+    ['next-step', 2],
+    ['same-step', 1],
+    ['disabled', 1],
+  ])('gives what a SyncVectorEnv gives (%s, %i threads)', async (autoreset, workers) => {
+    const threads = await makeWorkerVec('CartPole-v1', 5, {}, { workers, autoreset, maxEpisodeSteps: 12 });
+    open.push(threads);
+    expectTypeOf(threads).toEqualTypeOf<WorkerVectorEnv<Obs, number>>();
+    const one = await makeVec('CartPole-v1', 5, {}, { autoreset, maxEpisodeSteps: 12 });
+    expect(threads.observationSpace.equals(one.observationSpace)).toBe(true);
+    expect(threads.spec).toEqual(one.spec);
+    expect(await threads.reset({ seed: 3 })).toEqual(await one.reset({ seed: 3 }));
+    for (let t = 0; t < 40; t++) {
+      const actions = [0, 1, 0, 1, 1].map((a, i) => (t % (i + 2) === 0 ? 1 - a : a));
+      const got = await threads.step(actions);
+      expect(got).toEqual(await one.step(actions));
+      const mask = got.terminated.map((end, i) => end | got.truncated[i]!);
+      if (autoreset === 'disabled' && mask.includes(1))
+        expect(await threads.reset({ mask })).toEqual(await one.reset({ mask }));
+    }
+    const saved = await threads.snapshot!();
+    const next = await threads.step([1, 1, 1, 1, 1]);
+    await threads.restore!(saved);
+    expect(await threads.step([1, 1, 1, 1, 1])).toEqual(next);
+  });
+
+  it('takes environments of a module, renders them, says which threw, and goes on', async () => {
+    const env = await counters('ModuleCounter-v0', 3, { workers: 2 }, { length: 4 });
+    await env.reset({ seed: [1, undefined, 3], options: { x: 1 } });
+    await env.step([0, 0, 0]);
+    expect(await env.render!()).toEqual(['t = 1', 't = 1', 't = 1']);
+    const more = [await env.step([0, 0, 0]), await env.step([0, 0, 0]), await env.step([0, 0, 0])];
+    expect([...more[2]!.terminated]).toEqual([1, 1, 1]);
+    await env.step([0, 0, 0]);
+    expect(String(env)).toMatch(/WorkerVectorEnv\(3, ModuleCounter-v0, 2 workers, next-step\)/);
+    await expect(env.step([0, 0, 99])).rejects.toThrow(
+      /environments 1 to 2: SyncVectorEnv: environment 1: that is too much/,
+    );
+    expect(values((await env.reset()).observations)).toEqual([0, 0, 0]);
+  });
+
+  it('carries large observations that are parts of a buffer, and leaves them whole in the thread', async () => {
+    const env = await counters('LargeCounter-v0', 2, { workers: 1, autoreset: 'disabled' });
+    await env.reset();
+    for (let t = 1; t < 4; t++) {
+      const { observations, infos } = await env.step([0, 0]);
+      expect(observations[1]!.data.length).toBe(2000);
+      expect(observations[1]!.data.buffer.byteLength).toBe(8000);
+      expect([observations[1]!.data[1999], (infos[0] as { again: Obs }).again.data[5]]).toEqual([t, t]);
+    }
+  });
+
+  it('fails clearly when a thread dies, and stays failed', async () => {
+    const env = await counters('CrashingCounter-v0', 1, { workers: 1 });
+    await env.reset();
+    await expect(env.step([7])).rejects.toThrow(/thread of environments 0 to 0 died: it exited with code 3.*'replace'/);
+    await expect(env.step([0])).rejects.toThrow(/died/);
+    await env.close();
+    await expect(env.reset()).rejects.toThrow(/closed/);
+  });
+
+  it('replaces a thread that died: its episodes are truncated and begin anew', async () => {
+    const env = await counters('CrashingCounter-v0', 2, { workers: 2, onCrash: 'replace' });
+    await env.reset();
+    await env.step([0, 0]);
+    const crash = await env.step([0, 7]);
+    expect([values(crash.observations), [...crash.rewards], [...crash.truncated]]).toEqual([
+      [2, 1],
+      [2, 0],
+      [0, 1],
+    ]);
+    expect(crash.infos[1]).toEqual({ crashed: 'it exited with code 3' });
+    const reset = await env.step([0, 0]);
+    expect([values(reset.observations), [...reset.rewards], [...reset.truncated]]).toEqual([
+      [3, 0],
+      [3, 0],
+      [0, 0],
+    ]);
+    expect(values((await env.step([0, 0])).observations)).toEqual([4, 1]);
+  });
+
+  it('replaces under same-step and disabled as these modes end episodes', async () => {
+    const same = await counters('CrashingCounter-v0', 1, { workers: 1, onCrash: 'replace', autoreset: 'same-step' });
+    await same.reset();
+    await same.step([0]);
+    const { observations, truncated, infos } = await same.step([7]);
+    expect([values(observations), [...truncated]]).toEqual([[0], [1]]);
+    expect(infos[0]).toMatchObject({
+      finalObservation: { data: Float32Array.of(1) },
+      finalInfo: { crashed: expect.stringMatching(/code 3/) },
+    });
+    const disabled = await counters('CrashingCounter-v0', 1, { workers: 1, onCrash: 'replace', autoreset: 'disabled' });
+    await disabled.reset();
+    await disabled.step([7]);
+    await expect(disabled.step([0])).rejects.toThrow(/environments 0 to 0 have ended/);
+    expect(values((await disabled.reset({ mask: Uint8Array.of(1) })).observations)).toEqual([0]);
+  });
+
+  it('refuses what cannot be', async () => {
+    await expect(makeWorkerVec('CartPol-v1', 2)).rejects.toThrow(/Did you mean `CartPole-v1`/);
+    await expect(makeWorkerVec('CartPole-v1', 0)).rejects.toThrow(/numEnvs/);
+    await expect(makeWorkerVec('CartPole-v1', 2, {}, { workers: 0 })).rejects.toThrow(/workers/);
+    await expect(makeWorkerVec('CartPole-v1', 2, {}, { onCrash: 'retry' as 'replace' })).rejects.toThrow(/onCrash/);
+    await expect(makeWorkerVec('Any-v0', 2, { f: () => 1 })).rejects.toThrow(/plain data/);
+    const env = await counters('ModuleCounter-v0', 2, { workers: 1 });
+    await expect(env.step([0, 0])).rejects.toThrow(/reset\(\) first/);
+    await expect(env.reset({ mask: Uint8Array.of(1, 0) })).rejects.toThrow(/must be of all/);
+    await env.reset();
+    await expect(env.step([0])).rejects.toThrow(/1 actions for 2/);
+    await expect(env.reset({ seed: [1] })).rejects.toThrow(/1 seeds/);
+    await expect(env.reset({ mask: Uint8Array.of(0, 0) })).rejects.toThrow(/at least one 1/);
+    const first = env.step([0, 0]);
+    await expect(env.step([0, 0])).rejects.toThrow(/step\(\) has not ended/);
+    await first;
+    expectTypeOf(env).toExtend<VectorEnv<Obs, number>>();
+  });
+});
+
+it('packed copies what is large or a part, and nothing else', () => {
+  const buffer = new Float32Array(4000);
+  const whole = Float32Array.of(1, 2);
+  const { message, transfer } = packed({ part: buffer.subarray(0, 3), large: [buffer], whole, text: 'x', none: null });
+  expect(message.whole).toBe(whole);
+  expect(message.part.buffer.byteLength).toBe(12);
+  expect(message.large[0]).not.toBe(buffer);
+  expect(transfer).toEqual([message.large[0]!.buffer]);
+  expect([message.text, message.none]).toEqual(['x', null]);
+});
