@@ -1,0 +1,172 @@
+import type { Info } from '../core/types.js';
+import type { Env, ResetOptions, ResetResult, StepResult } from '../envs/env.js';
+import type { Space } from '../envs/spaces/space.js';
+import type { Report } from './findings.js';
+import { isSpace } from './spaces.js';
+import { copied, difference, isPlainObject, show } from './values.js';
+
+/** Chooses an action that is legal now; `info` is that of the present observation. */
+export type ActionChoice<A> = (space: Space<A>, info: Info) => A;
+
+/** A reset or a step as it looked when it was returned. */
+export interface Moment<O> {
+  /** `reset`, or `step 3`. */
+  readonly where: string;
+  readonly observation: O;
+  readonly info: Info;
+  readonly reward?: number;
+  readonly terminated?: boolean;
+  readonly truncated?: boolean;
+}
+
+export interface Play<O, A> {
+  readonly moments: Moment<O>[];
+  readonly actions: A[];
+}
+
+export interface PlayOptions<A> {
+  seed?: number;
+  /** Taken again, instead of new ones. */
+  actions?: readonly A[];
+  /** Called after each reset and step. */
+  meanwhile?: () => Promise<void>;
+}
+
+/** Fails the check unless this is an environment's interface. */
+export function needInterface(report: Report, env: unknown, kind: 'an Env' | 'a VectorEnv'): void {
+  if (typeof env !== 'object' || env === null)
+    report.fail('make', `it must give ${kind}`, show(env), `return an object with spaces, reset() and step()`);
+  const parts = env as Record<string, unknown>;
+  for (const name of ['observationSpace', 'actionSpace'])
+    if (!isSpace(parts[name]))
+      report.fail(
+        name,
+        'it must be a space',
+        show(parts[name]),
+        "use a space of 'denoise-gym/envs', or extend BaseSpace",
+      );
+  for (const name of ['reset', 'step'])
+    if (typeof parts[name] !== 'function')
+      report.fail(name, 'it must be a method', show(parts[name]), `implement ${name}()`);
+  for (const name of ['render', 'snapshot', 'restore', 'close'])
+    if (parts[name] !== undefined && typeof parts[name] !== 'function')
+      report.error(name, 'it must be a method or absent', show(parts[name]), `implement ${name}(), or leave it out`);
+  for (const [one, other] of [
+    ['snapshot', 'restore'],
+    ['restore', 'snapshot'],
+  ] as const)
+    if (typeof parts[one] === 'function' && parts[other] === undefined)
+      report.error(one, `it is there and ${other}() is not`, `no ${other}()`, 'implement both or neither');
+}
+
+/** Drives one environment for a check: whatever it throws, or a result of another form, ends the check. */
+export class Driver<O, A> {
+  readonly env: Env<O, A>;
+  readonly report: Report;
+  readonly #choose: ActionChoice<A>;
+  #info: Info = {};
+  #steps = 0;
+
+  constructor(env: Env<O, A>, report: Report, choose: ActionChoice<A>) {
+    this.env = env;
+    this.report = report;
+    this.#choose = choose;
+    env.actionSpace.seed(1); // the same actions at every run of the check
+  }
+
+  /** An action for the present observation. */
+  action(): A {
+    return this.#choose(this.env.actionSpace, this.#info);
+  }
+
+  async reset(options?: ResetOptions): Promise<ResetResult<O>> {
+    const where = `reset(${options === undefined ? '' : show(options)})`;
+    const result = await this.report.attempt(where, () => this.env.reset(options));
+    this.#need(where, result, ['observation', 'info']);
+    this.#steps = 0;
+    this.#info = isPlainObject(result.info) ? result.info : {};
+    return result;
+  }
+
+  async step(action: A = this.action()): Promise<StepResult<O>> {
+    const where = `step ${++this.#steps}`;
+    const result = await this.report.attempt(where, () => this.env.step(action));
+    this.#need(where, result, ['observation', 'reward', 'terminated', 'truncated', 'info']);
+    this.#info = isPlainObject(result.info) ? result.info : {};
+    return result;
+  }
+
+  #need(where: string, result: unknown, keys: readonly string[]): void {
+    const form = `{ ${keys.join(', ')} }`;
+    const words = [`it must give ${form}`, show(result)] as const;
+    if (Array.isArray(result))
+      this.report.fail(where, ...words, `return an object ${form} and not a list, which is Python's form`);
+    if (!isPlainObject(result)) this.report.fail(where, ...words, `return an object ${form}`);
+    const missing = keys.filter((key) => !Object.hasOwn(result, key));
+    if (missing.length === 0) return;
+    this.report.fail(
+      where,
+      `it lacks ${missing.join(', ')}`,
+      `keys ${Object.keys(result).join(', ')}`,
+      Object.hasOwn(result, 'done')
+        ? '`done` is of Gym before 0.26: say `terminated` where the task ended, `truncated` where a limit cut it'
+        : `return an object ${form}`,
+    );
+  }
+
+  /** So many steps from a reset on, with resets in between where episodes end. */
+  async play(steps: number, { seed, actions: given, meanwhile }: PlayOptions<A> = {}): Promise<Play<O, A>> {
+    const first = await this.reset(seed === undefined ? undefined : { seed });
+    const moments: Moment<O>[] = [{ where: 'reset', ...copied(first) }];
+    await meanwhile?.();
+    return await this.goOn(steps, { actions: given, meanwhile }, moments);
+  }
+
+  /** So many steps from where the environment is. */
+  async goOn(
+    steps: number,
+    { actions: given, meanwhile }: Omit<PlayOptions<A>, 'seed'> = {},
+    moments: Moment<O>[] = [],
+  ): Promise<Play<O, A>> {
+    const actions: A[] = [];
+    for (let t = 0; t < steps; t++) {
+      const action = given ? given[t]! : this.action();
+      actions.push(copied(action));
+      const result = await this.step(action);
+      moments.push({ where: `step ${t + 1}`, ...copied(result) });
+      await meanwhile?.();
+      if (!result.terminated && !result.truncated) continue;
+      moments.push({ where: `the reset after step ${t + 1}`, ...copied(await this.reset()) });
+      await meanwhile?.();
+    }
+    return { moments, actions };
+  }
+
+  /** Reports where two plays of what should be one differ; an info that differs is a warning. */
+  same(a: readonly Moment<O>[], b: readonly Moment<O>[], what: string, todo: string): void {
+    for (let t = 0; t < Math.max(a.length, b.length); t++) {
+      const [one, other] = [a[t], b[t]];
+      if (one === undefined || other === undefined) {
+        this.report.error('the episode', what, `${a.length} and ${b.length} resets and steps`, todo);
+        return;
+      }
+      const { info: infoOne, ...plainOne } = one;
+      const { info: infoOther, ...plainOther } = other;
+      const found = difference(plainOne, plainOther);
+      if (found) {
+        const where = `${one.where}: ${found.path}`;
+        if (!found.close) {
+          this.report.error(where, what, found.actual, todo);
+          return;
+        }
+        this.report.warning(where, `${what} (by rounding)`, found.actual, todo);
+        return;
+      }
+      const info = difference(infoOne, infoOther, 'info');
+      if (info) {
+        this.report.warning(`${one.where}: ${info.path}`, what, info.actual, `${todo}; or leave it out of info`);
+        return;
+      }
+    }
+  }
+}

@@ -1,0 +1,134 @@
+import { isNdArray, type TypedArray } from '../core/ndarray.js';
+
+function isTypedArray(value: unknown): value is TypedArray {
+  return ArrayBuffer.isView(value) && !(value instanceof DataView);
+}
+
+/** Whether a value is an object whose keys are its content: `{}`, and not an instance of something. */
+export function isPlainObject(value: unknown): value is Record<string, unknown> {
+  if (typeof value !== 'object' || value === null) return false;
+  const prototype = Object.getPrototypeOf(value);
+  return prototype === null || prototype === Object.prototype || Object.getPrototypeOf(prototype) === null;
+}
+
+/** A value as short text, with its type where that is the point. */
+export function show(value: unknown): string {
+  const text = (inner: unknown): string => {
+    if (typeof inner === 'string') return JSON.stringify(inner);
+    if (typeof inner === 'function') return `function ${inner.name || '(nameless)'}`;
+    if (isTypedArray(inner)) return `${inner.constructor.name} [${clipped([...inner].map(String))}]`;
+    if (isNdArray(inner)) return `${text(inner.data)} of shape [${inner.shape.join(', ')}]`;
+    if (inner instanceof Error) return `${inner.name}: ${inner.message}`;
+    if (Array.isArray(inner)) return `[${clipped(inner.map(text))}]`;
+    if (isPlainObject(inner))
+      return `{ ${clipped(Object.entries(inner).map(([key, part]) => `${key}: ${text(part)}`))} }`;
+    if (typeof inner === 'object' && inner !== null) return `an instance of ${inner.constructor.name}`;
+    return String(inner);
+  };
+  const whole = text(value);
+  return whole.length > 300 ? `${whole.slice(0, 300)}...` : whole;
+}
+
+function clipped(parts: readonly string[]): string {
+  return parts.length > 12 ? `${parts.slice(0, 12).join(', ')}, ... (${parts.length})` : parts.join(', ');
+}
+
+/** A copy that later writes into the original leave alone; what is neither array nor plain object is kept as it is. */
+export function copied<T>(value: T): T {
+  const copy = (inner: unknown): unknown => {
+    if (isTypedArray(inner)) return inner.slice();
+    if (Array.isArray(inner)) return inner.map(copy);
+    if (isPlainObject(inner)) return Object.fromEntries(Object.entries(inner).map(([key, part]) => [key, copy(part)]));
+    return inner;
+  };
+  return copy(value) as T;
+}
+
+/** Where two values differ first. */
+export interface Difference {
+  /** `observation.data[2]`, or '' for the whole. */
+  readonly path: string;
+  /** Both values, as text. */
+  readonly actual: string;
+  /** All differences are of rounding: within 1e-5, absolutely or relatively (Gymnasium's tolerance). */
+  readonly close: boolean;
+}
+
+/** Where two values differ, the first place that differs by more than rounding if there is one; undefined where nowhere. */
+export function difference(a: unknown, b: unknown, path = ''): Difference | undefined {
+  const here = (close = false): Difference => ({ path, actual: `${show(a)} and ${show(b)}`, close });
+  if (Object.is(a, b)) return undefined;
+  if (typeof a === 'number' && typeof b === 'number') return here(Math.abs(a - b) <= 1e-5 + 1e-5 * Math.abs(b));
+  if (isTypedArray(a) && isTypedArray(b)) {
+    if (a.constructor !== b.constructor || a.length !== b.length) return here();
+    return firstOf(a.length, (i) => difference(a[i], b[i], `${path}[${i}]`));
+  }
+  if (Array.isArray(a) && Array.isArray(b)) {
+    if (a.length !== b.length) return here();
+    return firstOf(a.length, (i) => difference(a[i], b[i], `${path}[${i}]`));
+  }
+  if (isPlainObject(a) && isPlainObject(b)) {
+    const keys = [...new Set([...Object.keys(a), ...Object.keys(b)])];
+    return firstOf(keys.length, (i) => {
+      const key = keys[i]!;
+      return difference(a[key], b[key], path === '' ? key : `${path}.${key}`);
+    });
+  }
+  // functions and instances have no content to compare
+  const opaque = (value: unknown) => typeof value === 'function' || (typeof value === 'object' && value !== null);
+  return opaque(a) && opaque(b) && (a as object).constructor === (b as object).constructor && !isPlainObject(a)
+    ? undefined
+    : here();
+}
+
+function firstOf(n: number, at: (i: number) => Difference | undefined): Difference | undefined {
+  let close: Difference | undefined;
+  for (let i = 0; i < n; i++) {
+    const found = at(i);
+    if (found && !found.close) return found;
+    close ??= found;
+  }
+  return close;
+}
+
+/** The first part of `b` that is, or shares memory with, a mutable part of `a`: as a path in b; undefined where none. */
+export function shared(a: unknown, b: unknown): string | undefined {
+  const objects = new Set<object>();
+  const arrays: TypedArray[] = [];
+  walk(a, '', (part) => {
+    if (isTypedArray(part)) arrays.push(part);
+    else if (!Object.isFrozen(part)) objects.add(part);
+  });
+  let found: string | undefined;
+  walk(b, '', (part, path) => {
+    if (found !== undefined) return;
+    const same = isTypedArray(part) ? arrays.some((other) => overlap(part, other)) : objects.has(part);
+    if (same) found = path;
+  });
+  return found;
+}
+
+/** Visits arrays, plain objects and typed arrays; a shape, which is never written, is no part of its array. */
+function walk(value: unknown, path: string, visit: (part: object, path: string) => void): void {
+  const under = (key: string) => (path === '' ? key : `${path}.${key}`);
+  if (isTypedArray(value)) visit(value, path);
+  else if (isNdArray(value)) visit(value.data, under('data'));
+  else if (Array.isArray(value)) {
+    visit(value, path);
+    value.forEach((part, i) => {
+      walk(part, `${path}[${i}]`, visit);
+    });
+  } else if (isPlainObject(value)) {
+    visit(value, path);
+    for (const [key, part] of Object.entries(value)) walk(part, under(key), visit);
+  }
+}
+
+function overlap(a: TypedArray, b: TypedArray): boolean {
+  return (
+    a.buffer === b.buffer &&
+    a.byteLength > 0 &&
+    a.byteOffset < b.byteOffset + b.byteLength &&
+    b.byteOffset < a.byteOffset + a.byteLength
+  );
+}
