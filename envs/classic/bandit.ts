@@ -49,6 +49,11 @@ export class Bandit extends ClassicEnv<NdArray<Float32Array>, number> {
     return { data: new Float32Array(1), shape: [1] };
   }
 
+  /** The arms and their means. */
+  override render(): string {
+    return this.#arms.map((mean, arm) => `arm ${arm}: ${mean}`).join('\n');
+  }
+
   /** @throws GymError E_VALUE on an arm that is not there. */
   step(action: number): StepResult<NdArray<Float32Array>> {
     const mean = this.#arms[action];

@@ -67,7 +67,7 @@ export class Probe extends ClassicEnv<NdArray<Float32Array>, ProbeAction> {
   /** @throws GymError E_VALUE on an action of another kind or, for discrete ones, outside the space. */
   step(action: ProbeAction): StepResult<NdArray<Float32Array>> {
     const discrete = this.actionSpace instanceof Discrete;
-    const a = typeof action === 'number' ? action : action?.data?.[0];
+    const a = typeof action === 'number' ? action : action?.data?.length === 1 ? action.data[0] : undefined;
     if (
       discrete ? !this.actionSpace.contains(action) : typeof action === 'number' || a === undefined || Number.isNaN(a)
     )
