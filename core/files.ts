@@ -37,7 +37,7 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array): 
     }
     await rename(temp, path);
   } catch (error) {
-    await rm(temp, { force: true });
+    await rm(temp, { force: true }).catch(() => {}); // what matters is the first error
     throw fileError('cannot write', path, error);
   }
 }
@@ -62,7 +62,7 @@ export async function writeFolderAtomic(path: string, fill: (folder: string) => 
     await rename(temp, path);
     if (replaced) await rm(old, { recursive: true, force: true });
   } catch (error) {
-    await rm(temp, { recursive: true, force: true });
+    await rm(temp, { recursive: true, force: true }).catch(() => {});
     if (GymError.is(error)) throw error;
     throw fileError('cannot write folder', path, error);
   }
