@@ -36,6 +36,13 @@ export {
   transformObservation,
 } from './observation.js';
 export { OrderEnforcing } from './order-enforcing.js';
+export {
+  addRenderObservation,
+  cubes,
+  RecordVideo,
+  type RecordVideoOptions,
+  type RenderObservationOptions,
+} from './render.js';
 export { AutoresetWrapper, MaxAndSkipObservation, RepeatAction } from './repeat.js';
 export { clipReward, type RewardContext, transformReward } from './reward.js';
 export { type EpisodeRecorder, type EpisodeStatistics, recordEpisodeStatistics } from './statistics.js';

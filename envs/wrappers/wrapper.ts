@@ -5,7 +5,7 @@ import type { Env, EnvSpec, ResetOptions, ResetResult, StepResult } from '../env
 import type { Space } from '../spaces/space.js';
 
 /** Applies a function to a value or to what a promise ends with; a value stays a value. */
-export function after<T, U>(value: Awaitable<T>, then: (value: T) => U): Awaitable<U> {
+export function after<T, U>(value: Awaitable<T>, then: (value: T) => Awaitable<U>): Awaitable<U> {
   return isPromiseLike(value) ? value.then(then) : then(value);
 }
 
@@ -50,7 +50,7 @@ export abstract class Wrapper<O, A, InnerO = O, InnerA = A> implements Env<O, A>
   }
 
   /** What the inner environment observes after a restore, as this wrapper shows it. */
-  protected abstract restored(result: ResetResult<InnerO>): ResetResult<O>;
+  protected abstract restored(result: ResetResult<InnerO>): Awaitable<ResetResult<O>>;
 
   close(): Awaitable<void> {
     return this.env.close?.();
