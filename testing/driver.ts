@@ -59,6 +59,25 @@ export function needInterface(report: Report, env: unknown, kind: 'an Env' | 'a 
       report.error(one, `it is there and ${other}() is not`, `no ${other}()`, 'implement both or neither');
 }
 
+/** Fails the check unless a result is an object with these keys. */
+export function needKeys(report: Report, where: string, result: unknown, keys: readonly string[]): void {
+  const form = `{ ${keys.join(', ')} }`;
+  const words = [`it must give ${form}`, show(result)] as const;
+  if (Array.isArray(result))
+    report.fail(where, ...words, `return an object ${form} and not a list, which is Python's form`);
+  if (!isPlainObject(result)) report.fail(where, ...words, `return an object ${form}`);
+  const missing = keys.filter((key) => !Object.hasOwn(result, key));
+  if (missing.length === 0) return;
+  report.fail(
+    where,
+    `it lacks ${missing.join(', ')}`,
+    `keys ${Object.keys(result).join(', ')}`,
+    Object.hasOwn(result, 'done')
+      ? '`done` is of Gym before 0.26: say `terminated` where the task ended, `truncated` where a limit cut it'
+      : `return an object ${form}`,
+  );
+}
+
 /** Drives one environment for a check: whatever it throws, or a result of another form, ends the check. */
 export class Driver<O, A> {
   readonly env: Env<O, A>;
@@ -82,7 +101,7 @@ export class Driver<O, A> {
   async reset(options?: ResetOptions): Promise<ResetResult<O>> {
     const where = `reset(${options === undefined ? '' : show(options)})`;
     const result = await this.report.attempt(where, () => this.env.reset(options));
-    this.#need(where, result, ['observation', 'info']);
+    needKeys(this.report, where, result, ['observation', 'info']);
     this.#steps = 0;
     this.#info = isPlainObject(result.info) ? result.info : {};
     return result;
@@ -91,27 +110,9 @@ export class Driver<O, A> {
   async step(action: A = this.action()): Promise<StepResult<O>> {
     const where = `step ${++this.#steps}`;
     const result = await this.report.attempt(where, () => this.env.step(action));
-    this.#need(where, result, ['observation', 'reward', 'terminated', 'truncated', 'info']);
+    needKeys(this.report, where, result, ['observation', 'reward', 'terminated', 'truncated', 'info']);
     this.#info = isPlainObject(result.info) ? result.info : {};
     return result;
-  }
-
-  #need(where: string, result: unknown, keys: readonly string[]): void {
-    const form = `{ ${keys.join(', ')} }`;
-    const words = [`it must give ${form}`, show(result)] as const;
-    if (Array.isArray(result))
-      this.report.fail(where, ...words, `return an object ${form} and not a list, which is Python's form`);
-    if (!isPlainObject(result)) this.report.fail(where, ...words, `return an object ${form}`);
-    const missing = keys.filter((key) => !Object.hasOwn(result, key));
-    if (missing.length === 0) return;
-    this.report.fail(
-      where,
-      `it lacks ${missing.join(', ')}`,
-      `keys ${Object.keys(result).join(', ')}`,
-      Object.hasOwn(result, 'done')
-        ? '`done` is of Gym before 0.26: say `terminated` where the task ended, `truncated` where a limit cut it'
-        : `return an object ${form}`,
-    );
   }
 
   /** So many steps from a reset on, with resets in between where episodes end. */
@@ -141,32 +142,43 @@ export class Driver<O, A> {
     }
     return { moments, actions };
   }
+}
 
-  /** Reports where two plays of what should be one differ; an info that differs is a warning. */
-  same(a: readonly Moment<O>[], b: readonly Moment<O>[], what: string, todo: string): void {
-    for (let t = 0; t < Math.max(a.length, b.length); t++) {
-      const [one, other] = [a[t], b[t]];
-      if (one === undefined || other === undefined) {
-        this.report.error('the episode', what, `${a.length} and ${b.length} resets and steps`, todo);
-        return;
-      }
-      const { info: infoOne, ...plainOne } = one;
-      const { info: infoOther, ...plainOther } = other;
-      const found = difference(plainOne, plainOther);
-      if (found) {
-        const where = `${one.where}: ${found.path}`;
-        if (!found.close) {
-          this.report.error(where, what, found.actual, todo);
-          return;
-        }
-        this.report.warning(where, `${what} (by rounding)`, found.actual, todo);
-        return;
-      }
-      const info = difference(infoOne, infoOther, 'info');
-      if (info) {
-        this.report.warning(`${one.where}: ${info.path}`, what, info.actual, `${todo}; or leave it out of info`);
-        return;
-      }
-    }
+/**
+ * Reports where two plays of what should be one differ first; one that differs by rounding or in an info alone is a
+ * warning.
+ */
+export function reportUnlike(
+  report: Report,
+  a: readonly { where: string }[],
+  b: readonly { where: string }[],
+  what: string,
+  todo: string,
+): void {
+  const split = (moment: object) => {
+    const { info, infos, where: _, ...plain } = moment as { info?: unknown; infos?: unknown; where: string };
+    return { plain, info: info ?? infos };
+  };
+  if (a.length !== b.length) report.error('the episode', what, `${a.length} and ${b.length} resets and steps`, todo);
+  for (let t = 0; t < Math.min(a.length, b.length); t++) {
+    const [one, other] = [split(a[t]!), split(b[t]!)];
+    const where = `${a[t]!.where}: `;
+    const found = difference(one.plain, other.plain);
+    const info = difference(one.info, other.info, 'info');
+    if (found && !found.close) report.error(where + found.path, what, found.actual, todo);
+    else if (found) report.warning(where + found.path, `${what} (by rounding)`, found.actual, todo);
+    else if (info) report.warning(where + info.path, what, info.actual, `${todo}; or leave it out of info`);
+    if (found || info) return;
   }
+}
+
+/** Calls what must be refused; reports an error when it is not. */
+export async function mustThrow(report: Report, where: string, todo: string, call: () => unknown): Promise<void> {
+  let result: unknown;
+  try {
+    result = await call();
+  } catch {
+    return;
+  }
+  report.error(where, 'it must throw', show(result), todo);
 }

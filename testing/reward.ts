@@ -1,0 +1,374 @@
+import { messageOf } from '../core/errors.js';
+import { type NdArray, sizeOf, stack, unstack } from '../core/ndarray.js';
+import { Random } from '../core/random.js';
+import type { RewardBatch, RewardLike, RewardResult } from '../core/reward.js';
+import { type Awaitable, isPromiseLike } from '../core/types.js';
+import { drawScene, sceneOf } from '../rewards/shapes/world.js';
+import {
+  assertNoFindings,
+  type Check,
+  type CheckOptions,
+  type Finding,
+  type Report,
+  runChecks,
+  selectChecks,
+} from './findings.js';
+import { copied, difference, isPlainObject, show } from './values.js';
+
+/** Options of {@link checkReward}. */
+export interface RewardCheckOptions extends CheckOptions {
+  /**
+   * What to score: uint8 [n, height, width, channels], at least 4 pictures that differ. Default: 16×16 pictures of
+   * `prompts`, if these are captions of the world of shapes, with noise on every second one; else noise.
+   */
+  readonly images?: NdArray;
+  /** One prompt an image. Default: 8 captions of the world of shapes. */
+  readonly prompts?: readonly string[];
+  /** What the prompts' source says beside each prompt, where the reward needs it. */
+  readonly metadata?: readonly unknown[];
+  /** How far scores of one picture may be apart, absolutely or relatively. Default 1e-6. */
+  readonly tolerance?: number;
+  /** Milliseconds after an abort within which the reward must have given up. Default 500. */
+  readonly abortMs?: number;
+}
+
+/** What the checks of a reward are about. */
+export interface RewardSubject {
+  readonly source: RewardSource;
+  readonly batch: Required<Pick<RewardBatch, 'images' | 'prompts'>> & { readonly metadata?: unknown[] };
+  readonly tolerance: number;
+  readonly abortMs: number;
+}
+
+/** A reward: an object with `score`, or its function; or `{ make }`, which makes one for each check. */
+export type RewardSource = RewardLike | { make(): Awaitable<RewardLike> };
+
+const captions = [
+  'a green circle',
+  'a red square',
+  'two stars',
+  'four triangles',
+  'a red circle and a blue square',
+  'a yellow star and a green triangle',
+  'a circle on the left',
+  'a square at the top',
+];
+
+function pictures(prompts: readonly string[]): NdArray {
+  const random = new Random('checkReward');
+  const noise = () => ({
+    data: Uint8Array.from({ length: 16 * 16 * 3 }, () => random.integer(256)),
+    shape: [16, 16, 3],
+  });
+  return stack(
+    prompts.map((prompt, i) => {
+      try {
+        const { data, shape } = drawScene(sceneOf(prompt, random));
+        return { data: i % 2 === 0 ? data : data.map((x) => Math.min(255, x + random.integer(40))), shape };
+      } catch {
+        return noise(); // no caption of that world
+      }
+    }),
+  );
+}
+
+export function rewardSubject(source: RewardSource, options: RewardCheckOptions): RewardSubject {
+  const { images, metadata, tolerance = 1e-6, abortMs = 500 } = options;
+  const n = images?.shape[0] ?? captions.length;
+  const prompts = options.prompts ?? Array.from({ length: n }, (_, i) => captions[i % captions.length]!);
+  const batch = {
+    images: images ?? pictures(prompts),
+    prompts: [...prompts],
+    ...(metadata === undefined ? {} : { metadata: [...metadata] }),
+  };
+  return { source, batch, tolerance, abortMs };
+}
+
+type Score = (batch: RewardBatch) => Awaitable<RewardResult>;
+type Batch = RewardSubject['batch'];
+type Use = (score: Score, report: Report, subject: RewardSubject) => Promise<void>;
+
+function check(name: string, title: string, use: Use): Check<RewardSubject> {
+  return {
+    name,
+    title,
+    run: async (subject, report) => use(await scorer(report, subject.source), report, subject),
+  };
+}
+
+async function scorer(report: Report, source: RewardSource): Promise<Score> {
+  const reward: unknown =
+    typeof source === 'object' && source !== null && 'make' in source
+      ? await report.attempt('make', () => source.make())
+      : source;
+  if (typeof reward === 'function') return reward as Score;
+  const score = typeof reward === 'object' && reward !== null ? (reward as { score?: unknown }).score : undefined;
+  if (typeof score !== 'function')
+    report.fail(
+      'reward',
+      'it must be a function or an object { name, score }',
+      show(reward),
+      'export a function (batch) => scores, or an object with `score`',
+    );
+  return (batch) => score.call(reward, batch) as Awaitable<RewardResult>;
+}
+
+/** The images of a batch at some places. */
+function select({ images, prompts, metadata }: Batch, places: readonly number[]): Batch {
+  const rows = unstack(images);
+  return {
+    images: stack(places.map((i) => rows[i]!)),
+    prompts: places.map((i) => prompts[i]!),
+    ...(metadata === undefined ? {} : { metadata: places.map((i) => metadata[i]) }),
+  };
+}
+
+/** A copy, so that what one call writes does not reach the next. */
+function fresh(batch: Batch): Batch {
+  return copied(batch);
+}
+
+interface Scored {
+  readonly scores: number[];
+  readonly details: Record<string, number[]>;
+}
+
+/** The scores of a copy of a batch; fails the check when they are not one number an image. */
+async function scored(report: Report, where: string, score: Score, batch: Batch): Promise<Scored> {
+  const result: unknown = await report.attempt(where, () => score(fresh(batch)));
+  const n = batch.prompts.length;
+  const split = isPlainObject(result) && 'scores' in result;
+  const scores = numbers(report, `${where}: scores`, split ? result.scores : result, n);
+  const details: Record<string, number[]> = {};
+  const terms = (split ? result.details : undefined) ?? {};
+  if (!isPlainObject(terms))
+    report.fail(`${where}: details`, 'it must be an object of named lists', show(terms), 'return { name: numbers }');
+  for (const [name, values] of Object.entries(terms))
+    details[name] = numbers(report, `${where}: details.${name}`, values, n);
+  return { scores, details };
+}
+
+function numbers(report: Report, where: string, values: unknown, n: number): number[] {
+  const todo = 'return one number an image, in order';
+  if (typeof values !== 'object' || values === null || typeof (values as { length?: unknown }).length !== 'number')
+    report.fail(where, 'it must be a list of numbers', show(values), todo);
+  const list = Array.from(values as ArrayLike<unknown>);
+  if (list.length !== n) report.fail(where, `it must have ${n} entries, one an image`, `${list.length}`, todo);
+  const odd = list.findIndex((value) => typeof value !== 'number');
+  if (odd >= 0)
+    report.fail(`${where}[${odd}]`, 'it must be a number', `${show(list[odd])} (${typeof list[odd]})`, todo);
+  return list as number[];
+}
+
+/** Reports where two lists of scores of the same pictures differ. */
+function reportUnequal(
+  report: Report,
+  where: string,
+  what: string,
+  todo: string,
+  expected: Scored,
+  actual: Scored,
+  tolerance: number,
+): void {
+  const lists: [string, number[], number[] | undefined][] = [
+    ['scores', expected.scores, actual.scores],
+    ...Object.keys(expected.details).map((name): [string, number[], number[] | undefined] => [
+      `details.${name}`,
+      expected.details[name]!,
+      actual.details[name],
+    ]),
+  ];
+  for (const [name, a, b] of lists) {
+    const near = (x: number, y: number | undefined) =>
+      Object.is(x, y) || (y !== undefined && Math.abs(x - y) <= tolerance * Math.max(1, Math.abs(x)));
+    const i = a.findIndex((x, at) => !near(x, b?.[at]));
+    if (i < 0) continue;
+    report.error(`${where}: ${name}[${i}]`, what, `${a[i]} and ${b?.[i]}`, todo);
+    return;
+  }
+}
+
+/** The checks of a reward, in order; those after the first ones rely on them. */
+export const rewardChecks: readonly Check<RewardSubject>[] = [
+  check('scores', 'gives one finite number an image', async (score, report, { batch }) => {
+    const { scores } = await scored(report, 'score()', score, batch);
+    const odd = scores.findIndex((x) => !Number.isFinite(x));
+    if (odd >= 0)
+      report.error(
+        `score(): scores[${odd}] (prompt ${JSON.stringify(batch.prompts[odd])})`,
+        'it must be finite',
+        String(scores[odd]),
+        'find the division or logarithm that gives this, and decide what such a picture is worth',
+      );
+  }),
+
+  check('details', 'names its terms, if any, with one number an image each', async (score, report, { batch }) => {
+    const { details } = await scored(report, 'score()', score, batch);
+    for (const [name, values] of Object.entries(details)) {
+      const odd = values.findIndex((x) => !Number.isFinite(x) && !Number.isNaN(x));
+      if (odd >= 0)
+        report.error(
+          `score(): details.${name}[${odd}]`,
+          'it must be finite, or NaN where the term does not apply',
+          String(values[odd]),
+          'return a number',
+        );
+    }
+  }),
+
+  check('same-again', 'gives the same pictures the same scores again', async (score, report, subject) => {
+    const { batch, source, tolerance } = subject;
+    const todo = 'use no randomness, or a stream that each call begins anew; keep nothing from call to call';
+    const first = await scored(report, 'score()', score, batch);
+    const again = await scored(report, 'the second score()', score, batch);
+    const what = 'the same pictures get another score the second time';
+    reportUnequal(report, 'the second score()', what, todo, first, again, tolerance);
+    if (report.findings.length > 0 || typeof source !== 'object' || !('make' in source)) return;
+    const other = await scored(report, "another one's score()", await scorer(report, source), batch);
+    reportUnequal(
+      report,
+      "another one's score()",
+      'another reward of the kind scores otherwise',
+      todo,
+      first,
+      other,
+      tolerance,
+    );
+  }),
+
+  check('split', 'scores a picture alike in any batch', async (score, report, { batch, tolerance }) => {
+    const whole = await scored(report, 'score()', score, batch);
+    const n = batch.prompts.length;
+    const all = Array.from({ length: n }, (_, i) => i);
+    const half = Math.ceil(n / 2);
+    const sizes: [string, number[][]][] = [
+      ['each picture alone', all.map((i) => [i])],
+      ['two halves', [all.slice(0, half), all.slice(half)]],
+    ];
+    for (const [name, groups] of sizes) {
+      const joined: Scored = { scores: [], details: {} };
+      for (const places of groups) {
+        if (places.length === 0) continue;
+        const part = await scored(report, `score() of ${name}`, score, select(batch, places));
+        joined.scores.push(...part.scores);
+        for (const [term, values] of Object.entries(part.details)) {
+          joined.details[term] ??= [];
+          joined.details[term].push(...values);
+        }
+      }
+      const todo = 'score each picture for itself; agents normalise over batches';
+      const what = 'the score depends on the other pictures of the batch';
+      reportUnequal(report, `score() of ${name}`, what, todo, whole, joined, tolerance);
+      if (report.findings.length > 0) return;
+    }
+  }),
+
+  check('order', 'scores a picture alike in any place', async (score, report, { batch, tolerance }) => {
+    const whole = await scored(report, 'score()', score, batch);
+    const n = batch.prompts.length;
+    const backwards = Array.from({ length: n }, (_, i) => n - 1 - i);
+    const { scores, details } = await scored(report, 'score() backwards', score, select(batch, backwards));
+    const turned: Scored = {
+      scores: scores.reverse(),
+      details: Object.fromEntries(Object.entries(details).map(([term, values]) => [term, values.reverse()])),
+    };
+    const todo = 'return scores in the order of the pictures, and let none depend on its place';
+    reportUnequal(
+      report,
+      'score() backwards',
+      'the score depends on the place in the batch',
+      todo,
+      whole,
+      turned,
+      tolerance,
+    );
+  }),
+
+  check('concurrent', 'scores alike while another batch is pending', async (score, report, { batch, tolerance }) => {
+    const n = batch.prompts.length;
+    const backwards = select(
+      batch,
+      Array.from({ length: n }, (_, i) => n - 1 - i),
+    );
+    const alone = await scored(report, 'score()', score, batch);
+    const [together] = await Promise.all([
+      scored(report, 'score() beside another', score, batch),
+      scored(report, 'score() beside another', score, backwards),
+    ]);
+    const what = 'the score differs when another batch is pending';
+    const todo = 'keep the state of a call in the call: batches are scored while the next one is sampled';
+    reportUnequal(report, 'score() beside another', what, todo, alone, together, tolerance);
+  }),
+
+  check('inputs', 'leaves images, prompts and metadata as they were', async (score, report, { batch }) => {
+    const given = fresh(batch);
+    await report.attempt('score()', () => score(given));
+    const changed = difference(batch, given);
+    if (changed)
+      report.error(`batch.${changed.path}`, 'the call changes it', changed.actual, 'copy it before you change it');
+  }),
+
+  check('abort', 'gives up when it is aborted', async (score, report, { batch, abortMs }) => {
+    for (const already of [false, true]) {
+      const stop = new AbortController();
+      if (already) stop.abort();
+      let pending: Awaitable<unknown>;
+      try {
+        pending = score({ ...fresh(batch), signal: stop.signal });
+      } catch {
+        continue; // gave up at once
+      }
+      if (!isPromiseLike(pending)) continue;
+      const settled = Promise.resolve(pending).then(
+        () => true,
+        () => true,
+      );
+      // into the middle of its work, not before it
+      if (!already) await new Promise((resolve) => setTimeout(resolve, 10));
+      stop.abort();
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise<boolean>((resolve) => {
+        timer = setTimeout(() => resolve(false), abortMs);
+      });
+      const inTime = await Promise.race([settled, late]);
+      clearTimeout(timer);
+      if (!inTime)
+        report.fail(
+          already ? 'score() with an aborted signal' : 'score() aborted after 10 ms',
+          `it is still pending ${abortMs} ms after the abort`,
+          'pending',
+          'hand `signal` to fetch and timers, or call signal.throwIfAborted() between pictures',
+        );
+    }
+  }),
+
+  check('varies', 'tells pictures apart', async (score, report, { batch }) => {
+    const { scores } = await scored(report, 'score()', score, batch);
+    if (scores.length > 1 && scores.every((x) => x === scores[0]))
+      report.warning(
+        'score(): scores',
+        `${scores.length} different pictures all get the same score`,
+        String(scores[0]),
+        "nothing can be learned from such rewards; hand in `images` and `prompts` of your task, or skip 'varies'",
+      );
+  }),
+];
+
+/**
+ * Checks a reward against the contract: one finite number an image, whatever the batch that it comes in, inputs left
+ * alone, aborts honoured.
+ *
+ * @param source an object with `score`, its function, or `{ make }`.
+ * @throws GymError E_NAME on an unknown name to skip.
+ */
+export function checkReward(source: RewardSource, options: RewardCheckOptions = {}): Promise<Finding[]> {
+  return runChecks(selectChecks(rewardChecks, options), rewardSubject(source, options));
+}
+
+/**
+ * {@link checkReward} for tests without a suite.
+ * @throws GymError E_CHECK with everything that was found, when there is an error among it.
+ */
+export async function assertReward(source: RewardSource, options: RewardCheckOptions = {}): Promise<void> {
+  assertNoFindings('checkReward', await checkReward(source, options));
+}
