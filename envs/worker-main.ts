@@ -2,7 +2,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { GymError, messageOf } from '../core/errors.js';
 import { makeVec } from './registry.js';
 import type { VectorEnv } from './vector-env.js';
-import { packed, type Reply, type Request, type WorkerTask } from './worker-protocol.js';
+import { bundled, packed, type Reply, type Request, type WorkerTask } from './worker-protocol.js';
 
 // The program of one worker of a WorkerVectorEnv: makes its environments and answers one request after another.
 
@@ -21,15 +21,15 @@ function fail(error: unknown): void {
 async function answer(env: VectorEnv<unknown, unknown>, request: Request): Promise<unknown> {
   switch (request.kind) {
     case 'reset':
-      return env.reset(request.options);
+      return bundled(await env.reset(request.options));
     case 'step':
-      return env.step(request.actions);
+      return bundled(await env.step(request.actions));
     case 'render':
       return env.render!();
     case 'snapshot':
       return env.snapshot!();
     case 'restore':
-      return env.restore!(request.snapshot);
+      return bundled(await env.restore!(request.snapshot));
     case 'close':
       return env.close?.();
   }

@@ -1,4 +1,6 @@
+import { isNdArray, type NdArray, sameShape, stack, unstack } from '../core/ndarray.js';
 import type { Snapshot } from '../core/snapshot.js';
+import type { Info } from '../core/types.js';
 import type { MakeOptions } from './registry.js';
 import type { Space } from './spaces/space.js';
 import type { Autoreset, VectorResetOptions } from './vector-env.js';
@@ -57,4 +59,39 @@ export function packed<T>(message: T): { message: T; transfer: ArrayBuffer[] } {
     return value;
   };
   return { message: pack(message) as T, transfer };
+}
+
+/** Observations and infos on their way: one array for arrays of one shape and type, a number for infos that are empty. */
+export interface Bundle {
+  readonly observations: NdArray | readonly unknown[];
+  readonly infos: number | readonly Info[];
+}
+
+/** Makes one message of what many environments say: a clone costs by the object. */
+export function bundled<R extends { observations: readonly unknown[]; infos: readonly Info[] }>(
+  result: R,
+): Omit<R, 'observations' | 'infos'> & Bundle {
+  const { observations, infos } = result;
+  const first = observations[0];
+  const alike =
+    isNdArray(first) &&
+    observations.every(
+      (o) => isNdArray(o) && o.data.constructor === first.data.constructor && sameShape(o.shape, first.shape),
+    );
+  const empty = infos.every((info) => Object.keys(info).length === 0);
+  return {
+    ...result,
+    observations: alike ? stack(observations as NdArray[]) : observations,
+    infos: empty ? infos.length : infos,
+  };
+}
+
+/** What {@link bundled} was given; arrays are views of one buffer, so that `stack` need not copy them again. */
+export function unbundled<R>(bundle: Bundle): R {
+  const { observations, infos } = bundle;
+  return {
+    ...bundle,
+    observations: isNdArray(observations) ? unstack(observations) : observations,
+    infos: typeof infos === 'number' ? Array.from({ length: infos }, () => ({})) : infos,
+  } as R;
 }

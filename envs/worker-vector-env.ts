@@ -9,7 +9,15 @@ import type { KnownEnvs, MakeOptions, VectorEnvOf } from './registry.js';
 import { spaceFromJson } from './spaces/json.js';
 import type { Space } from './spaces/space.js';
 import type { Autoreset, VectorEnv, VectorResetOptions, VectorResetResult, VectorStepResult } from './vector-env.js';
-import { packed, type Ready, type Reply, type Request, type WorkerTask } from './worker-protocol.js';
+import {
+  type Bundle,
+  packed,
+  type Ready,
+  type Reply,
+  type Request,
+  unbundled,
+  type WorkerTask,
+} from './worker-protocol.js';
 
 export interface WorkerVectorOptions extends Pick<MakeOptions, 'maxEpisodeSteps'> {
   /** Threads; default as many as there are cores, at most one an environment. */
@@ -86,6 +94,11 @@ class Crew {
     const { message, transfer } = packed(request);
     this.#worker.postMessage(message, transfer);
     return ((await this.#answer()) as { result: unknown }).result as R;
+  }
+
+  /** Asks for observations. */
+  async observe<R>(request: Request): Promise<R> {
+    return unbundled<R>(await this.ask<Bundle>(request));
   }
 
   async end(): Promise<void> {
@@ -209,7 +222,7 @@ export class WorkerVectorEnv<O, A> implements VectorEnv<O, A> {
           };
         const seeds = typeof seed === 'number' ? seed + offset : seed?.slice(offset, offset + numEnvs);
         // a fresh crew has no episode yet that a mask could spare
-        const result = await crew.ask<VectorResetResult<O>>({
+        const result = await crew.observe<VectorResetResult<O>>({
           kind: 'reset',
           options: { seed: seeds, options, ...(own === undefined || this.#fresh[k] === 1 ? {} : { mask: own }) },
         });
@@ -266,12 +279,12 @@ export class WorkerVectorEnv<O, A> implements VectorEnv<O, A> {
           'E_STATE',
           `WorkerVectorEnv.step: the episodes of environments ${crew.offset} to ${crew.offset + n - 1} have ended and autoreset is disabled; call reset({ mask }) with a 1 for each.`,
         );
-      const begun = await crew.ask<VectorResetResult<O>>({ kind: 'reset', options: {} });
+      const begun = await crew.observe<VectorResetResult<O>>({ kind: 'reset', options: {} });
       this.#fresh[k] = 0;
       return { ...still, ...begun };
     }
     try {
-      return await crew.ask<VectorStepResult<O>>({ kind: 'step', actions });
+      return await crew.observe<VectorStepResult<O>>({ kind: 'step', actions });
     } catch (error) {
       if (!(error instanceof Crash) || this.#onCrash === 'error') throw error;
       const next = new Crew(this.#tasks[k]!, crew.offset);
@@ -284,7 +297,7 @@ export class WorkerVectorEnv<O, A> implements VectorEnv<O, A> {
         this.#fresh[k] = 1;
         return { ...still, observations: last, infos: last.map(() => ({ ...info })) };
       }
-      const { observations, infos } = await next.ask<VectorResetResult<O>>({ kind: 'reset', options: {} });
+      const { observations, infos } = await next.observe<VectorResetResult<O>>({ kind: 'reset', options: {} });
       return {
         ...still,
         observations,
@@ -300,7 +313,7 @@ export class WorkerVectorEnv<O, A> implements VectorEnv<O, A> {
         `WorkerVectorEnv.restore: the snapshot is of ${snapshots.length} threads, there are ${this.#crews.length}; make it with as many workers.`,
       );
     const results = await this.#each((crew, k) =>
-      crew.ask<VectorResetResult<O>>({ kind: 'restore', snapshot: snapshots[k]! }),
+      crew.observe<VectorResetResult<O>>({ kind: 'restore', snapshot: snapshots[k]! }),
     );
     this.#fresh.fill(0);
     return this.#started(results);

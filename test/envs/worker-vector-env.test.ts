@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, expectTypeOf, it } from 'vitest';
-import type { NdArray } from '../../core/ndarray.js';
+import { type NdArray, stack } from '../../core/ndarray.js';
 import { type Autoreset, makeVec, makeWorkerVec, type VectorEnv, type WorkerVectorEnv } from '../../envs/index.js';
-import { packed } from '../../envs/worker-protocol.js';
+import { bundled, packed, unbundled } from '../../envs/worker-protocol.js';
 
 type Obs = NdArray<Float32Array>;
 type Counters = WorkerVectorEnv<Obs, number>;
@@ -71,7 +71,7 @@ describe('WorkerVectorEnv', () => {
     for (let t = 1; t < 4; t++) {
       const { observations, infos } = await env.step([0, 0]);
       expect(observations[1]!.data.length).toBe(2000);
-      expect(observations[1]!.data.buffer.byteLength).toBe(8000);
+      expect(stack(observations).data.buffer).toBe(observations[0]!.data.buffer); // one message, no copy after it
       expect([observations[1]!.data[1999], (infos[0] as { again: Obs }).again.data[5]]).toEqual([t, t]);
     }
   });
@@ -151,4 +151,19 @@ it('packed copies what is large or a part, and nothing else', () => {
   expect(message.large[0]).not.toBe(buffer);
   expect(transfer).toEqual([message.large[0]!.buffer]);
   expect([message.text, message.none]).toEqual(['x', null]);
+});
+
+it('bundled observations and infos come back as they were', () => {
+  const of = (...values: number[]) => ({ data: Float32Array.from(values), shape: [values.length] });
+  const results = [
+    { observations: [of(1, 2), of(3, 4)], infos: [{}, {}] },
+    { observations: [of(1, 2), of(3)], infos: [{}, { t: 1 }] },
+    { observations: [of(1), { data: Float64Array.of(1), shape: [1] }], infos: [{}, {}] },
+    { observations: [3, 'x'], infos: [{ a: of(1) }, {}] },
+  ];
+  for (const result of results) expect(unbundled(bundled(result))).toEqual(result);
+  expect(bundled(results[0]!)).toEqual({
+    observations: { data: Float32Array.of(1, 2, 3, 4), shape: [2, 2] },
+    infos: 2,
+  });
 });
