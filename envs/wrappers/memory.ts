@@ -1,6 +1,5 @@
 import { GymError } from '../../core/errors.js';
-import type { NdArray } from '../../core/ndarray.js';
-import { stack } from '../../core/ndarray.js';
+import { copy, isNdArray, type NdArray, stack } from '../../core/ndarray.js';
 import type { Snapshot } from '../../core/snapshot.js';
 import type { ResetResult } from '../env.js';
 import { Box } from '../spaces/box.js';
@@ -58,6 +57,15 @@ export function delayObservation<O, A>(delay: number): Modification<O, A, O, A> 
   };
 }
 
+/** An element with arrays, lists and objects of its own: what was shown before is not shown again as the same object. */
+function copied<T>(value: T): T {
+  if (isNdArray(value)) return copy(value) as T;
+  if (Array.isArray(value)) return value.map(copied) as T;
+  if (typeof value === 'object' && value !== null)
+    return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, copied(part)])) as T;
+  return value;
+}
+
 export interface FrameStackOptions<O> {
   /** What stands before the first observation: that one itself ('reset', the default), zero, or an element. */
   padding?: 'reset' | 'zero' | { readonly element: O };
@@ -92,7 +100,7 @@ export function frameStackObservation<A, O>(
         queue.shift();
       };
       const box = space instanceof Box ? (space as unknown as Box<DType>) : undefined;
-      const show = (queue: readonly O[]) => (box ? stack(queue as readonly NdArray[]) : [...queue]) as Stacked;
+      const show = (queue: readonly O[]) => (box ? stack(queue as readonly NdArray[]) : queue.map(copied)) as Stacked;
       const stacked = box ? stackedBox(box, size) : new Tuple(new Array<Space<O>>(size).fill(space));
       return {
         observationSpace: stacked as unknown as Space<Stacked>,
