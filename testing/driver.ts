@@ -1,4 +1,4 @@
-import type { Info } from '../core/types.js';
+import type { Awaitable, Info } from '../core/types.js';
 import type { Env, ResetOptions, ResetResult, StepResult } from '../envs/env.js';
 import type { Space } from '../envs/spaces/space.js';
 import type { Report } from './findings.js';
@@ -131,7 +131,7 @@ export class Driver<O, A> {
   ): Promise<Play<O, A>> {
     const actions: A[] = [];
     for (let t = 0; t < steps; t++) {
-      const action = given ? given[t]! : this.action();
+      const action = given ? copied(given[t]!) : this.action();
       actions.push(copied(action));
       const result = await this.step(action);
       moments.push({ where: `step ${t + 1}`, ...copied(result) });
@@ -181,4 +181,13 @@ export async function mustThrow(report: Report, where: string, todo: string, cal
     return;
   }
   report.error(where, 'it must throw', show(result), todo);
+}
+
+/** Closes at the end of a check; what goes wrong in it is told by the check of closing. */
+export async function closeQuietly(env: { close?(): Awaitable<void> }): Promise<void> {
+  try {
+    await env.close?.();
+  } catch {
+    // told by the check of closing
+  }
 }

@@ -5,12 +5,13 @@ import type { Env } from '../envs/env.js';
 import { Box } from '../envs/spaces/box.js';
 import { Discrete } from '../envs/spaces/discrete.js';
 import type { Space } from '../envs/spaces/space.js';
-import { type ActionChoice, Driver, type Moment, needInterface, reportUnlike } from './driver.js';
+import { type ActionChoice, closeQuietly, Driver, type Moment, needInterface, reportUnlike } from './driver.js';
 import {
   assertNoFindings,
   type Check,
   type CheckOptions,
   type Finding,
+  needsOf,
   type Report,
   runChecks,
   selectChecks,
@@ -47,8 +48,14 @@ export function envSubject<O, A>(source: EnvSource<O, A>, options: EnvCheckOptio
 type Use<O, A> = (driver: Driver<O, A>, report: Report, subject: EnvSubject<O, A>) => Promise<void>;
 
 /** A check that is given an environment of its own where the subject has a maker, and the one that there is otherwise. */
-function check(name: string, title: string, use: Use<unknown, unknown>): Check<EnvSubject<unknown, unknown>> {
-  return { name, title, run: (subject, report) => withEnv(subject, report, use) };
+function check(
+  name: string,
+  title: string,
+  use: Use<unknown, unknown>,
+  more: readonly string[] = [],
+): Check<EnvSubject<unknown, unknown>> {
+  const needs = [...needsOf(['interface', 'spaces', 'reset', 'step'], name), ...more];
+  return { name, title, needs, run: (subject, report) => withEnv(subject, report, use) };
 }
 
 async function withEnv<O, A>(subject: EnvSubject<O, A>, report: Report, use: Use<O, A>): Promise<void> {
@@ -58,7 +65,7 @@ async function withEnv<O, A>(subject: EnvSubject<O, A>, report: Report, use: Use
   try {
     await use(new Driver(env, report, subject.choose), report, subject);
   } finally {
-    if (typeof source === 'function') await env.close?.();
+    if (typeof source === 'function') await closeQuietly(env);
   }
 }
 
@@ -94,7 +101,7 @@ export const envChecks: readonly Check<EnvSubject<unknown, unknown>>[] = [
   check('reward', 'gives finite numbers as rewards', async (driver, report, { steps }) => {
     const { moments } = await driver.play(steps, { seed: 1 });
     firstBad(
-      moments.filter((moment) => 'reward' in moment),
+      moments.filter(isStep),
       ({ where, reward }) => {
         if (typeof reward !== 'number')
           report.error(
@@ -121,7 +128,7 @@ export const envChecks: readonly Check<EnvSubject<unknown, unknown>>[] = [
     async (driver, report, { steps }) => {
       const { moments } = await driver.play(steps, { seed: 1 });
       firstBad(
-        moments.filter((moment) => 'reward' in moment),
+        moments.filter(isStep),
         (moment) => {
           for (const flag of ['terminated', 'truncated'] as const)
             if (typeof moment[flag] !== 'boolean')
@@ -325,79 +332,93 @@ export const envChecks: readonly Check<EnvSubject<unknown, unknown>>[] = [
     for (const { action, copy } of given) unchanged('action of step() ', copy, action);
   }),
 
-  check('snapshot', 'goes on from a snapshot as it did the first time', async (driver, report, subject) => {
-    const { env } = driver;
-    if (!env.snapshot || !env.restore) return;
-    const half = Math.ceil(subject.steps / 2);
-    const before = await driver.play(half, { seed: 1 });
-    const snapshot = await report.attempt('snapshot()', () => env.snapshot!());
-    const odd = notPlain(snapshot, 'snapshot()');
-    if (odd)
-      report.error(
-        odd.path,
-        'a snapshot is JSON values and arrays { data, shape }',
-        odd.actual,
-        'turn it into these, and back in restore()',
-      );
-    const kept = copied(snapshot);
-    const after = await driver.goOn(half);
-    const changed = difference(kept, snapshot);
-    if (changed)
-      report.error(
-        `snapshot(): ${changed.path}`,
-        'later steps change the snapshot',
-        changed.actual,
-        'copy what the environment goes on to change',
-      );
-    const compare = async (other: Driver<unknown, unknown>, where: string) => {
-      const { observation } = await report.attempt(where, () => other.env.restore!(copied(kept)));
-      const found = difference(before.moments.at(-1)!.observation, observation);
-      if (found)
+  check(
+    'snapshot',
+    'goes on from a snapshot as it did the first time',
+    async (driver, report, subject) => {
+      const { env } = driver;
+      if (!env.snapshot || !env.restore) return;
+      const half = Math.ceil(subject.steps / 2);
+      const before = await driver.play(half, { seed: 1 });
+      // in the middle of an episode, where there is one
+      for (let more = 0; more < 3 && !isStep(before.moments.at(-1)!); more++) await driver.goOn(1, {}, before.moments);
+      const snapshot = await report.attempt('snapshot()', () => env.snapshot!());
+      const odd = notPlain(snapshot, 'snapshot()');
+      if (odd)
         report.error(
-          `${where}: observation${found.path}`,
-          'it is not the observation at the snapshot',
-          found.actual,
-          'return the present observation from restore()',
+          odd.path,
+          'a snapshot is JSON values and arrays { data, shape }',
+          odd.actual,
+          'turn it into these, and back in restore()',
         );
-      const again = await other.goOn(half, { actions: after.actions });
+      const kept = copied(snapshot);
+      const after = await driver.goOn(1);
+      const soon = difference(kept, snapshot);
+      after.actions.push(...(await driver.goOn(half - 1, {}, after.moments)).actions);
+      const changed = soon ?? difference(kept, snapshot);
+      if (changed)
+        report.error(
+          `snapshot(): ${changed.path}`,
+          'later steps change the snapshot',
+          changed.actual,
+          'copy what the environment goes on to change',
+        );
+      const compare = async (other: Driver<unknown, unknown>, where: string) => {
+        const { observation } = await report.attempt(where, () => other.env.restore!(copied(kept)));
+        const found = difference(before.moments.at(-1)!.observation, observation, 'observation');
+        if (found)
+          report.error(
+            `${where}: ${found.path}`,
+            'it is not the observation at the snapshot',
+            found.actual,
+            'return the present observation from restore()',
+          );
+        const again = await other.goOn(half, { actions: after.actions });
+        reportUnlike(
+          report,
+          after.moments,
+          again.moments,
+          `after ${where} it goes another way`,
+          'save all state in snapshot(): dynamics, counters, the random stream',
+        );
+      };
+      await compare(driver, 'restore()');
+      if (typeof subject.source === 'function' && report.findings.length === 0)
+        await withEnv(subject, report, (other) => compare(other, 'restore() into a new environment'));
+    },
+    ['observation', 'determinism'],
+  ),
+
+  check(
+    'render',
+    'renders a picture or text, and changes nothing by it',
+    async (driver, report) => {
+      const { env } = driver;
+      if (!env.render) return;
+      const pictures: unknown[] = [];
+      const draw = async () => {
+        pictures.push(checkPicture(report, 'render()', await report.attempt('render()', () => env.render!())));
+      };
+      const drawn = await driver.play(8, { seed: 1, meanwhile: draw });
+      const [first, second] = pictures;
+      if (isNdArray(first) && isNdArray(second) && shared(first, second) !== undefined)
+        report.error(
+          'render()',
+          'the second call returns the same array',
+          show(second),
+          'draw into a new array at each call',
+        );
+      const plain = await driver.play(8, { seed: 1, actions: drawn.actions });
       reportUnlike(
         report,
-        after.moments,
-        again.moments,
-        `after ${where} it goes another way`,
-        'save all state in snapshot(): dynamics, counters, the random stream',
+        plain.moments,
+        drawn.moments,
+        'rendering changes the episode',
+        'draw nothing from the random stream and change no state in render()',
       );
-    };
-    await compare(driver, 'restore()');
-    if (typeof subject.source === 'function' && report.findings.length === 0)
-      await withEnv(subject, report, (other) => compare(other, 'restore() into a new environment'));
-  }),
-
-  check('render', 'renders a picture or text, and changes nothing by it', async (driver, report) => {
-    const { env } = driver;
-    if (!env.render) return;
-    const pictures: unknown[] = [];
-    const draw = async () => {
-      pictures.push(checkPicture(report, 'render()', await report.attempt('render()', () => env.render!())));
-    };
-    const drawn = await driver.play(8, { seed: 1, meanwhile: draw });
-    const [first, second] = pictures;
-    if (isNdArray(first) && isNdArray(second) && shared(first, second) !== undefined)
-      report.error(
-        'render()',
-        'the second call returns the same array',
-        show(second),
-        'draw into a new array at each call',
-      );
-    const plain = await driver.play(8, { seed: 1, actions: drawn.actions });
-    reportUnlike(
-      report,
-      plain.moments,
-      drawn.moments,
-      'rendering changes the episode',
-      'draw nothing from the random stream and change no state in render()',
-    );
-  }),
+    },
+    ['observation', 'determinism'],
+  ),
 
   check('close', 'may be closed twice', async ({ env }, report) => {
     if (!env.close) return;
@@ -405,6 +426,10 @@ export const envChecks: readonly Check<EnvSubject<unknown, unknown>>[] = [
     await report.attempt('the second close()', () => env.close!());
   }),
 ];
+
+function isStep(moment: Moment<unknown>): boolean {
+  return 'reward' in moment;
+}
 
 function withoutInfos(moments: readonly Moment<unknown>[]): unknown[] {
   return moments.map(({ info: _, ...moment }) => moment);

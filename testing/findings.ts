@@ -70,6 +70,8 @@ export interface Check<S> {
   readonly name: string;
   /** What holds where nothing is found: reads as the name of a test. */
   readonly title: string;
+  /** Checks without which this one would tell their errors again: it is left out where they find some. */
+  readonly needs?: readonly string[];
   run(subject: S, report: Report): Awaitable<void>;
 }
 
@@ -91,17 +93,26 @@ export async function runCheck<S>(check: Check<S>, subject: S): Promise<Finding[
   return report.findings;
 }
 
-/** What all checks find. A defect that keeps several checks from going on is told once, by the first of them. */
+/** What all checks find, but those whose needs are not met. A defect that several checks meet is told by the first. */
 export async function runChecks<S>(checks: readonly Check<S>[], subject: S): Promise<Finding[]> {
   const findings: Finding[] = [];
   const told = new Set<string>();
+  const failed = new Set<string>();
   const key = ({ what, actual }: Finding) => `${what}\n${actual}`;
   for (const check of checks) {
-    const fresh = (await runCheck(check, subject)).filter((finding) => !told.has(key(finding)));
+    if (check.needs?.some((name) => failed.has(name))) continue;
+    const found = await runCheck(check, subject);
+    if (found.some(({ severity }) => severity === 'error')) failed.add(check.name);
+    const fresh = found.filter((finding) => !told.has(key(finding)));
     for (const finding of fresh) told.add(key(finding));
     findings.push(...fresh);
   }
   return findings;
+}
+
+/** Of the checks that all others need, those before this one. */
+export function needsOf(first: readonly string[], name: string): readonly string[] {
+  return first.includes(name) ? first.slice(0, first.indexOf(name)) : first;
 }
 
 /** The findings as text, one in two lines; 'nothing found' where there is none. */

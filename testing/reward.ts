@@ -1,5 +1,4 @@
-import { messageOf } from '../core/errors.js';
-import { type NdArray, sizeOf, stack, unstack } from '../core/ndarray.js';
+import { type NdArray, stack, unstack } from '../core/ndarray.js';
 import { Random } from '../core/random.js';
 import type { RewardBatch, RewardLike, RewardResult } from '../core/reward.js';
 import { type Awaitable, isPromiseLike } from '../core/types.js';
@@ -9,6 +8,7 @@ import {
   type Check,
   type CheckOptions,
   type Finding,
+  needsOf,
   type Report,
   runChecks,
   selectChecks,
@@ -92,6 +92,7 @@ function check(name: string, title: string, use: Use): Check<RewardSubject> {
   return {
     name,
     title,
+    needs: needsOf(['scores', 'same-again'], name),
     run: async (subject, report) => use(await scorer(report, subject.source), report, subject),
   };
 }

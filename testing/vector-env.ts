@@ -2,13 +2,14 @@ import { isNdArray } from '../core/ndarray.js';
 import type { Awaitable, Info } from '../core/types.js';
 import type { Env } from '../envs/env.js';
 import type { VectorEnv, VectorResetOptions, VectorResetResult, VectorStepResult } from '../envs/vector-env.js';
-import { type ActionChoice, mustThrow, needInterface, needKeys, reportUnlike } from './driver.js';
+import { type ActionChoice, closeQuietly, mustThrow, needInterface, needKeys, reportUnlike } from './driver.js';
 import { checkPicture, notPlain } from './env.js';
 import {
   assertNoFindings,
   type Check,
   type CheckOptions,
   type Finding,
+  needsOf,
   type Report,
   runChecks,
   selectChecks,
@@ -165,8 +166,14 @@ function ended({ terminated, truncated }: { terminated: Uint8Array; truncated: U
 
 type Use<O, A> = (driver: VectorDriver<O, A>, report: Report, subject: VectorEnvSubject<O, A>) => Promise<void>;
 
-function check(name: string, title: string, use: Use<unknown, unknown>): Check<VectorEnvSubject<unknown, unknown>> {
-  return { name, title, run: (subject, report) => withEnv(subject, report, use) };
+function check(
+  name: string,
+  title: string,
+  use: Use<unknown, unknown>,
+  more: readonly string[] = [],
+): Check<VectorEnvSubject<unknown, unknown>> {
+  const needs = [...needsOf(['interface', 'spaces', 'reset', 'step'], name), ...more];
+  return { name, title, needs, run: (subject, report) => withEnv(subject, report, use) };
 }
 
 async function withEnv<O, A>(subject: VectorEnvSubject<O, A>, report: Report, use: Use<O, A>): Promise<void> {
@@ -193,7 +200,7 @@ async function withEnv<O, A>(subject: VectorEnvSubject<O, A>, report: Report, us
   try {
     await use(new VectorDriver(env, report, subject.choose), report, subject);
   } finally {
-    if (typeof source === 'function') await env.close?.();
+    if (typeof source === 'function') await closeQuietly(env);
   }
 }
 
@@ -442,7 +449,7 @@ export const vectorEnvChecks: readonly Check<VectorEnvSubject<unknown, unknown>>
       for (let i = 0; i < env.numEnvs; i++) envs.push(await report.attempt('single', single));
       await compareWithSingles(driver, report, envs, steps);
     } finally {
-      for (const one of envs) await one.close?.();
+      for (const one of envs) await closeQuietly(one);
     }
   }),
 
@@ -510,53 +517,63 @@ export const vectorEnvChecks: readonly Check<VectorEnvSubject<unknown, unknown>>
     for (const { actions, copy } of given) unchanged('actions of step() ', copy, actions);
   }),
 
-  check('snapshot', 'goes on from a snapshot as it did the first time', async (driver, report, subject) => {
-    const { env } = driver;
-    if (!env.snapshot || !env.restore) return;
-    const half = Math.ceil(subject.steps / 2);
-    const before = await driver.play(half, { seed: 1 });
-    const snapshot = await report.attempt('snapshot()', () => env.snapshot!());
-    const odd = notPlain(snapshot, 'snapshot()');
-    if (odd)
-      report.error(
-        odd.path,
-        'a snapshot is JSON values and arrays { data, shape }',
-        odd.actual,
-        'turn it into these, and back in restore()',
-      );
-    const kept = copied(snapshot);
-    const after = await driver.goOn(half);
-    const changed = difference(kept, snapshot);
-    if (changed)
-      report.error(
-        `snapshot(): ${changed.path}`,
-        'later steps change the snapshot',
-        changed.actual,
-        'copy what goes on to change',
-      );
-    const compare = async (other: VectorDriver<unknown, unknown>, where: string) => {
-      const { observations } = await report.attempt(where, () => other.env.restore!(copied(kept)));
-      const found = difference(before.moments.at(-1)!.observations, observations, 'observations');
-      if (found)
+  check(
+    'snapshot',
+    'goes on from a snapshot as it did the first time',
+    async (driver, report, subject) => {
+      const { env } = driver;
+      if (!env.snapshot || !env.restore) return;
+      const half = Math.ceil(subject.steps / 2);
+      const before = await driver.play(half, { seed: 1 });
+      // in the middle of an episode, where there is one
+      for (let more = 0; more < 3 && !isStep(before.moments.at(-1)!); more++)
+        await driver.goOn(1, undefined, before.moments);
+      const snapshot = await report.attempt('snapshot()', () => env.snapshot!());
+      const odd = notPlain(snapshot, 'snapshot()');
+      if (odd)
         report.error(
-          `${where}: ${found.path}`,
-          'these are not the observations at the snapshot',
-          found.actual,
-          'return the present observations from restore()',
+          odd.path,
+          'a snapshot is JSON values and arrays { data, shape }',
+          odd.actual,
+          'turn it into these, and back in restore()',
         );
-      const again = await other.goOn(half, after.actions);
-      reportUnlike(
-        report,
-        after.moments,
-        again.moments,
-        `after ${where} it goes another way`,
-        'save all state in snapshot(): dynamics, counters, streams, which resets are pending',
-      );
-    };
-    await compare(driver, 'restore()');
-    if (typeof subject.source === 'function' && report.findings.length === 0)
-      await withEnv(subject, report, (other) => compare(other, 'restore() into a new environment'));
-  }),
+      const kept = copied(snapshot);
+      const after = await driver.goOn(1);
+      const soon = difference(kept, snapshot);
+      after.actions.push(...(await driver.goOn(half - 1, undefined, after.moments)).actions);
+      const changed = soon ?? difference(kept, snapshot);
+      if (changed)
+        report.error(
+          `snapshot(): ${changed.path}`,
+          'later steps change the snapshot',
+          changed.actual,
+          'copy what goes on to change',
+        );
+      const compare = async (other: VectorDriver<unknown, unknown>, where: string) => {
+        const { observations } = await report.attempt(where, () => other.env.restore!(copied(kept)));
+        const found = difference(before.moments.at(-1)!.observations, observations, 'observations');
+        if (found)
+          report.error(
+            `${where}: ${found.path}`,
+            'these are not the observations at the snapshot',
+            found.actual,
+            'return the present observations from restore()',
+          );
+        const again = await other.goOn(half, after.actions);
+        reportUnlike(
+          report,
+          after.moments,
+          again.moments,
+          `after ${where} it goes another way`,
+          'save all state in snapshot(): dynamics, counters, streams, which resets are pending',
+        );
+      };
+      await compare(driver, 'restore()');
+      if (typeof subject.source === 'function' && report.findings.length === 0)
+        await withEnv(subject, report, (other) => compare(other, 'restore() into a new environment'));
+    },
+    ['observation', 'determinism'],
+  ),
 
   check('render', 'renders a picture or text of each environment', async (driver, report) => {
     const { env } = driver;
