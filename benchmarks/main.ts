@@ -21,6 +21,14 @@ program
   .action(async (options) => (await import('./denoising.js')).denoising(options));
 
 program
+  .command('envs')
+  .description('steps a second of the classic control environments: single, 64 in sync, 64 in threads')
+  .option('--seconds <s>', 'how long each is run', Number, 1)
+  .option('--repeats <n>', 'runs of which the median counts', Number, 3)
+  .addOption(json())
+  .action(async (options) => (await import('./envs.js')).envs(options));
+
+program
   .command('slow-reward')
   .description('an epoch with a reward that takes seconds a batch, with and without overlap, against an instant one')
   .option('--seconds <s>', 'what the reward takes for a batch', Number, 2)
