@@ -115,6 +115,8 @@ class Trial<O, A> {
         this.report.fail('needsRollout()', 'it is false after 1000 calls of learn()', 'false', 'return true at last');
       metrics = await this.report.attempt('learn() without a rollout', () => agent.learn());
     }
+    if (!isPlainObject(metrics))
+      this.report.fail('learn()', 'it must return metrics', show(metrics), 'return {} where there is nothing to say');
     return metrics;
   }
 
@@ -135,7 +137,7 @@ function check(name: string, title: string, use: Use): Check<AgentSubject<unknow
   return {
     name,
     title,
-    needs: needsOf(['interface', 'act'], name),
+    needs: needsOf(['interface', 'act', 'learn'], name),
     run: async (subject, report) => {
       const makeEnv = () => report.attempt('makeEnv', subject.makeEnv);
       const env = await makeEnv();
@@ -187,6 +189,27 @@ export const agentChecks: readonly Check<AgentSubject<unknown, unknown>>[] = [
             );
         if (report.findings.length > 0) return;
       }
+  }),
+
+  check('learn', 'learns with finite metrics, and leaves the rollout as it was', async (trial, report) => {
+    const agent = await trial.agent();
+    for (let r = 0; r < trial.rollouts; r++) {
+      const rollout = await trial.rollout(agent, r);
+      const before = copied(rollout);
+      const metrics = await trial.learn(agent, rollout);
+      const changed = difference(before, rollout, 'rollout');
+      if (changed)
+        report.error(`learn(): ${changed.path}`, 'the call changes it', changed.actual, 'copy it before you change it');
+      for (const [name, value] of Object.entries(metrics))
+        if (typeof value !== 'number' || !Number.isFinite(value))
+          report.error(
+            `learn(): ${name}`,
+            'it must be a finite number',
+            `${show(value)} (${typeof value})`,
+            'leave a metric out where it does not apply; a loss that is not finite has spoilt the weights',
+          );
+      if (report.findings.length > 0) return;
+    }
   }),
 
   check('inputs', 'leaves observations as they were', async (trial, report) => {
@@ -262,29 +285,6 @@ export const agentChecks: readonly Check<AgentSubject<unknown, unknown>>[] = [
           found.actual,
           'draw all randomness from a Random that the maker seeds; never from Math.random or the clock',
         );
-    }
-  }),
-
-  check('learn', 'learns with finite metrics, and leaves the rollout as it was', async (trial, report) => {
-    const agent = await trial.agent();
-    for (let r = 0; r < trial.rollouts; r++) {
-      const rollout = await trial.rollout(agent, r);
-      const before = copied(rollout);
-      const metrics: unknown = await trial.learn(agent, rollout);
-      const changed = difference(before, rollout, 'rollout');
-      if (changed)
-        report.error(`learn(): ${changed.path}`, 'the call changes it', changed.actual, 'copy it before you change it');
-      if (!isPlainObject(metrics))
-        report.fail('learn()', 'it must return metrics', show(metrics), 'return {} where there is nothing to say');
-      for (const [name, value] of Object.entries(metrics as Record<string, unknown>))
-        if (typeof value !== 'number' || !Number.isFinite(value))
-          report.error(
-            `learn(): ${name}`,
-            'it must be a finite number',
-            `${show(value)} (${typeof value})`,
-            'leave a metric out where it does not apply; a loss that is not finite has spoilt the weights',
-          );
-      if (report.findings.length > 0) return;
     }
   }),
 

@@ -2,14 +2,22 @@ export {
   type AgentCheckOptions,
   type AgentEnvMaker,
   type AgentMaker,
+  type AgentSubject,
   agentChecks,
   assertAgent,
   checkAgent,
 } from './agent.js';
 export type { ActionChoice } from './driver.js';
-export { assertEnv, checkEnv, type EnvCheckOptions, type EnvSource, envChecks } from './env.js';
+export { assertEnv, checkEnv, type EnvCheckOptions, type EnvSource, type EnvSubject, envChecks } from './env.js';
 export { assertNoFindings, type Check, type CheckOptions, describeFindings, type Finding } from './findings.js';
-export { assertReward, checkReward, type RewardCheckOptions, type RewardSource, rewardChecks } from './reward.js';
+export {
+  assertReward,
+  checkReward,
+  type RewardCheckOptions,
+  type RewardSource,
+  type RewardSubject,
+  rewardChecks,
+} from './reward.js';
 export {
   describeAgent,
   describeEnv,
@@ -23,5 +31,6 @@ export {
   checkVectorEnv,
   type VectorEnvCheckOptions,
   type VectorEnvSource,
+  type VectorEnvSubject,
   vectorEnvChecks,
 } from './vector-env.js';

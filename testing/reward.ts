@@ -51,7 +51,7 @@ const captions = [
   'a red circle and a blue square',
   'a yellow star and a green triangle',
   'a circle on the left',
-  'a square at the top',
+  'a square on the top',
 ];
 
 function pictures(prompts: readonly string[]): NdArray {
@@ -92,7 +92,7 @@ function check(name: string, title: string, use: Use): Check<RewardSubject> {
   return {
     name,
     title,
-    needs: needsOf(['scores', 'same-again'], name),
+    needs: needsOf(['scores', 'details', 'same-again', 'order', 'split'], name),
     run: async (subject, report) => use(await scorer(report, subject.source), report, subject),
   };
 }
@@ -237,6 +237,27 @@ export const rewardChecks: readonly Check<RewardSubject>[] = [
     );
   }),
 
+  check('order', 'scores a picture alike in any place', async (score, report, { batch, tolerance }) => {
+    const whole = await scored(report, 'score()', score, batch);
+    const n = batch.prompts.length;
+    const backwards = Array.from({ length: n }, (_, i) => n - 1 - i);
+    const { scores, details } = await scored(report, 'score() backwards', score, select(batch, backwards));
+    const turned: Scored = {
+      scores: scores.reverse(),
+      details: Object.fromEntries(Object.entries(details).map(([term, values]) => [term, values.reverse()])),
+    };
+    const todo = 'return scores in the order of the pictures, and let none depend on its place';
+    reportUnequal(
+      report,
+      'score() backwards',
+      'the score depends on the place in the batch',
+      todo,
+      whole,
+      turned,
+      tolerance,
+    );
+  }),
+
   check('split', 'scores a picture alike in any batch', async (score, report, { batch, tolerance }) => {
     const whole = await scored(report, 'score()', score, batch);
     const n = batch.prompts.length;
@@ -262,27 +283,6 @@ export const rewardChecks: readonly Check<RewardSubject>[] = [
       reportUnequal(report, `score() of ${name}`, what, todo, whole, joined, tolerance);
       if (report.findings.length > 0) return;
     }
-  }),
-
-  check('order', 'scores a picture alike in any place', async (score, report, { batch, tolerance }) => {
-    const whole = await scored(report, 'score()', score, batch);
-    const n = batch.prompts.length;
-    const backwards = Array.from({ length: n }, (_, i) => n - 1 - i);
-    const { scores, details } = await scored(report, 'score() backwards', score, select(batch, backwards));
-    const turned: Scored = {
-      scores: scores.reverse(),
-      details: Object.fromEntries(Object.entries(details).map(([term, values]) => [term, values.reverse()])),
-    };
-    const todo = 'return scores in the order of the pictures, and let none depend on its place';
-    reportUnequal(
-      report,
-      'score() backwards',
-      'the score depends on the place in the batch',
-      todo,
-      whole,
-      turned,
-      tolerance,
-    );
   }),
 
   check('concurrent', 'scores alike while another batch is pending', async (score, report, { batch, tolerance }) => {
