@@ -12,5 +12,6 @@ export * as envs from './envs/index.js';
 export { make, makeVec } from './envs/index.js';
 export * as rewards from './rewards/index.js';
 export { makeReward } from './rewards/index.js';
+export * as testing from './testing/index.js';
 export * as training from './training/index.js';
 export { parseConfig, runTraining } from './training/index.js';

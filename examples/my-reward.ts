@@ -1,4 +1,4 @@
-// Fine-tunes the embedded model for a reward of your own. With the package installed: npx ts-node-esm my-reward.ts, or compile it.
+// Fine-tunes the embedded model for a reward of your own: npx tsx my-reward.ts
 import type { RewardBatch } from 'denoise-gym/rewards';
 import { parseConfig, runTraining } from 'denoise-gym/training';
 

@@ -32,7 +32,7 @@ export class GaussianMlp<O> extends ActorCritic<O, NdArray<Float32Array>> {
     const size = sizeOf(actionSpace.shape);
     super('GaussianMlp', observationSpace, size, size, options, random);
     this.#space = actionSpace as unknown as Box;
-    this.#logStd = tf.variable(tf.zeros([size]));
+    this.#logStd = tf.tidy(() => tf.variable(tf.zeros([size])));
   }
 
   override get parameters(): ReadonlyMap<string, Variable> {

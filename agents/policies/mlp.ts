@@ -27,8 +27,8 @@ export class Mlp {
       const rows = sizes[i]!;
       const columns = sizes[i + 1]!;
       const gain = i + 2 === sizes.length ? outputGain : Math.SQRT2;
-      const kernel = tf.variable(tf.tensor2d(orthogonal(rows, columns, gain, random), [rows, columns]));
-      const bias = tf.variable(tf.zeros([columns]));
+      const kernel = tf.tidy(() => tf.variable(tf.tensor2d(orthogonal(rows, columns, gain, random), [rows, columns])));
+      const bias = tf.tidy(() => tf.variable(tf.zeros([columns])));
       this.#layers.push({ kernel, bias });
       parameters.set(`${name}.${i}.weight`, kernel).set(`${name}.${i}.bias`, bias);
     }
