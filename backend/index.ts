@@ -24,8 +24,6 @@ export interface BackendInfo {
   onednn?: boolean;
   /** Native only: where its addon lies. */
   addon?: string;
-  /** wasm only: whether it uses the processor's vector instructions. */
-  simd?: boolean;
 }
 
 /** What `doctor` says of one backend. */
@@ -33,14 +31,17 @@ export type BackendReport =
   | ({ available: true } & Omit<BackendInfo, 'reason'>)
   | { available: false; name: BackendName; reason: string; remedy: string };
 
-type Details = Pick<BackendInfo, 'version' | 'threads' | 'onednn' | 'addon' | 'simd'>;
+type Details = Pick<BackendInfo, 'version' | 'threads' | 'onednn' | 'addon'>;
 
 /** The backends, fastest first. */
 const backends: Record<BackendName, { tfjsName: string; load: () => Promise<Details>; remedy: () => string }> = {
   native: { tfjsName: 'tensorflow', load: loadNative, remedy: howToGetNative },
   wasm: {
     tfjsName: 'wasm',
-    load: async () => ({ version: tf.version.tfjs, threads: 1, simd: await loadWasm() }),
+    load: async () => {
+      await loadWasm();
+      return { version: tf.version.tfjs, threads: 1 };
+    },
     remedy: () => 'install the dependencies again with `npm ci`',
   },
   cpu: {
@@ -127,10 +128,9 @@ export function describeBackend(info: BackendInfo): string {
 }
 
 /** Version, threads and kernels of a backend, each a few words. */
-function describeDetails({ name, version, threads, onednn, simd }: Omit<BackendInfo, 'reason'>): string[] {
+function describeDetails({ name, version, threads, onednn }: Omit<BackendInfo, 'reason'>): string[] {
   const details = [`${name === 'native' ? 'TensorFlow' : 'TensorFlow.js'} ${version}`];
   if (onednn !== undefined) details.push(`convolutions on ${onednn ? 'oneDNN' : 'Eigen'}`);
-  if (simd !== undefined) details.push(simd ? 'SIMD' : 'no SIMD');
   details.push(`${threads} thread${threads === 1 ? '' : 's'}`);
   return details;
 }

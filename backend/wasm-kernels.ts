@@ -1,11 +1,12 @@
 /**
  * Kernels that training needs and the WebAssembly backend lacks (`Conv2DBackpropFilter`, `UnsortedSegmentSum`) or does
- * naively (the others), composed of those that it does fast: XNNPACK's convolution, 2-D matrix product and elementwise
- * arithmetic. The times in the comments are of one core, for 64 x 16 x 16 x 32 values.
+ * naively (the others): composed of those that it does fast (XNNPACK's convolution, elementwise arithmetic), or by
+ * `simd/kernels.as`. The times in the comments are of one core, for 64 x 16 x 16 x 32 values.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
 import { type ConvAttributes, convInfo, type KernelCall, registerKernel } from './kernels.js';
+import { simdOf } from './simd/index.js';
 
 type Call<Inputs, Attributes> = KernelCall<Inputs, Attributes, BackendWasm>;
 
@@ -101,91 +102,78 @@ function dilate(x: tf.Tensor4D, axis: 1 | 2, stride: number): tf.Tensor4D {
     .slice([0, 0, 0, 0], ends);
 }
 
-/**
- * The gradient of a convolution in its filter is a convolution too: input channels take the place of samples, samples
- * that of channels, `dy` that of the filter, with the stride as its dilation (20 ms, forward 11; the
- * backend has none, and nine matrix products of slices take 147).
- */
+/** The gradient of a convolution in its filter; the backend has none. */
 function convBackpropFilter({
   inputs,
   attrs,
+  backend,
 }: Call<{ x: tf.Tensor4D; dy: tf.Tensor4D }, ConvAttributes & { filterShape: number[] }>): tf.TensorInfo {
   const { x, dy } = inputs;
   requireNHWC('Conv2DBackpropFilter', attrs);
   const info = convInfo(x.shape, attrs.filterShape, attrs);
-  return tf.tidy(() => {
-    const { top, left } = info.padInfo;
-    // What comes after the last pixel that a filter position reads; where it is negative, pixels that none reads.
-    const after = (kernel: number, stride: number, outputs: number, inputs: number, before: number) =>
-      kernel + (outputs - 1) * stride - inputs - before;
-    const bottom = after(info.filterHeight, info.strideHeight, info.outHeight, info.inHeight, top);
-    const right = after(info.filterWidth, info.strideWidth, info.outWidth, info.inWidth, left);
-    const read =
-      bottom < 0 || right < 0
-        ? x.slice(
-            [0, 0, 0, 0],
-            [info.batchSize, info.inHeight + Math.min(bottom, 0), info.inWidth + Math.min(right, 0), info.inChannels],
-          )
-        : x;
-    const gradient = tf.conv2d(
-      read.transpose<tf.Tensor4D>([3, 1, 2, 0]),
-      dy.transpose<tf.Tensor4D>([1, 2, 0, 3]),
-      1,
-      [
-        [0, 0],
-        [top, Math.max(bottom, 0)],
-        [left, Math.max(right, 0)],
-        [0, 0],
-      ],
-      'NHWC',
-      [info.strideHeight, info.strideWidth],
+  const out = backend.makeOutput(info.filterShape, 'float32');
+  if (size(out.shape) > 0)
+    simdOf(backend).convFilterGradient(
+      addressOf(backend, x),
+      addressOf(backend, dy),
+      addressOf(backend, out),
+      info.batchSize,
+      info.inHeight,
+      info.inWidth,
+      info.inChannels,
+      info.outHeight,
+      info.outWidth,
+      info.outChannels,
+      info.filterHeight,
+      info.filterWidth,
+      info.strideHeight,
+      info.strideWidth,
+      info.padInfo.top,
+      info.padInfo.left,
     );
-    return gradient.transpose([1, 2, 0, 3]);
-  });
+  return out;
 }
 
-/** From how many multiplications a matrix on the fast 2-D product pays for cutting it out of its batch. */
-const worthCutting = 1 << 15;
-
-/**
- * Only a product of two matrices, neither transposed, is fast on wasm. So transpose first (3 ms; with the flag: 14),
- * and take the matrices of a batch one by one where they are not tiny (64 of 256 x 256 by 256 x 32: 22 ms for 125).
- */
+/** A product of matrices, or of batches of them. */
 function batchMatMul({
   inputs,
   attrs,
+  backend,
   original,
 }: Call<{ a: tf.Tensor; b: tf.Tensor }, { transposeA: boolean; transposeB: boolean }>):
   | tf.TensorInfo
   | tf.TensorInfo[] {
   const { a, b } = inputs;
   const { transposeA, transposeB } = attrs;
-  const [aRows, aColumns] = a.shape.slice(-2) as [number, number];
-  const [bRows, bColumns] = b.shape.slice(-2) as [number, number];
-  const [m, k, n] = [transposeA ? aColumns : aRows, transposeA ? aRows : aColumns, transposeB ? bRows : bColumns];
   const batchA = size(a.shape.slice(0, -2));
   const batchB = size(b.shape.slice(0, -2));
-  const single = batchA === 1 && batchB === 1;
-  if (single && !transposeA && !transposeB) return original();
-  if (!single && (m * k * n < worthCutting || (batchA !== batchB && batchA !== 1 && batchB !== 1))) return original();
-  return tf.tidy(() => {
-    const as = a.reshape<tf.Tensor3D>([batchA, aRows, aColumns]);
-    const bs = b.reshape<tf.Tensor3D>([batchB, bRows, bColumns]);
-    const matrix = (t: tf.Tensor3D, batch: number, i: number, transpose: boolean) => {
-      const [, rows, columns] = t.shape;
-      const one = (batch === 1 ? t : t.slice([i, 0, 0], [1, rows, columns])).reshape<tf.Tensor2D>([rows, columns]);
-      return transpose ? one.transpose<tf.Tensor2D>() : one;
-    };
-    const batch = Math.max(batchA, batchB);
-    const products: tf.Tensor2D[] = [];
-    for (let i = 0; i < batch; i++)
-      products.push(
-        tf.tidy(() => tf.matMul(matrix(as, batchA, i, transposeA), matrix(bs, batchB, i, transposeB)) as tf.Tensor2D),
-      );
-    const outer = tf.broadcast_util.assertAndGetBroadcastShape(a.shape.slice(0, -2), b.shape.slice(0, -2));
-    return (batch === 1 ? products[0]! : tf.concat(products, 0)).reshape([...outer, m, n]);
-  });
+  // Batches that broadcast against each other in some axes only are the backend's own.
+  if (batchA !== batchB && batchA !== 1 && batchB !== 1) return original();
+  // Columns must lie side by side; transposing costs little (.2 ms for 256 matrices of 64 x 8).
+  const right = transposeB ? tf.transpose(b, [...b.shape.keys()].slice(0, -2).concat(b.rank - 1, b.rank - 2)) : b;
+  const [k, n] = right.shape.slice(-2) as [number, number];
+  const m = a.shape.at(transposeA ? -1 : -2)!;
+  const outer = tf.broadcast_util.assertAndGetBroadcastShape(a.shape.slice(0, -2), b.shape.slice(0, -2));
+  const out = backend.makeOutput([...outer, m, n], 'float32');
+  if (size(out.shape) > 0)
+    simdOf(backend).batchMatMul(
+      addressOf(backend, a),
+      addressOf(backend, right),
+      addressOf(backend, out),
+      Math.max(batchA, batchB),
+      m,
+      k,
+      n,
+      transposeA,
+      batchA === 1 ? 0 : 4 * m * k,
+      batchB === 1 ? 0 : 4 * k * n,
+    );
+  if (right !== b) right.dispose();
+  return out;
 }
+
+/** Where the values of a tensor begin in the backend's memory, in bytes. */
+const addressOf = (backend: BackendWasm, t: tf.TensorInfo): number => backend.typedArrayFromHeap(t).byteOffset;
 
 /** Sums rows that have the same segment; rows whose segment is out of range are dropped. The gradient of `tf.gather`. */
 function unsortedSegmentSum({

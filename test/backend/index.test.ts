@@ -26,7 +26,7 @@ describe('useBackend', () => {
     const cpu = await useBackend('cpu');
     expect(cpu).toMatchObject({ name: 'cpu', tfjsName: 'cpu', threads: 1, reason: 'asked for' });
     expect(await useBackend()).toBe(cpu);
-    expect(await useBackend('wasm')).toMatchObject({ name: 'wasm', tfjsName: 'wasm', threads: 1, simd: true });
+    expect(await useBackend('wasm')).toMatchObject({ name: 'wasm', tfjsName: 'wasm', threads: 1 });
     expect(tf.getBackend()).toBe('wasm');
     await tf.setBackend('cpu');
     expect((await useBackend()).name).toBe('wasm');
@@ -75,9 +75,8 @@ describe('what people are told', () => {
       reason: 'asked for',
       version: '4.22.0',
       threads: 1,
-      simd: true,
     };
-    expect(describeBackend(info)).toBe('backend: wasm (TensorFlow.js 4.22.0, SIMD, 1 thread): asked for');
+    expect(describeBackend(info)).toBe('backend: wasm (TensorFlow.js 4.22.0, 1 thread): asked for');
     expect(
       describeBackend({
         name: 'native',

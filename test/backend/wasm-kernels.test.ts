@@ -85,10 +85,35 @@ describe('convolution gradients', () => {
   });
 });
 
+// Products go through memory in blocks of 4 x 8 and sum in chunks of 256: sizes below, at and between them.
+it.each([
+  [5, 9, 1],
+  [8, 16, 2],
+  [6, 27, 1],
+])('filter gradient of %i to %i channels, stride %i', async (inChannels, outChannels, stride) => {
+  await expectSame((make) => {
+    const x = make([3, 9, 10, inChannels]) as tf.Tensor4D;
+    const filter = make([3, 3, inChannels, outChannels], 0.3) as tf.Tensor4D;
+    const convolve = (a: tf.Tensor) => tf.conv2d(x, a as tf.Tensor4D, stride, 'same');
+    return tf.grad(convolve)(filter, make(convolve(filter).shape));
+  });
+});
+
+it.each([
+  [1, 600, 1],
+  [4, 256, 8],
+  [7, 257, 19],
+  [12, 513, 16],
+])('product of %i x %i by … x %i', async (m, k, n) => {
+  await expectSame((make) => [
+    tf.matMul(make([m, k], 0.1), make([k, n])),
+    tf.matMul(make([k, m], 0.1), make([k, n]), true),
+  ]);
+});
+
 describe('matrix products', () => {
   const flags = [false, true];
   const cases = flags.flatMap((ta) => flags.map((tb) => ({ ta, tb })));
-  // The last two sizes are large enough to be taken out of their batch.
   const batches: [number[], number[], number][] = [
     [[], [], 5],
     [[3], [3], 4],
