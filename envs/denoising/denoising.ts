@@ -89,8 +89,8 @@ export function identityDecode(latents: NdArray<Float32Array>): NdArray<Uint8Arr
  * Batches are numbered through a whole training: `reset({ options: { batch } })` names one, `reset()` goes on with the
  * next. Episode batch · numEnvs + i fixes prompt, x_T and noise seed, whichever environment or process computes it.
  *
- * Infos: `episode` at each reset; on the last step `image` (uint8 [H, W, 3]), `prompt`, `episode`, `rewardTerms` and,
- * where the source gave some, `metadata`.
+ * Infos: `episodeNumber` at each reset; on the last step `image` (uint8 [H, W, 3]), `prompt`, `episodeNumber`,
+ * `rewardTerms` and, where the source gave some, `metadata`. (`episode` is left to `recordEpisodeStatistics`.)
  */
 export class Denoising implements VectorEnv<DenoisingObservation, DenoisingAction> {
   readonly observationSpace;
@@ -233,7 +233,7 @@ export class Denoising implements VectorEnv<DenoisingObservation, DenoisingActio
     return {
       observations: this.#observations(),
       infos: this.#episodes.map(({ episode, metadata }) => ({
-        episode,
+        episodeNumber: episode,
         ...(metadata === undefined ? {} : { metadata }),
       })),
     };
@@ -326,7 +326,13 @@ export class Denoising implements VectorEnv<DenoisingObservation, DenoisingActio
     const infos = unstack(images).map((image, i): Info => {
       const { prompt, episode } = episodes[i]!;
       const rewardTerms = Object.fromEntries(Object.entries(details).map(([term, values]) => [term, values[i]!]));
-      return { image, prompt, episode, rewardTerms, ...(metadata[i] === undefined ? {} : { metadata: metadata[i] }) };
+      return {
+        image,
+        prompt,
+        episodeNumber: episode,
+        rewardTerms,
+        ...(metadata[i] === undefined ? {} : { metadata: metadata[i] }),
+      };
     });
     return { ...result, rewards: scores, infos };
   }

@@ -92,11 +92,11 @@ describe('a batch', () => {
         details: { length: prompts.map((p) => p.length) },
       }),
     });
-    expect(env.reset({ options: { batch: 5 } }).infos[1]).toEqual({ episode: 11, metadata: { id: 3 } });
+    expect(env.reset({ options: { batch: 5 } }).infos[1]).toEqual({ episodeNumber: 11, metadata: { id: 3 } });
     const { infos, rewards } = await env.step(constant(env, -1));
     expect([...rewards]).toEqual([3, 3]);
     const { image, ...rest } = infos[1] as { image: NdArray };
-    expect(rest).toEqual({ prompt: 'x', episode: 11, rewardTerms: { length: 1 }, metadata: { id: 3 } });
+    expect(rest).toEqual({ prompt: 'x', episodeNumber: 11, rewardTerms: { length: 1 }, metadata: { id: 3 } });
     expect(image.shape).toEqual([4, 5, 3]);
     expect(image.data).toEqual(new Uint8Array(60));
   });
@@ -131,7 +131,7 @@ describe('episodes', () => {
 
   it('go on with the next batch, from 0 at first and after a seed', () => {
     const env = make();
-    const batchOf = (options?: Parameters<Denoising['reset']>[0]) => env.reset(options).infos[0]!.episode;
+    const batchOf = (options?: Parameters<Denoising['reset']>[0]) => env.reset(options).infos[0]!.episodeNumber;
     expect([batchOf(), batchOf(), batchOf({ options: { batch: 9 } }), batchOf(), batchOf({ seed: 1 })]).toEqual([
       0, 2, 18, 20, 0,
     ]);
@@ -174,12 +174,12 @@ describe('a slow reward', () => {
     env.reset();
     const first = env.step(constant(env, 1));
     const { infos } = env.reset();
-    expect(infos[0]!.episode).toBe(2);
+    expect(infos[0]!.episodeNumber).toBe(2);
     const second = env.step(constant(env, -1));
     release();
     const [a, b] = await Promise.all([first, second]);
     expect([a.rewards[0], b.rewards[0]]).toEqual([255, 0]);
-    expect([a.infos[0]!.episode, b.infos[0]!.episode]).toEqual([0, 2]);
+    expect([a.infos[0]!.episodeNumber, b.infos[0]!.episodeNumber]).toEqual([0, 2]);
   });
 
   it('is stopped by its time limit and by close', async () => {
@@ -200,7 +200,7 @@ describe('a slow reward', () => {
     const env = make({ timesteps: [1], reward: () => [Number.NaN, 1] });
     env.reset();
     await expect(env.step(constant(env, 0))).rejects.toMatchObject({ code: 'E_REWARD' });
-    expect(env.reset().infos[0]!.episode).toBe(2);
+    expect(env.reset().infos[0]!.episodeNumber).toBe(2);
   });
 });
 
@@ -214,7 +214,7 @@ describe('snapshot and restore', () => {
     expect(observations[1]!.step).toBe(1);
     const next = [await env.step(constant(env, 1)), await other.step(constant(env, 1))];
     expect(next[1]).toEqual(next[0]);
-    expect(infos[1]!.episode).toBe(9);
+    expect(infos[1]!.episodeNumber).toBe(9);
     expect(other.reset().observations).toEqual(env.reset().observations);
   });
 
