@@ -11,7 +11,7 @@ import type { Space } from '../spaces/space.js';
 import { binsOf, rescaling } from './box-maps.js';
 import { actionModification, type Modification, needSpace } from './modifier.js';
 
-/** Any function of the action, with the space that it takes them from. */
+/** Any function of the action, with the space that it takes them from: what is not in it is an error. */
 export function transformAction<O, A, InnerA>(
   act: (action: A) => InnerA,
   space: Space<A>,
@@ -19,13 +19,16 @@ export function transformAction<O, A, InnerA>(
   return actionModification('TransformAction', () => ({ space, act }));
 }
 
+function unbounded(shape: readonly number[], dtype: DType): Space<NdArray> {
+  return new Box(Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY, shape, dtype) as Space<NdArray>;
+}
+
 /** Takes any numbers and clips them into the environment's Box. */
 export function clipAction<O>(): Modification<O, NdArray, O, NdArray> {
   return actionModification('ClipAction', (space) => {
     const box = needSpace('ClipAction', space, Box) as unknown as Box<DType>;
-    const free = new Box(Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY, box.shape, box.dtype);
     return {
-      space: free as Space<NdArray>,
+      space: unbounded(box.shape, box.dtype),
       act: ({ data }) => {
         const clipped = zeros(box.dtype, data.length);
         for (let i = 0; i < data.length; i++) clipped[i] = Math.min(box.high[i]!, Math.max(box.low[i]!, data[i]!));
@@ -35,11 +38,15 @@ export function clipAction<O>(): Modification<O, NdArray, O, NdArray> {
   });
 }
 
-/** Takes actions from `low`..`high` and maps them straight to the bounds of the environment's Box. */
+/**
+ * Takes actions from `low`..`high` and maps them straight to the bounds of the environment's Box. Those beyond `low` and
+ * `high` go beyond the environment's bounds, which refuses or clips them.
+ */
 export function rescaleAction<O>(low: Bound, high: Bound): Modification<O, NdArray, O, NdArray> {
   return actionModification('RescaleAction', (space) => {
     const map = rescaling('RescaleAction', needSpace('RescaleAction', space, Box), low, high);
-    return { space: map.space as Space<NdArray>, act: map.backward };
+    const { shape, dtype } = map.space;
+    return { space: map.space as Space<NdArray>, accepts: unbounded(shape, dtype), act: map.backward };
   });
 }
 
@@ -100,7 +107,9 @@ export function stickyAction<O, A>(
       modifier: () => {
         let random: RandomSource | undefined;
         let last: { action: A } | undefined;
+        /** For how many more steps the last action sticks. */
         let left = 0;
+        const taken = (action: A) => (last !== undefined && left > 0 ? last.action : action);
         return {
           first: (result, options) => {
             if (options?.seed !== undefined) random = randomSource(`${options.seed}/sticky`);
@@ -108,16 +117,15 @@ export function stickyAction<O, A>(
             left = 0;
             return result;
           },
-          action: (action) => {
-            random ??= randomSource();
-            if (last !== undefined && left === 0 && random.next() < probability)
-              left = least + random.integer(most - least + 1);
-            const taken = last !== undefined && left > 0 ? last.action : action;
+          action: taken,
+          next: (result, action) => {
+            last = { action: taken(action) };
             left = Math.max(0, left - 1);
-            last = { action: taken };
-            return taken;
+            random ??= randomSource();
+            // drawn for the step to come, so that an action that is refused leaves no trace
+            if (left === 0 && random.next() < probability) left = least + random.integer(most - least + 1);
+            return result;
           },
-          next: (result) => result,
           state: () => ({
             left,
             last: last === undefined ? null : [elementToJson(actionSpace, last.action) as Snapshot],

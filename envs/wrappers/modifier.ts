@@ -1,15 +1,18 @@
 import { GymError } from '../../core/errors.js';
+import { isNdArray } from '../../core/ndarray.js';
 import type { Snapshot } from '../../core/snapshot.js';
-import type { Awaitable, Info } from '../../core/types.js';
+import { type Awaitable, type Info, isPromiseLike } from '../../core/types.js';
 import type { Env, EnvSpec, ResetOptions, ResetResult, StepResult } from '../env.js';
 import type { Space } from '../spaces/space.js';
 import type { Autoreset, VectorEnv, VectorResetOptions, VectorResetResult, VectorStepResult } from '../vector-env.js';
-import { after, Wrapper } from './wrapper.js';
+import { TimeLimit } from './time-limit.js';
+import { after, findWrapper, Wrapper } from './wrapper.js';
 
 /** What a modification is told of the environment that it is put around. */
 export interface Around<O, A> {
   readonly observationSpace: Space<O>;
   readonly actionSpace: Space<A>;
+  /** With the limit of a `TimeLimit` that was put around by hand, where there is one. */
   readonly spec?: EnvSpec;
 }
 
@@ -17,7 +20,7 @@ export interface Around<O, A> {
 export interface Modifier<O, A, InnerO, InnerA> {
   /** An episode begins: forget the last one. */
   first(result: ResetResult<InnerO>, options?: ResetOptions): ResetResult<O>;
-  /** The inner environment's action for one of the agent's. */
+  /** The inner environment's action for one of the agent's. It may be refused, so memory changes in {@link next} alone. */
   action(action: A): InnerA;
   /** Called with each result before any {@link first} or {@link next} of a vector step: for statistics that are shared. */
   prepare?(result: ResetResult<InnerO> | StepResult<InnerO>): void;
@@ -54,7 +57,15 @@ class ModifiedEnv<O, A, InnerO, InnerA> extends Wrapper<O, A, InnerO, InnerA> {
 
   constructor(env: Env<InnerO, InnerA>, modification: Modification<O, A, InnerO, InnerA>) {
     super(env);
-    const { observationSpace, actionSpace, modifier } = modification.around(env);
+    const limit = findWrapper(env as Env<unknown, unknown>, TimeLimit)?.maxEpisodeSteps;
+    const { observationSpace, actionSpace, modifier } = modification.around({
+      observationSpace: env.observationSpace,
+      actionSpace: env.actionSpace,
+      spec:
+        limit === undefined
+          ? env.spec
+          : { id: String(env), description: 'made by hand', ...env.spec, maxEpisodeSteps: limit },
+    });
     this.observationSpace = observationSpace;
     this.actionSpace = actionSpace;
     this.#name = modification.name;
@@ -111,6 +122,8 @@ class ModifiedVectorEnv<O, A, InnerO, InnerA> implements VectorEnv<O, A> {
   /** The inner actions of the last step: one for an environment that will ignore it. */
   #actions: InnerA[] = [];
   #observations: O[] = [];
+  /** The call that is not over, if there is one. */
+  #pending: Promise<unknown> | undefined;
 
   constructor(env: VectorEnv<InnerO, InnerA>, modification: Modification<O, A, InnerO, InnerA>) {
     const { observationSpace, actionSpace, modifier } = modification.around(env);
@@ -127,25 +140,43 @@ class ModifiedVectorEnv<O, A, InnerO, InnerA> implements VectorEnv<O, A> {
     if (env.render) this.render = () => env.render!();
     if (env.snapshot && env.restore) {
       this.snapshot = () =>
-        after(
-          env.snapshot!(),
-          (inner): Snapshot => ({
-            inner,
-            own: this.#modifiers.map((own) => own.state?.() ?? null),
-            ended: [...this.#ended],
-          }),
+        this.#inOrder(() =>
+          after(
+            env.snapshot!(),
+            (inner): Snapshot => ({
+              inner,
+              own: this.#modifiers.map((own) => own.state?.() ?? null),
+              ended: [...this.#ended],
+            }),
+          ),
         );
       this.restore = (snapshot) => {
         const { inner, own, ended } = snapshot as { inner: Snapshot; own: Snapshot[]; ended: number[] };
-        return after(env.restore!(inner), (result) => {
-          this.#ended.set(ended);
-          return this.#started(result, (i, r) => {
-            const modifier = this.#modifiers[i]!;
-            return modifier.restore?.(own[i]!, r) ?? modifier.first(r);
-          });
-        });
+        return this.#inOrder(() =>
+          after(env.restore!(inner), (result) => {
+            this.#ended.set(ended);
+            return this.#started(result, (i, r) => {
+              const modifier = this.#modifiers[i]!;
+              return modifier.restore?.(own[i]!, r) ?? modifier.first(r);
+            });
+          }),
+        );
       };
     }
+  }
+
+  /**
+   * Calls at once, or where the last call is pending when that is over: the modifiers' memory is of one episode, and a
+   * reset before the last step's rewards are there (which `Denoising` allows) would have them counted in the next one.
+   */
+  #inOrder<T>(call: () => Awaitable<T>): Awaitable<T> {
+    const result = this.#pending === undefined ? call() : this.#pending.then(call, call);
+    if (!isPromiseLike(result)) return result;
+    const pending = Promise.resolve(result).finally(() => {
+      if (this.#pending === pending) this.#pending = undefined;
+    });
+    this.#pending = pending;
+    return pending;
   }
 
   #started(
@@ -157,7 +188,11 @@ class ModifiedVectorEnv<O, A, InnerO, InnerA> implements VectorEnv<O, A> {
     return { observations: [...this.#observations], infos: results.map((result) => result.info) };
   }
 
-  reset(options: VectorResetOptions = {}): Awaitable<VectorResetResult<O>> {
+  reset(options?: VectorResetOptions): Awaitable<VectorResetResult<O>> {
+    return this.#inOrder(() => this.#reset(options));
+  }
+
+  #reset(options: VectorResetOptions = {}): Awaitable<VectorResetResult<O>> {
     const { seed, mask } = options;
     return after(this.env.reset(options), (result) => {
       this.#modifiers.forEach((modifier, i) => {
@@ -176,6 +211,10 @@ class ModifiedVectorEnv<O, A, InnerO, InnerA> implements VectorEnv<O, A> {
   }
 
   step(actions: readonly A[]): Awaitable<VectorStepResult<O>> {
+    return this.#inOrder(() => this.#step(actions));
+  }
+
+  #step(actions: readonly A[]): Awaitable<VectorStepResult<O>> {
     if (actions.length !== this.numEnvs)
       throw new GymError(
         'E_VALUE',
@@ -251,6 +290,9 @@ class ModifiedVectorEnv<O, A, InnerO, InnerA> implements VectorEnv<O, A> {
  * Around a vector environment each environment in it is modified for itself, whatever the autoreset mode: an episode's
  * memory begins anew where that environment is reset, and under `same-step` the final observation and info are
  * modified as the last step that they are. Statistics (of normalisation) are shared by all environments in it.
+ * Calls have effect in their order: a `reset` while a step is pending (a slow reward of `Denoising`) waits for it.
+ *
+ * @throws GymError E_VALUE on what is no environment or no modification; E_CONFIG and E_SPACE as the modification says.
  */
 export function wrap<O, A, InnerO, InnerA>(
   env: VectorEnv<InnerO, InnerA>,
@@ -264,6 +306,22 @@ export function wrap<O, A, InnerO, InnerA>(
   env: Env<InnerO, InnerA> | VectorEnv<InnerO, InnerA>,
   modification: Modification<O, A, InnerO, InnerA>,
 ): Env<O, A> | VectorEnv<O, A> {
+  if (typeof env?.reset !== 'function' || typeof env.step !== 'function')
+    throw new GymError(
+      'E_VALUE',
+      `wrap: the first argument must be an environment, actual value ${String(env)}${
+        isPromiseLike(env) ? '; await it, as in wrap(await make(id), ...)' : '; hand in what make or makeVec gives'
+      }.`,
+    );
+  if (typeof modification?.around !== 'function')
+    throw new GymError(
+      'E_VALUE',
+      `wrap: the second argument must be a modification, actual value ${
+        typeof modification === 'function'
+          ? `the function ${(modification as () => void).name}; call it, as in wrap(env, flattenObservation())`
+          : `${String(modification)}; hand in one such as flattenObservation()`
+      }.`,
+    );
   return 'numEnvs' in env ? new ModifiedVectorEnv(env, modification) : new ModifiedEnv(env, modification);
 }
 
@@ -286,16 +344,29 @@ export function observationModification<O, A, InnerO>(
   };
 }
 
-/** A modification of actions by a function without memory. */
+/**
+ * A modification of actions by a function without memory. It is called with elements of `accepts` (by default `space`)
+ * alone: another action is an error E_VALUE.
+ */
 export function actionModification<O, A, InnerA>(
   name: string,
-  around: (space: Space<InnerA>, env: Around<O, InnerA>) => { space: Space<A>; act: (action: A) => InnerA },
+  around: (
+    space: Space<InnerA>,
+    env: Around<O, InnerA>,
+  ) => { space: Space<A>; accepts?: Space<A>; act: (action: A) => InnerA },
 ): Modification<O, A, O, InnerA> {
   return {
     name,
     around: (env) => {
-      const { space, act } = around(env.actionSpace, env);
-      const modifier: Modifier<O, A, O, InnerA> = { first: (result) => result, action: act, next: (result) => result };
+      const { space, accepts = space, act } = around(env.actionSpace, env);
+      const modifier: Modifier<O, A, O, InnerA> = {
+        first: (result) => result,
+        action: (action) => {
+          if (!accepts.contains(action)) throw refusal(name, action, accepts);
+          return act(action);
+        },
+        next: (result) => result,
+      };
       return { observationSpace: env.observationSpace, actionSpace: space, modifier: () => modifier };
     },
   };
@@ -317,6 +388,14 @@ export function stepModification<O, A>(
       };
     },
   };
+}
+
+/** The error for what is no action. */
+function refusal(name: string, action: unknown, space: Space<unknown>): GymError {
+  const shown = isNdArray(action)
+    ? `${action.data.constructor.name} [${action.shape.join(', ')}] of ${action.data.slice(0, 8).join(', ')}`
+    : `${String(action)} (${typeof action})`;
+  return new GymError('E_VALUE', `${name}.step: the action must be of ${space}, actual value ${shown}.`);
 }
 
 /** The space as a Box, which a modification needs. @throws GymError E_SPACE on another. */

@@ -6,6 +6,9 @@ import {
   CartPole,
   clipAction,
   clipReward,
+  Denoising,
+  type DenoisingAction,
+  type DenoisingObservation,
   Dict,
   Discrete,
   delayObservation,
@@ -358,9 +361,149 @@ describe('statistics', () => {
   });
 });
 
+describe('around a slow native vector environment', () => {
+  const denoising = (reward: (n: number) => Promise<number[]>) =>
+    new Denoising({
+      timesteps: [2, 1],
+      latentShape: [1, 1, 3],
+      prompts: ['a'],
+      numEnvs: 2,
+      reward: ({ prompts }) => reward(prompts.length),
+    });
+  const late = (n: number) => new Promise<number[]>((resolve) => setTimeout(resolve, 2, new Array(n).fill(4)));
+  const act = (env: VectorEnv<unknown, NdArray<Float32Array>>) => [env.actionSpace.sample(), env.actionSpace.sample()];
+
+  it('the end of an episode is the end of that episode, though the next one is asked for before', async () => {
+    const context: unknown[] = [];
+    const env = wrap(
+      wrap(
+        denoising(late),
+        transformReward<DenoisingObservation, DenoisingAction>((r, { previous }) => {
+          context.push(previous.step);
+          return r / 2;
+        }),
+      ),
+      recordEpisodeStatistics(),
+    );
+    for (let batch = 0; batch < 2; batch++) {
+      if (batch === 0) expect(env.reset()).not.toBeInstanceOf(Promise);
+      expect(env.step(act(env))).not.toBeInstanceOf(Promise);
+      const last = env.step(act(env));
+      const [{ infos: begun }, { infos }] = await Promise.all([env.reset(), last]);
+      expect(infos[1]).toMatchObject({ episode: { r: 2, l: 2 }, episodeNumber: 2 * batch + 1 });
+      expect(begun[1]).toEqual({ episodeNumber: 2 * batch + 3 });
+    }
+    expect(context).toEqual([0, 0, 1, 1, 0, 0, 1, 1]);
+  });
+
+  it('a snapshot waits for the end, and a reset goes on after a reward that failed', async () => {
+    let fails = true;
+    const env = wrap(
+      denoising(async (n) => {
+        if (fails) throw new Error('no reward');
+        return await late(n);
+      }),
+      recordEpisodeStatistics<DenoisingObservation, DenoisingAction>(),
+    );
+    env.reset();
+    env.step(act(env));
+    const last = env.step(act(env));
+    const reset = env.reset();
+    await expect(last).rejects.toThrow(/no reward/);
+    expect((await reset).infos[0]).toEqual({ episodeNumber: 2 });
+    fails = false;
+    env.step(act(env));
+    const end = env.step(act(env));
+    const snapshot = env.snapshot!();
+    await end;
+    expect(((await snapshot) as { own: { l: number }[] }).own[0]!.l).toBe(2);
+  });
+});
+
+describe('actions', () => {
+  const pair = () => wrap(new Counter(9), boxed) as Env<NdArray, NdArray>;
+  const array = (...values: number[]) => ndarray(Float32Array.from(values), [values.length]);
+  const square = ndarray(new Float32Array(4), [2, 2]);
+  it.each<[string, unknown, unknown[], unknown]>([
+    [
+      'transformAction',
+      wrap(
+        new Counter(9),
+        transformAction((a: number) => a, new Discrete(2)),
+      ),
+      [-1, 2, 0.5],
+      1,
+    ],
+    ['discretizeAction', wrap(pair(), discretizeAction([3, 2])), [9, -1, 0.5, array(1, 1)], 5],
+    [
+      'discretizeAction, multidiscrete',
+      wrap(pair(), discretizeAction(3, { multidiscrete: true })),
+      [4, array(1, 1), ndarray(Int32Array.of(3, 0), [2])],
+      ndarray(Int32Array.of(2, 0), [2]),
+    ],
+    ['rescaleAction', wrap(pair(), rescaleAction(-1, 1)), [square, array(1), array(Number.NaN, 0), 1], array(-1, 1)],
+    ['clipAction', wrap(pair(), clipAction()), [square, array(1), array(Number.NaN, 0), undefined], array(50, -50)],
+  ])('that are none are refused by %s', (name, made, bad, good) => {
+    const env = made as Env<unknown, unknown>;
+    env.reset();
+    const modification = name.split(',')[0];
+    for (const action of bad) {
+      const message = new RegExp(`^${modification}\\.step: the action must be of .*actual value`, 'i');
+      expect(() => env.step(action), String(action)).toThrow(message);
+    }
+    expect(() => env.step(good)).not.toThrow();
+  });
+
+  it('beyond the new bounds go beyond the old ones, which the environment refuses', () => {
+    const env = wrap(pair(), rescaleAction(0, 1));
+    env.reset();
+    expect(() => env.step(array(3, 0))).toThrow(/^TransformAction\.step: .*actual value Float32Array \[2\] of 24, -1/);
+  });
+
+  it('that the environment refuses do not stick', () => {
+    const env = wrap(new Counter(50), stickyAction(0.9, { duration: [1, 3] }));
+    const refusing = new Counter(50);
+    const step = refusing.step.bind(refusing);
+    const checked = Object.assign(refusing, {
+      step: (action: number) => {
+        if (!refusing.actionSpace.contains(action)) throw new Error('no action');
+        return step(action);
+      },
+    });
+    const other = wrap(checked, stickyAction(0.9, { duration: [1, 3] }));
+    env.reset({ seed: 3 });
+    other.reset({ seed: 3 });
+    expect(() => other.step(77)).toThrow(/no action/);
+    for (let t = 0; t < 20; t++) {
+      const action = t % 10;
+      expect(other.step(action)).toEqual(env.step(action));
+    }
+    expect(checked.actions.slice(0, 1)).toEqual([0]);
+    expect(new Set(checked.actions).size).toBeLessThan(10);
+  });
+});
+
+it('the limit of a TimeLimit that was put around by hand is the time that observations tell', () => {
+  const options = { normalize: true, flatten: false } as const;
+  const limited = new TimeLimit(new Counter(50), 4);
+  const env = wrap(wrap(limited, clipReward({ low: 0 })), timeAwareObservation(options));
+  env.reset();
+  const { observation } = env.step(0) as { observation: { time: NdArray } };
+  expect([...observation.time.data]).toEqual([0.25]);
+  expect(env.spec).toBeUndefined();
+});
+
 describe('mistakes', () => {
   const counter = () => new Counter(3) as Env<NdArray, unknown>;
   it.each<[string, () => unknown, RegExp]>([
+    ['wrap what is no environment', () => wrap(5 as never, flattenObservation()), /first argument.*actual value 5/],
+    ['wrap a promise', () => wrap(make('CartPole-v1') as never, flattenObservation()), /await it/],
+    ['wrap by nothing', () => wrap(counter(), undefined as never), /second argument.*actual value undefined/],
+    [
+      'wrap by a function that was not called',
+      () => wrap(counter(), flattenObservation as never),
+      /the function flattenObservation; call it/,
+    ],
     ['filter nothing', () => wrap(counter(), filterObservation([])), /at least one key/],
     [
       'filter an unknown key',
