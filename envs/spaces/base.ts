@@ -1,6 +1,7 @@
 import { GymError } from '../../core/errors.js';
 import type { TypedArray } from '../../core/ndarray.js';
 import { type RandomKind, type RandomSource, randomSource, restoreRandomSource } from '../random-source.js';
+import { shown } from './arguments.js';
 import type { DType } from './dtype.js';
 import type { SampleOptions, Space, SpaceState } from './space.js';
 
@@ -32,6 +33,13 @@ export abstract class BaseSpace<T> implements Space<T> {
   abstract readonly flat?: FlatLayout<T>;
   abstract sample(options?: SampleOptions): T;
   abstract contains(value: unknown): value is T;
+  /**
+   * Whether a value has the form of an element: it is one, but that numbers of a Box may be outside its bounds (or NaN),
+   * as those of an environment that diverges are.
+   */
+  hasForm(value: unknown): boolean {
+    return this.contains(value);
+  }
   abstract equals(other: Space<unknown>): boolean;
   abstract toJson(): unknown;
   abstract toString(): string;
@@ -43,9 +51,11 @@ export abstract class BaseSpace<T> implements Space<T> {
 
   /**
    * Seeds the space, and those in it with integers drawn from its own new stream.
-   * @throws GymError E_VALUE on a negative or fractional seed.
+   * @throws GymError E_VALUE on a negative or fractional seed, or none.
    */
   seed(seed: number | string, random: RandomKind = 'seedrandom'): void {
+    if (typeof seed !== 'number' && typeof seed !== 'string')
+      throw new GymError('E_VALUE', `${this.kind}.seed: needs a number or text, actual value ${shown(seed)}.`);
     this.#random = randomSource(seed, random);
     for (const part of this.parts) part.seed(this.random.integer(2 ** 31 - 1), random);
     if (this.parts.length > 0 && this.reseeds) this.#random = randomSource(seed, random);
@@ -75,19 +85,29 @@ export abstract class BaseSpace<T> implements Space<T> {
   }
 }
 
-/** The one of mask and probability that was given. @throws GymError E_VALUE when both were. */
+/** The one of mask and probability that was given. @throws GymError E_VALUE when both were, or what was is no list or object. */
 export function oneRestriction(kind: string, options: SampleOptions | undefined): 'mask' | 'probability' | undefined {
   const mask = options?.mask !== undefined;
   const probability = options?.probability !== undefined;
   if (mask && probability)
     throw new GymError('E_VALUE', `${kind}.sample: got a mask and a probability; give one of the two.`);
-  return mask ? 'mask' : probability ? 'probability' : undefined;
+  const name = mask ? 'mask' : probability ? 'probability' : undefined;
+  if (name !== undefined) checkRestriction(`${kind}.sample: ${name}`, options![name]);
+  return name;
+}
+
+function checkRestriction(where: string, restriction: unknown): void {
+  if (typeof restriction !== 'object' || restriction === null)
+    throw new GymError(
+      'E_VALUE',
+      `${where} must be a list, or an object for a Dict, actual value ${shown(restriction)}; leave it out for none.`,
+    );
 }
 
 /** @throws GymError E_VALUE unless the mask is `length` values of 0 and 1 (or true and false). */
 export function checkMask(where: string, mask: ArrayLike<number | boolean>, length: number): void {
-  if (mask.length !== length)
-    throw new GymError('E_VALUE', `${where}: the mask has ${mask.length} entries, it needs ${length}.`);
+  if (mask?.length !== length)
+    throw new GymError('E_VALUE', `${where}: the mask has ${mask?.length} entries, it needs ${length}.`);
   for (let i = 0; i < length; i++)
     if (Number(mask[i]) !== 0 && Number(mask[i]) !== 1)
       throw new GymError('E_VALUE', `${where}: mask[${i}] must be 0 or 1, actual value ${mask[i]}.`);
@@ -95,8 +115,8 @@ export function checkMask(where: string, mask: ArrayLike<number | boolean>, leng
 
 /** @throws GymError E_VALUE unless these are `length` values in [0, 1] that sum to 1. */
 export function checkProbability(where: string, probability: ArrayLike<number>, length: number): void {
-  if (probability.length !== length)
-    throw new GymError('E_VALUE', `${where}: ${probability.length} probabilities, it needs ${length}.`);
+  if (probability?.length !== length)
+    throw new GymError('E_VALUE', `${where}: ${probability?.length} probabilities, it needs ${length}.`);
   let sum = 0;
   for (let i = 0; i < length; i++) {
     const p = probability[i]!;

@@ -1,19 +1,24 @@
 import { GymError } from '../../core/errors.js';
 import { isNdArray, type NdArray, sameShape, sizeOf, type TypedArray } from '../../core/ndarray.js';
 import { exponential } from '../random-source.js';
+import { checkList, checkShape, shown } from './arguments.js';
 import { BaseSpace, type FlatLayout, oneRestriction } from './base.js';
-import { type ArrayOf, canCast, type DType, dtypeOf, dtypes, typeFacts, zeros } from './dtype.js';
+import { type ArrayOf, arrayOf, canCast, type DType, dtypeOf, dtypes, typeFacts, zeros } from './dtype.js';
 import type { SampleOptions, Space } from './space.js';
 
 /** A bound for all elements, or one each in row-major order. */
 export type Bound = number | ArrayLike<number> | NdArray;
 
-function boundValues(bound: Bound): ArrayLike<number> | number {
-  return typeof bound === 'number' ? bound : isNdArray(bound) ? bound.data : (bound as ArrayLike<number>);
-}
-
-function boundShape(bound: Bound): readonly number[] | undefined {
-  return typeof bound === 'number' ? undefined : isNdArray(bound) ? bound.shape : [(bound as ArrayLike<number>).length];
+/** The values of a bound, and the shape that they give the Box where none is named. */
+function boundOf(
+  side: 'low' | 'high',
+  bound: Bound,
+): { values: number | ArrayLike<number>; shape?: readonly number[] } {
+  if (typeof bound === 'number') return { values: bound };
+  if (isNdArray(bound)) return { values: bound.data, shape: bound.shape };
+  checkList(`Box: ${side}, where it is no number,`, bound);
+  const values = bound as ArrayLike<number>;
+  return { values, shape: [values.length] };
 }
 
 /**
@@ -34,20 +39,15 @@ export class Box<D extends DType = 'float32'> extends BaseSpace<NdArray<ArrayOf<
   readonly #uniform: boolean;
 
   /**
-   * @param shape that of the bounds, where these are arrays; [1] for two numbers.
-   * @throws GymError E_SPACE on a bound that is NaN, outside the type, or above the other; on bounds of another shape.
+   * @param shape default that of the bounds, where these are lists or arrays; [1] for two numbers.
+   * @throws GymError E_SPACE on a bound that is NaN, outside the type, or above the other; on bounds of another shape
+   *   (lists must have as many values as the shape).
    */
   constructor(low: Bound, high: Bound, shape?: readonly number[], dtype: D = 'float32' as D) {
     super();
     if (!dtypes.includes(dtype))
       throw new GymError('E_SPACE', `Box: dtype must be one of ${dtypes.join(', ')}; actual value ${String(dtype)}.`);
-    this.shape = [...(shape ?? boundShape(low) ?? boundShape(high) ?? [1])];
-    for (const n of this.shape)
-      if (!Number.isInteger(n) || n < 0)
-        throw new GymError(
-          'E_SPACE',
-          `Box: shape must be integers of at least 0, actual value [${this.shape.join(', ')}].`,
-        );
+    this.shape = checkShape('Box', shape ?? boundOf('low', low).shape ?? boundOf('high', high).shape ?? [1], 0);
     const size = sizeOf(this.shape);
     this.dtype = dtype;
     this.low = zeros(dtype, size);
@@ -73,29 +73,28 @@ export class Box<D extends DType = 'float32'> extends BaseSpace<NdArray<ArrayOf<
         }
       },
       write: (value, into: TypedArray, offset) => into.set(value.data, offset),
-      read: (from, offset) => {
-        const data = zeros(dtype, size);
-        for (let i = 0; i < size; i++) data[i] = from[offset + i]!;
-        return { data, shape: this.shape };
-      },
+      read: (from, offset) => ({ data: arrayOf('unflatten', dtype, from, offset, size), shape: this.shape }),
     };
   }
 
   #fill(side: 'low' | 'high', bound: Bound, size: number): void {
-    const values = boundValues(bound);
+    const { values, shape } = boundOf(side, bound);
     const facts = typeFacts(this.dtype);
-    const given = boundShape(bound);
-    if (typeof values !== 'number' && values.length !== size)
+    if (
+      typeof values !== 'number' &&
+      (values.length !== size || (isNdArray(bound) && !sameShape(bound.shape, this.shape)))
+    )
       throw new GymError(
         'E_SPACE',
-        `Box: ${side} has ${values.length} values of shape [${given?.join(', ')}], shape [${this.shape.join(', ')}] needs ${size}.`,
+        `Box: ${side} has ${values.length} values of shape [${shape?.join(', ')}], it needs ${size} of shape [${this.shape.join(', ')}].`,
       );
     const into = this[side];
     const bounded = side === 'low' ? this.boundedBelow : this.boundedAbove;
     for (let i = 0; i < size; i++) {
       const value = typeof values === 'number' ? values : values[i]!;
       const where = `Box: ${side}[${i}]`;
-      if (Number.isNaN(value)) throw new GymError('E_SPACE', `${where} is NaN; a bound is a number or ±Infinity.`);
+      if (typeof value !== 'number' || Number.isNaN(value))
+        throw new GymError('E_SPACE', `${where} is ${shown(value)}; a bound is a number or ±Infinity.`);
       if (value === (side === 'low' ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY))
         throw new GymError('E_SPACE', `${where} = ${value} leaves no element.`);
       bounded[i] = Number.isFinite(value) ? 1 : 0;
@@ -106,6 +105,8 @@ export class Box<D extends DType = 'float32'> extends BaseSpace<NdArray<ArrayOf<
       if (facts.kind !== 'f' && bounded[i] && !Number.isInteger(value))
         throw new GymError('E_SPACE', `${where} = ${value} is not an integer, as ${this.dtype} needs.`);
       into[i] = bounded[i] ? value : facts.kind === 'f' ? value : side === 'low' ? facts.low : facts.high;
+      if (bounded[i] && !Number.isFinite(into[i]))
+        throw new GymError('E_SPACE', `${where} = ${value} is outside ${this.dtype}; for no bound give ${into[i]}.`);
     }
   }
 
@@ -134,7 +135,8 @@ export class Box<D extends DType = 'float32'> extends BaseSpace<NdArray<ArrayOf<
     for (let i = 0; i < data.length; i++)
       if (!boundedBelow[i] && boundedAbove[i]) put(i, high[i]! + inclusive - exponential(random));
     for (let i = 0; i < data.length; i++)
-      if (boundedBelow[i] && boundedAbove[i]) put(i, random.uniform(low[i], high[i]! + inclusive));
+      // of halves, whose difference is a number where that of the bounds is too large for one
+      if (boundedBelow[i] && boundedAbove[i]) put(i, 2 * random.uniform(low[i]! / 2, (high[i]! + inclusive) / 2));
     return { data, shape: this.shape };
   }
 
@@ -151,6 +153,15 @@ export class Box<D extends DType = 'float32'> extends BaseSpace<NdArray<ArrayOf<
     }
     for (let i = 0; i < data.length; i++) if (!(data[i]! >= low[i]! && data[i]! <= high[i]!)) return false;
     return true;
+  }
+
+  override hasForm(value: unknown): boolean {
+    return (
+      isNdArray(value) &&
+      sameShape(value.shape, this.shape) &&
+      value.data.length === this.flat.size &&
+      dtypeOf(value.data) !== undefined
+    );
   }
 
   /** Same type and shape, bounds within NumPy's `allclose`. */
@@ -171,7 +182,7 @@ export class Box<D extends DType = 'float32'> extends BaseSpace<NdArray<ArrayOf<
     // JSON has no infinities; null is an absent bound
     const list = (values: TypedArray, bounded: Uint8Array) => {
       const plain = Array.from(values, (v, i) => (bounded[i] ? v : null));
-      return this.#uniform && plain.length > 0 ? plain[0] : plain;
+      return plain.length > 0 && plain.every((v) => v === plain[0]) ? plain[0] : plain;
     };
     return {
       kind: this.kind,

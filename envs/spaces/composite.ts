@@ -2,6 +2,29 @@ import { BaseSpace, type FlatLayout } from './base.js';
 import { resultType } from './dtype.js';
 import type { Space } from './space.js';
 
+/** What a part of a composite element must pass. */
+export type PartTest = (space: Space<unknown>, part: unknown) => boolean;
+
+const isElement: PartTest = (space, part) => space.contains(part);
+
+/** Whether a value has the form of a space's element: see {@link BaseSpace.hasForm}. */
+export const hasForm: PartTest = (space, value) =>
+  space instanceof BaseSpace ? space.hasForm(value) : space.contains(value);
+
+/** A space of elements that are made of elements of other spaces. */
+export abstract class CompositeSpace<T> extends BaseSpace<T> {
+  /** Whether a value is made of parts as elements are, each of which passes the test. */
+  protected abstract consists(value: unknown, test: PartTest): boolean;
+
+  contains(value: unknown): value is T {
+    return this.consists(value, isElement);
+  }
+
+  override hasForm(value: unknown): boolean {
+    return this.consists(value, hasForm);
+  }
+}
+
 /** The layout of several spaces one after another; undefined where one of them has none. */
 export function compositeLayout<T>(
   spaces: readonly Space<unknown>[],

@@ -1,6 +1,7 @@
 import { GymError } from '../../core/errors.js';
-import { BaseSpace, type FlatLayout, oneRestriction } from './base.js';
-import { compositeLayout } from './composite.js';
+import { checkSpace, shown } from './arguments.js';
+import { type FlatLayout, oneRestriction } from './base.js';
+import { CompositeSpace, compositeLayout, type PartTest } from './composite.js';
 import type { ElementOf, Space } from './space.js';
 import type { MaskOf, ProbabilityOf } from './tuple.js';
 
@@ -14,16 +15,23 @@ export interface DictSample<S extends Spaces> {
 }
 
 /** Plain objects with an element of a space under each key: `new Dict({ position: new Box(-1, 1), gear: new Discrete(5) })`. */
-export class Dict<S extends Spaces = Spaces> extends BaseSpace<DictElement<S>> {
+export class Dict<S extends Spaces = Spaces> extends CompositeSpace<DictElement<S>> {
   readonly kind = 'Dict';
   readonly spaces: S;
   /** In sorted order (as Gymnasium has them), which is that of flattening and seeding. */
   readonly keys: readonly (keyof S & string)[];
   readonly flat?: FlatLayout<DictElement<S>>;
 
+  /** @throws GymError E_SPACE on anything but an object of spaces. */
   constructor(spaces: S, { sortKeys = true }: { sortKeys?: boolean } = {}) {
     super();
+    if (typeof spaces !== 'object' || spaces === null || Array.isArray(spaces))
+      throw new GymError(
+        'E_SPACE',
+        `Dict: spaces must be an object, actual value ${shown(spaces)}; a list is a Tuple.`,
+      );
     this.spaces = { ...spaces };
+    for (const key in this.spaces) checkSpace(`Dict: spaces.${key}`, this.spaces[key]);
     const keys = Object.keys(spaces) as (keyof S & string)[];
     this.keys = sortKeys ? keys.sort((a, b) => (a < b ? -1 : 1)) : keys;
     const { keys: order } = this;
@@ -53,11 +61,11 @@ export class Dict<S extends Spaces = Spaces> extends BaseSpace<DictElement<S>> {
   }
 
   /** Plain objects with exactly the space's keys and a member of each. */
-  contains(value: unknown): value is DictElement<S> {
+  protected consists(value: unknown, test: PartTest): boolean {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
     const record = value as Record<string, unknown>;
     if (Object.keys(record).length !== this.keys.length) return false;
-    return this.keys.every((key) => Object.hasOwn(record, key) && this.spaces[key]!.contains(record[key]));
+    return this.keys.every((key) => Object.hasOwn(record, key) && test(this.spaces[key]!, record[key]));
   }
 
   equals(other: Space<unknown>): boolean {

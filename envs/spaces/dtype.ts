@@ -1,3 +1,4 @@
+import { GymError } from '../../core/errors.js';
 import type { TypedArray } from '../../core/ndarray.js';
 
 interface ArrayOfType {
@@ -63,15 +64,40 @@ export function zeros<D extends DType>(dtype: D, length: number): ArrayOf<D> {
   return new facts[dtype].array(length) as ArrayOf<D>;
 }
 
-/** The element type of a typed array. */
-export function dtypeOf(array: TypedArray): DType {
-  if (array instanceof Uint8ClampedArray) return 'uint8';
-  return array.constructor.name.replace('Array', '').toLowerCase() as DType;
+// by tag, which subclasses (Buffer) and arrays of other realms have too
+const byTag = new Map<string, DType>(dtypes.map((dtype) => [zeros(dtype, 0)[Symbol.toStringTag], dtype]));
+byTag.set('Uint8ClampedArray', 'uint8');
+
+/** The element type of a typed array; undefined for one that no space has (of BigInts, of 16-bit floats). */
+export function dtypeOf(array: TypedArray): DType | undefined {
+  return byTag.get(array[Symbol.toStringTag]);
+}
+
+/**
+ * `length` numbers as an array of a type.
+ * @throws GymError E_VALUE, beginning with `where`, on a number that an integer type does not hold.
+ */
+export function arrayOf<D extends DType>(
+  where: string,
+  dtype: D,
+  numbers: ArrayLike<number>,
+  offset: number,
+  length: number,
+): ArrayOf<D> {
+  const data = zeros(dtype, length);
+  const exact = facts[dtype].kind !== 'f';
+  for (let i = 0; i < length; i++) {
+    const value = numbers[offset + i]!;
+    data[i] = value;
+    if (exact && data[i] !== value) throw new GymError('E_VALUE', `${where}: number ${i}, ${value}, is no ${dtype}.`);
+  }
+  return data;
 }
 
 /** `numpy.can_cast(from, to, 'safe')`: every value of `from` is one of `to`. */
-export function canCast(from: DType, to: DType): boolean {
+export function canCast(from: DType | undefined, to: DType): boolean {
   if (from === to) return true;
+  if (from === undefined) return false;
   const [a, b] = [facts[from], facts[to]];
   if (a.kind === 'f') return b.kind === 'f' && a.bits <= b.bits;
   if (b.kind === 'f') return a.bits < b.bits; // 24 bits of mantissa hold 16-bit integers, 53 hold 32-bit ones

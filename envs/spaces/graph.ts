@@ -1,6 +1,8 @@
 import { GymError } from '../../core/errors.js';
 import { isNdArray, type NdArray } from '../../core/ndarray.js';
-import { BaseSpace, oneRestriction } from './base.js';
+import { checkSpace } from './arguments.js';
+import { oneRestriction } from './base.js';
+import { CompositeSpace, type PartTest } from './composite.js';
 import type { ElementOf, Space } from './space.js';
 import type { MaskOf, ProbabilityOf } from './tuple.js';
 
@@ -27,15 +29,18 @@ export interface GraphSample<N extends Space<unknown>, E extends Space<unknown> 
 export class Graph<
   N extends Space<unknown> = Space<unknown>,
   E extends Space<unknown> | null = Space<unknown> | null,
-> extends BaseSpace<GraphElement<ElementOf<N>, ElementOf<E>>> {
+> extends CompositeSpace<GraphElement<ElementOf<N>, ElementOf<E>>> {
   readonly kind = 'Graph';
   readonly node: N;
   readonly edge: E;
   /** None: elements have no fixed number of numbers. */
   readonly flat = undefined;
 
+  /** @param edge null for graphs without edges. @throws GymError E_SPACE on anything but spaces. */
   constructor(node: N, edge: E) {
     super();
+    checkSpace('Graph: node', node);
+    if (edge !== null) checkSpace('Graph: edge, where it is not null,', edge);
     this.node = node;
     this.edge = edge;
   }
@@ -78,16 +83,16 @@ export class Graph<
     return { nodes, edges, edgeLinks: { data: links, shape: [numEdges, 2] } };
   }
 
-  contains(value: unknown): value is GraphElement<ElementOf<N>, ElementOf<E>> {
+  protected consists(value: unknown, test: PartTest): boolean {
     if (typeof value !== 'object' || value === null) return false;
     const { nodes, edges, edgeLinks } = value as Partial<GraphElement>;
-    if (!Array.isArray(nodes) || !nodes.every((node) => this.node.contains(node))) return false;
+    if (!Array.isArray(nodes) || !nodes.every((node) => test(this.node, node))) return false;
     if (edges === null || edgeLinks === null) return edges === edgeLinks;
     const space = this.edge;
     return (
       space !== null &&
       Array.isArray(edges) &&
-      edges.every((edge) => space.contains(edge)) &&
+      edges.every((edge) => test(space, edge)) &&
       isNdArray(edgeLinks) &&
       edgeLinks.shape.length === 2 &&
       edgeLinks.shape[0] === edges.length &&

@@ -1,7 +1,9 @@
 import { GymError } from '../../core/errors.js';
 import { isNdArray, type NdArray, sameShape, sizeOf } from '../../core/ndarray.js';
 import { bits } from '../random-source.js';
+import { checkShape } from './arguments.js';
 import { BaseSpace, type FlatLayout, oneRestriction } from './base.js';
+import { arrayOf } from './dtype.js';
 import type { Space } from './space.js';
 
 /** Restricts a sample of a {@link MultiBinary}, an entry an element in row-major order. */
@@ -21,12 +23,9 @@ export class MultiBinary extends BaseSpace<NdArray> {
   /** @param n the number of elements of a list, or a shape. @throws GymError E_SPACE unless all are integers of at least 1. */
   constructor(n: number | readonly number[]) {
     super();
-    this.shape = typeof n === 'number' ? [n] : [...n];
-    if (this.shape.length === 0 || !this.shape.every((k) => Number.isInteger(k) && k >= 1))
-      throw new GymError(
-        'E_SPACE',
-        `MultiBinary: n must be integers of at least 1, actual value [${this.shape.join(', ')}].`,
-      );
+    this.shape = checkShape('MultiBinary', typeof n === 'number' ? [n] : n, 1);
+    if (this.shape.length === 0)
+      throw new GymError('E_SPACE', 'MultiBinary: n is an empty shape; name at least one size.');
     const size = sizeOf(this.shape);
     this.flat = {
       size,
@@ -37,7 +36,7 @@ export class MultiBinary extends BaseSpace<NdArray> {
       },
       write: (value, into, offset) => into.set(value.data, offset),
       read: (from, offset) => ({
-        data: Int8Array.from({ length: size }, (_, i) => from[offset + i]!),
+        data: arrayOf('unflatten', 'int8', from, offset, size),
         shape: this.shape,
       }),
     };

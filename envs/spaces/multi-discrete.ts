@@ -1,6 +1,7 @@
 import { GymError } from '../../core/errors.js';
-import { isNdArray, type NdArray, sameShape } from '../../core/ndarray.js';
+import { isNdArray, type NdArray, sameShape, sizeOf } from '../../core/ndarray.js';
 import { choiceIndex } from '../random-source.js';
+import { checkList, checkShape } from './arguments.js';
 import { BaseSpace, checkMask, checkProbability, type FlatLayout, indicesOf, oneRestriction } from './base.js';
 import { hotIndex } from './discrete.js';
 import { canCast, dtypeOf } from './dtype.js';
@@ -28,14 +29,16 @@ export class MultiDiscrete extends BaseSpace<NdArray<Int32Array>> {
   readonly start: Int32Array;
   readonly flat: FlatLayout<NdArray<Int32Array>>;
 
-  /** @throws GymError E_SPACE unless nvec are integers of at least 1 and start as many integers. */
-  constructor(nvec: ArrayLike<number>, { start, shape = [nvec.length] }: MultiDiscreteOptions = {}) {
+  /** @throws GymError E_SPACE unless nvec are integers of at least 1 and start as many integers, all values int32. */
+  constructor(nvec: ArrayLike<number>, { start, shape = [nvec?.length] }: MultiDiscreteOptions = {}) {
     super();
-    this.shape = [...shape];
+    checkList('MultiDiscrete: nvec', nvec);
+    if (start !== undefined) checkList('MultiDiscrete: start', start);
+    this.shape = checkShape('MultiDiscrete', shape, 1);
     this.nvec = Int32Array.from(nvec);
     this.start = Int32Array.from(start ?? { length: nvec.length }, (value) => value ?? 0);
-    const size = shape.reduce((a, b) => a * b, 1);
-    if (size !== nvec.length || size === 0)
+    const size = sizeOf(shape);
+    if (size !== nvec.length)
       throw new GymError(
         'E_SPACE',
         `MultiDiscrete: nvec has ${nvec.length} values, shape [${shape.join(', ')}] has ${size}.`,
@@ -50,8 +53,11 @@ export class MultiDiscrete extends BaseSpace<NdArray<Int32Array>> {
         );
       if (start !== undefined && this.start[i] !== start[i])
         throw new GymError('E_SPACE', `MultiDiscrete: start[${i}] must be an integer, actual value ${start[i]}.`);
+      const last = this.start[i]! + this.nvec[i]! - 1;
+      if (last > 2 ** 31 - 1)
+        throw new GymError('E_SPACE', `MultiDiscrete: the last value of element ${i}, ${last}, is outside int32.`);
     }
-    const offsets = new Int32Array(size + 1);
+    const offsets = new Float64Array(size + 1); // the sum may be above int32
     for (let i = 0; i < size; i++) offsets[i + 1] = offsets[i]! + this.nvec[i]!;
     const total = offsets[size]!;
     this.flat = {

@@ -1,5 +1,7 @@
 import { GymError } from '../../core/errors.js';
+import { checkSpaces } from './arguments.js';
 import { BaseSpace, type FlatLayout, oneRestriction } from './base.js';
+import { CompositeSpace, type PartTest } from './composite.js';
 import { resultType } from './dtype.js';
 import type { ElementOf, Space } from './space.js';
 import type { TupleSample } from './tuple.js';
@@ -10,16 +12,17 @@ export type OneOfElement<S extends readonly Space<unknown>[]> = {
 }[number];
 
 /** Pairs of an index and an element of the space with that index. */
-export class OneOf<const S extends readonly Space<unknown>[] = readonly Space<unknown>[]> extends BaseSpace<
+export class OneOf<const S extends readonly Space<unknown>[] = readonly Space<unknown>[]> extends CompositeSpace<
   OneOfElement<S>
 > {
   readonly kind = 'OneOf';
   readonly spaces: S;
   readonly flat?: FlatLayout<OneOfElement<S>>;
 
-  /** @throws GymError E_SPACE on no space at all. */
+  /** @throws GymError E_SPACE on no space at all, or anything but a list of spaces. */
   constructor(spaces: S) {
     super();
+    checkSpaces('OneOf: spaces', spaces);
     if (spaces.length === 0) throw new GymError('E_SPACE', 'OneOf: it needs at least one space.');
     this.spaces = spaces;
     this.flat = this.#layout();
@@ -42,8 +45,9 @@ export class OneOf<const S extends readonly Space<unknown>[] = readonly Space<un
         for (const layout of layouts) {
           const [lows, highs] = [new Float64Array(layout.size), new Float64Array(layout.size)];
           layout.bounds(lows, highs, 0);
-          least = Math.min(least, ...lows);
-          most = Math.max(most, ...highs);
+          // one by one: a large Box has more numbers than a call takes arguments
+          for (const value of lows) least = Math.min(least, value);
+          for (const value of highs) most = Math.max(most, value);
         }
         low.fill(least, offset, offset + 1 + longest);
         high.fill(most, offset, offset + 1 + longest);
@@ -89,13 +93,10 @@ export class OneOf<const S extends readonly Space<unknown>[] = readonly Space<un
     return [index, element] as unknown as OneOfElement<S>;
   }
 
-  contains(value: unknown): value is OneOfElement<S> {
-    return (
-      Array.isArray(value) &&
-      value.length === 2 &&
-      Number.isInteger(value[0]) &&
-      (this.spaces[value[0] as number]?.contains(value[1]) ?? false)
-    );
+  protected consists(value: unknown, test: PartTest): boolean {
+    if (!Array.isArray(value) || value.length !== 2 || !Number.isInteger(value[0])) return false;
+    const space = this.spaces[value[0] as number];
+    return space !== undefined && test(space, value[1]);
   }
 
   equals(other: Space<unknown>): boolean {

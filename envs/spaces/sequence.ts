@@ -1,6 +1,8 @@
 import { GymError } from '../../core/errors.js';
 import { exponential } from '../random-source.js';
-import { BaseSpace, oneRestriction } from './base.js';
+import { checkSpace } from './arguments.js';
+import { oneRestriction } from './base.js';
+import { CompositeSpace, type PartTest } from './composite.js';
 import type { ElementOf, Space } from './space.js';
 import type { MaskOf, ProbabilityOf } from './tuple.js';
 
@@ -14,14 +16,16 @@ export interface SequenceSample<S extends Space<unknown>> {
 }
 
 /** Lists of any length, the empty one too, of elements of one space. */
-export class Sequence<S extends Space<unknown> = Space<unknown>> extends BaseSpace<ElementOf<S>[]> {
+export class Sequence<S extends Space<unknown> = Space<unknown>> extends CompositeSpace<ElementOf<S>[]> {
   readonly kind = 'Sequence';
   readonly feature: S;
   /** None: elements have no fixed number of numbers. */
   readonly flat = undefined;
 
+  /** @throws GymError E_SPACE on anything but a space. */
   constructor(feature: S) {
     super();
+    checkSpace('Sequence: feature', feature);
     this.feature = feature;
   }
 
@@ -54,8 +58,8 @@ export class Sequence<S extends Space<unknown> = Space<unknown>> extends BaseSpa
     return typeof choice === 'number' ? choice : lengths[this.random.integer(lengths.length)]!;
   }
 
-  contains(value: unknown): value is ElementOf<S>[] {
-    return Array.isArray(value) && value.every((item) => this.feature.contains(item));
+  protected consists(value: unknown, test: PartTest): boolean {
+    return Array.isArray(value) && value.every((item) => test(this.feature, item));
   }
 
   equals(other: Space<unknown>): boolean {

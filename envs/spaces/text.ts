@@ -1,5 +1,6 @@
 import { GymError } from '../../core/errors.js';
 import { choiceIndex } from '../random-source.js';
+import { shown } from './arguments.js';
 import { BaseSpace, checkMask, checkProbability, type FlatLayout, indicesOf, oneRestriction } from './base.js';
 import type { Space } from './space.js';
 
@@ -42,6 +43,8 @@ export class Text extends BaseSpace<string> {
         'E_SPACE',
         `Text: maxLength must be an integer of at least minLength (${minLength}), actual value ${maxLength}.`,
       );
+    if (typeof charset !== 'string')
+      throw new GymError('E_SPACE', `Text: charset must be text, actual value ${shown(charset)}.`);
     this.#characters = [...new Set(charset === 'any' ? printable : charset)];
     if (this.#characters.length === 0)
       throw new GymError('E_SPACE', "Text: charset has no character; name some, or 'any' for all text.");
@@ -70,7 +73,12 @@ export class Text extends BaseSpace<string> {
       },
       read: (from, offset) => {
         let text = '';
-        for (let i = offset; i < offset + size && from[i] !== pad; i++) text += this.#characters[from[i]!] ?? '';
+        for (let i = offset; i < offset + size && from[i] !== pad; i++) {
+          const character = this.#characters[from[i]!];
+          if (character === undefined)
+            throw new GymError('E_VALUE', `unflatten: a Text of ${pad} characters has none with index ${from[i]}.`);
+          text += character;
+        }
         return text;
       },
     };

@@ -1,6 +1,7 @@
 import { GymError } from '../../core/errors.js';
-import { BaseSpace, type FlatLayout, oneRestriction } from './base.js';
-import { compositeLayout } from './composite.js';
+import { checkSpaces } from './arguments.js';
+import { type FlatLayout, oneRestriction } from './base.js';
+import { CompositeSpace, compositeLayout, type PartTest } from './composite.js';
 import type { ElementOf, Space } from './space.js';
 
 /** The mask that a space's `sample` takes. */
@@ -17,15 +18,17 @@ export interface TupleSample<S extends readonly Space<unknown>[]> {
 }
 
 /** Lists with an element of each space in turn: `new Tuple([new Discrete(2), new Box(0, 1, [2])])`. */
-export class Tuple<const S extends readonly Space<unknown>[] = readonly Space<unknown>[]> extends BaseSpace<
+export class Tuple<const S extends readonly Space<unknown>[] = readonly Space<unknown>[]> extends CompositeSpace<
   TupleElement<S>
 > {
   readonly kind = 'Tuple';
   readonly spaces: S;
   readonly flat?: FlatLayout<TupleElement<S>>;
 
+  /** @throws GymError E_SPACE on anything but a list of spaces. */
   constructor(spaces: S) {
     super();
+    checkSpaces('Tuple: spaces', spaces);
     this.spaces = spaces;
     this.flat = compositeLayout(
       spaces,
@@ -52,11 +55,11 @@ export class Tuple<const S extends readonly Space<unknown>[] = readonly Space<un
     ) as unknown as TupleElement<S>;
   }
 
-  contains(value: unknown): value is TupleElement<S> {
+  protected consists(value: unknown, test: PartTest): boolean {
     return (
       Array.isArray(value) &&
       value.length === this.spaces.length &&
-      this.spaces.every((space, i) => space.contains(value[i]))
+      this.spaces.every((space, i) => test(space, value[i]))
     );
   }
 
