@@ -1,7 +1,9 @@
 import { GymError } from '../../core/errors.js';
 import { isNdArray, type NdArray, type TypedArray } from '../../core/ndarray.js';
+import { noElement } from './arguments.js';
 import { BaseSpace, type FlatLayout } from './base.js';
 import { Box } from './box.js';
+import { hasForm } from './composite.js';
 import { Dict } from './dict.js';
 import { zeros } from './dtype.js';
 import { Graph, type GraphElement } from './graph.js';
@@ -59,9 +61,16 @@ export function flattenSpace(space: Space<unknown>): Space<unknown> {
 
 /**
  * An element as one list of numbers: arrays in row-major order, one-hot for Discrete, character indices for Text, the
- * parts of a Tuple or Dict one after another. With a Sequence or a Graph inside, a tree of such lists.
+ * parts of a Tuple or Dict one after another. With a Sequence or a Graph inside, a tree of such lists. Numbers of a Box
+ * outside its bounds stay what they are.
+ * @throws GymError E_VALUE on what has not the form of an element, E_SPACE on a space of unknown kind.
  */
 export function flatten<T>(space: Space<T>, value: T): Flat {
+  if (!hasForm(space, value)) throw noElement('flatten', space, value);
+  return flattened(space, value);
+}
+
+function flattened<T>(space: Space<T>, value: T): Flat {
   const layout = layoutOf(space);
   if (layout !== undefined) {
     const data = zeros(layout.dtype, layout.size);
@@ -70,18 +79,18 @@ export function flatten<T>(space: Space<T>, value: T): Flat {
   }
   if (space instanceof Tuple)
     return (space.spaces as readonly Space<unknown>[]).map((part, i) =>
-      flatten(part, (value as readonly unknown[])[i]),
+      flattened(part, (value as readonly unknown[])[i]),
     );
   if (space instanceof Dict)
     return Object.fromEntries(
-      space.keys.map((key) => [key, flatten(space.spaces[key]!, (value as Record<string, unknown>)[key])]),
+      space.keys.map((key) => [key, flattened(space.spaces[key]!, (value as Record<string, unknown>)[key])]),
     );
-  if (space instanceof Sequence) return (value as readonly unknown[]).map((item) => flatten(space.feature, item));
+  if (space instanceof Sequence) return (value as readonly unknown[]).map((item) => flattened(space.feature, item));
   if (space instanceof Graph) {
     const { nodes, edges, edgeLinks } = value as GraphElement;
     return {
-      nodes: nodes.map((node) => flatten(space.node, node)),
-      edges: edges?.map((edge) => flatten(space.edge as Space<unknown>, edge)) ?? null,
+      nodes: nodes.map((node) => flattened(space.node, node)),
+      edges: edges?.map((edge) => flattened(space.edge as Space<unknown>, edge)) ?? null,
       edgeLinks,
     };
   }
@@ -90,11 +99,18 @@ export function flatten<T>(space: Space<T>, value: T): Flat {
 
 /**
  * Writes an element's flat numbers into `into` from `offset` on, without an array of its own: for batches.
- * @throws GymError E_SPACE for Sequence, Graph, and what contains one.
+ * @throws GymError E_SPACE for Sequence, Graph, and what contains one; E_VALUE where `into` is too short, or on what has
+ *   not the form of an element.
  */
 export function flattenInto<T>(space: Space<T>, value: T, into: TypedArray, offset = 0): void {
   const layout = layoutOf(space);
   if (layout === undefined) throw noLayout('flattenInto', space);
+  if (!hasForm(space, value)) throw noElement('flattenInto', space, value);
+  if (!(offset >= 0 && offset + layout.size <= into.length))
+    throw new GymError(
+      'E_VALUE',
+      `flattenInto: ${layout.size} numbers from offset ${offset} on do not fit into an array of ${into.length}.`,
+    );
   layout.write(value, into, offset);
 }
 
@@ -109,7 +125,9 @@ export function unflatten<T>(space: Space<T>, flat: Flat): T {
           isNdArray(flat) ? `has ${flat.data.length}` : 'is a tree'
         }.`,
       );
-    return layout.read(flat.data, 0);
+    const value = layout.read(flat.data, 0);
+    if (!hasForm(space, value)) throw noElement('unflatten', space, value);
+    return value;
   }
   if (space instanceof Tuple)
     return (space.spaces as readonly Space<unknown>[]).map((part, i) =>

@@ -1,9 +1,11 @@
 import { GymError, unknownName } from '../../core/errors.js';
-import { type NdArray, ndarray } from '../../core/ndarray.js';
+import type { NdArray } from '../../core/ndarray.js';
+import { shown } from './arguments.js';
 import { Box } from './box.js';
+import { hasForm } from './composite.js';
 import { Dict } from './dict.js';
 import { Discrete } from './discrete.js';
-import { type DType, zeros } from './dtype.js';
+import { arrayOf, type DType } from './dtype.js';
 import { Graph, type GraphElement } from './graph.js';
 import { MultiBinary } from './multi-binary.js';
 import { MultiDiscrete } from './multi-discrete.js';
@@ -20,45 +22,64 @@ export function spaceToJson(space: Space<unknown>): unknown {
 
 type Json = Record<string, unknown>;
 
+/** A field, of the type that the constructor it goes to checks. A default would make another space of one cut short. */
+function field<T>(json: Json, key: string): T {
+  if (!Object.hasOwn(json, key))
+    throw new GymError('E_SPACE', `spaceFromJson: ${json.kind} needs \`${key}\`, actual value ${shown(json)}.`);
+  return json[key] as T;
+}
+
+function listField<T>(json: Json, key: string): T[] {
+  const list = field<T[]>(json, key);
+  if (!Array.isArray(list))
+    throw new GymError('E_SPACE', `spaceFromJson: ${json.kind}.${key} must be a list, actual value ${shown(list)}.`);
+  return list;
+}
+
 const readers: Record<string, (json: Json) => Space<unknown>> = {
   Box: (json) => {
-    const { low, high, shape, dtype } = json as {
-      low: number | null | (number | null)[];
-      high: number | null | (number | null)[];
-      shape: number[];
-      dtype: DType;
+    const bound = (side: string, infinity: number) => {
+      const values = field<number | null | (number | null)[]>(json, side);
+      return Array.isArray(values) ? values.map((v) => v ?? infinity) : (values ?? infinity);
     };
-    const bound = (values: typeof low, infinity: number) =>
-      Array.isArray(values) ? values.map((v) => v ?? infinity) : (values ?? infinity);
-    return new Box(bound(low, Number.NEGATIVE_INFINITY), bound(high, Number.POSITIVE_INFINITY), shape, dtype);
+    return new Box(
+      bound('low', Number.NEGATIVE_INFINITY),
+      bound('high', Number.POSITIVE_INFINITY),
+      listField(json, 'shape'),
+      field<DType>(json, 'dtype'),
+    );
   },
-  Discrete: (json) => new Discrete(json.n as number, json.start as number),
-  MultiBinary: (json) => new MultiBinary(json.shape as number[]),
+  Discrete: (json) => new Discrete(field(json, 'n'), field(json, 'start')),
+  MultiBinary: (json) => new MultiBinary(listField<number>(json, 'shape')),
   MultiDiscrete: (json) =>
-    new MultiDiscrete(json.nvec as number[], { start: json.start as number[], shape: json.shape as number[] }),
+    new MultiDiscrete(listField(json, 'nvec'), { start: listField(json, 'start'), shape: listField(json, 'shape') }),
   Text: (json) =>
-    new Text(json.maxLength as number, { minLength: json.minLength as number, charset: json.charset as string }),
-  Tuple: (json) => new Tuple((json.spaces as unknown[]).map(spaceFromJson)),
-  Dict: (json) =>
-    new Dict(
-      Object.fromEntries((json.spaces as [string, unknown][]).map(([key, part]) => [key, spaceFromJson(part)])),
-      {
-        sortKeys: false,
-      },
-    ),
-  Sequence: (json) => new Sequence(spaceFromJson(json.feature)),
-  Graph: (json) => new Graph(spaceFromJson(json.node), json.edge === null ? null : spaceFromJson(json.edge)),
-  OneOf: (json) => new OneOf((json.spaces as unknown[]).map(spaceFromJson)),
+    new Text(field(json, 'maxLength'), { minLength: field(json, 'minLength'), charset: field(json, 'charset') }),
+  Tuple: (json) => new Tuple(listField(json, 'spaces').map(spaceFromJson)),
+  Dict: (json) => {
+    const entries = listField(json, 'spaces').map((entry) => {
+      if (!Array.isArray(entry) || entry.length !== 2 || typeof entry[0] !== 'string')
+        throw new GymError('E_SPACE', `spaceFromJson: Dict.spaces needs [key, space], actual value ${shown(entry)}.`);
+      return [entry[0], spaceFromJson(entry[1])] as const;
+    });
+    return new Dict(Object.fromEntries(entries), { sortKeys: false });
+  },
+  Sequence: (json) => new Sequence(spaceFromJson(field(json, 'feature'))),
+  Graph: (json) => {
+    const edge = field(json, 'edge');
+    return new Graph(spaceFromJson(field(json, 'node')), edge === null ? null : spaceFromJson(edge));
+  },
+  OneOf: (json) => new OneOf(listField(json, 'spaces').map(spaceFromJson)),
 };
 
-/** The space that `toJson` wrote. @throws GymError E_NAME on an unknown kind, E_SPACE on anything that is no space. */
+/**
+ * The space that `toJson` wrote.
+ * @throws GymError E_NAME on an unknown kind, E_SPACE on anything that is no space or lacks a part of one.
+ */
 export function spaceFromJson(json: unknown): Space<unknown> {
   const kind = typeof json === 'object' && json !== null ? (json as Json).kind : undefined;
   if (typeof kind !== 'string')
-    throw new GymError(
-      'E_SPACE',
-      `spaceFromJson: needs an object with \`kind\`, actual value ${JSON.stringify(json)}.`,
-    );
+    throw new GymError('E_SPACE', `spaceFromJson: needs an object with \`kind\`, actual value ${shown(json)}.`);
   const read = Object.hasOwn(readers, kind) ? readers[kind] : undefined;
   if (read === undefined) throw unknownName('spaceFromJson', 'kind of space', kind, Object.keys(readers));
   return read(json as Json);
@@ -66,10 +87,11 @@ export function spaceFromJson(json: unknown): Space<unknown> {
 
 /**
  * An element as plain JSON: arrays as lists in row-major order, the rest as its parts. Numbers that JSON lacks
- * (NaN, ±Infinity) are text.
+ * (NaN, ±Infinity, −0) are text.
  */
 export function elementToJson<T>(space: Space<T>, value: T): unknown {
-  const numbers = (array: NdArray) => Array.from(array.data, (x) => (Number.isFinite(x) ? x : String(x)));
+  const numbers = ({ data }: NdArray) =>
+    Array.from(data, (x) => (Object.is(x, -0) ? '-0' : Number.isFinite(x) ? x : String(x)));
   if (space instanceof Box || space instanceof MultiBinary || space instanceof MultiDiscrete)
     return numbers(value as NdArray);
   if (space instanceof Tuple)
@@ -94,45 +116,53 @@ export function elementToJson<T>(space: Space<T>, value: T): unknown {
   return value;
 }
 
-/** The element that {@link elementToJson} wrote. @throws GymError E_VALUE when it is none of the space. */
+/**
+ * The element that {@link elementToJson} wrote. Numbers of a Box may be outside its bounds, as those of an environment
+ * that diverges are: they come back as they were.
+ * @throws GymError E_VALUE on what has not the form of an element.
+ */
 export function elementFromJson<T>(space: Space<T>, json: unknown): T {
   const value = read(space, json);
-  if (!space.contains(value))
-    throw new GymError('E_VALUE', `elementFromJson: ${JSON.stringify(json)} is no element of ${space}.`);
-  return value;
+  if (!hasForm(space, value))
+    throw new GymError(
+      'E_VALUE',
+      `elementFromJson: ${shown(json)} is no element of ${space}; use the space it is from.`,
+    );
+  return value as T;
 }
 
+const textNumbers = new Set<unknown>(['NaN', 'Infinity', '-Infinity', '-0']);
+
+/** What the JSON says, undefined in the place of each part whose form is wrong; `hasForm` then refuses the whole. */
 function read(space: Space<unknown>, json: unknown): unknown {
-  const array = (shape: readonly number[], dtype: DType) => {
-    const list = json as (number | string)[];
-    const data = zeros(dtype, list.length);
-    list.forEach((x, i) => {
-      data[i] = Number(x);
-    });
-    return ndarray(data, shape);
+  const list = Array.isArray(json) ? (json as unknown[]) : undefined;
+  const record = typeof json === 'object' && json !== null ? (json as Json) : {};
+  const array = (shape: readonly number[], dtype: DType, numbers = list) => {
+    if (!numbers?.every((x) => typeof x === 'number' || textNumbers.has(x))) return undefined;
+    return { data: arrayOf('elementFromJson', dtype, numbers.map(Number), 0, numbers.length), shape };
   };
   if (space instanceof Box) return array(space.shape, space.dtype);
   if (space instanceof MultiBinary) return array(space.shape, 'int8');
   if (space instanceof MultiDiscrete) return array(space.shape, 'int32');
-  if (space instanceof Tuple)
-    return (space.spaces as readonly Space<unknown>[]).map((part, i) => read(part, (json as unknown[])[i]));
+  if (space instanceof Tuple) {
+    const spaces = space.spaces as readonly Space<unknown>[];
+    return list?.length === spaces.length ? spaces.map((part, i) => read(part, list[i])) : undefined;
+  }
   if (space instanceof Dict)
-    return Object.fromEntries(space.keys.map((key) => [key, read(space.spaces[key]!, (json as Json)[key])]));
-  if (space instanceof Sequence) return (json as unknown[]).map((item) => read(space.feature, item));
+    return Object.fromEntries(space.keys.map((key) => [key, read(space.spaces[key]!, record[key])]));
+  if (space instanceof Sequence) return list?.map((item) => read(space.feature, item));
   if (space instanceof OneOf) {
-    const [index, element] = json as [number, unknown];
-    return [index, read(space.spaces[index]!, element)];
+    const part = space.spaces[list?.[0] as number];
+    return part && [list![0], read(part, list![1])];
   }
   if (space instanceof Graph) {
-    const { nodes, edges, edgeLinks } = json as {
-      nodes: unknown[];
-      edges: unknown[] | null;
-      edgeLinks: number[] | null;
-    };
+    const { nodes, edges, edgeLinks } = record;
+    const parts = (part: Space<unknown>, items: unknown) =>
+      Array.isArray(items) ? items.map((item) => read(part, item)) : items;
     return {
-      nodes: nodes.map((node) => read(space.node, node)),
-      edges: edges?.map((edge) => read(space.edge as Space<unknown>, edge)) ?? null,
-      edgeLinks: edgeLinks && { data: Int32Array.from(edgeLinks), shape: [edgeLinks.length / 2, 2] },
+      nodes: parts(space.node, nodes),
+      edges: space.edge === null ? edges : parts(space.edge, edges),
+      edgeLinks: Array.isArray(edgeLinks) ? array([edgeLinks.length / 2, 2], 'int32', edgeLinks) : edgeLinks,
     };
   }
   return json;
