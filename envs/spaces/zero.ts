@@ -8,10 +8,13 @@ import { MultiDiscrete } from './multi-discrete.js';
 import { OneOf } from './one-of.js';
 import { Sequence } from './sequence.js';
 import type { Space } from './space.js';
-import { Text } from './text.js';
+import { printable, Text } from './text.js';
 import { Tuple } from './tuple.js';
 
-/** The element nearest to zero: what stands for an observation that is not there yet. */
+/**
+ * The element nearest to zero (of a Text the shortest, of its first character): what stands for an observation that is
+ * not there yet. Draws nothing from the space's stream.
+ */
 export function zeroOf<T>(space: Space<T>): T {
   return zero(space) as T;
 }
@@ -26,18 +29,21 @@ function zero(space: Space<unknown>): unknown {
   if (space instanceof MultiBinary) return { data: new Int8Array(space.flat.size), shape: space.shape };
   if (space instanceof MultiDiscrete) return { data: space.start.slice(), shape: space.shape };
   if (space instanceof Text)
-    return space.sample({ mask: [space.minLength, space.charset === 'any' ? undefined : firstOf(space.charset)] });
+    return firstOf(space.charset === 'any' ? printable : space.charset).repeat(space.minLength);
   if (space instanceof Tuple) return (space.spaces as readonly Space<unknown>[]).map(zero);
   if (space instanceof Dict) return Object.fromEntries(space.keys.map((key) => [key, zero(space.spaces[key]!)]));
   if (space instanceof Sequence) return [];
   if (space instanceof Graph) return { nodes: [zero(space.node)], edges: null, edgeLinks: null };
   if (space instanceof OneOf) return [0, zero(space.spaces[0])];
-  return space.sample();
+  // of an unknown kind: always the same sample, and the space's own stream stays where it is
+  const before = space.randomState();
+  space.seed(0);
+  const element = space.sample();
+  space.restoreRandomState(before);
+  return element;
 }
 
-/** A mask of a text's set that allows its first character alone. */
-function firstOf(charset: string): Uint8Array {
-  const mask = new Uint8Array(new Set(charset).size);
-  mask[0] = 1;
-  return mask;
+/** The first character (code point) of a text. */
+function firstOf(text: string): string {
+  return text[Symbol.iterator]().next().value!;
 }
