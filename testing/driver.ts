@@ -48,6 +48,8 @@ export function needInterface(report: Report, env: unknown, kind: 'an Env' | 'a 
   for (const name of ['reset', 'step'])
     if (typeof parts[name] !== 'function')
       report.fail(name, 'it must be a method', show(parts[name]), `implement ${name}()`);
+  if (typeof parts.seed === 'function')
+    report.warning('seed', 'it is a method of Gym before 0.26', 'seed()', 'take the seed in reset({ seed })');
   for (const name of ['render', 'snapshot', 'restore', 'close'])
     if (parts[name] !== undefined && typeof parts[name] !== 'function')
       report.error(name, 'it must be a method or absent', show(parts[name]), `implement ${name}(), or leave it out`);

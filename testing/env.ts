@@ -17,7 +17,7 @@ import {
   selectChecks,
 } from './findings.js';
 import { checkSpaces, reportMisfits } from './spaces.js';
-import { copied, difference, isPlainObject, shared, show } from './values.js';
+import { copied, cycle, difference, isPlainObject, shared, show } from './values.js';
 
 /** An environment, or a function that makes one: then every check has a new one, and two can be compared. */
 export type EnvSource<O, A> = Env<O, A> | (() => Awaitable<Env<O, A>>);
@@ -72,12 +72,17 @@ async function withEnv<O, A>(subject: EnvSubject<O, A>, report: Report, use: Use
 /** The checks of a single environment, in order; those after the first ones rely on them. */
 export const envChecks: readonly Check<EnvSubject<unknown, unknown>>[] = [
   check('interface', 'has two spaces, reset and step', async ({ env }, report) => {
-    if (env.spec !== undefined && typeof env.spec.id !== 'string')
-      report.error('spec.id', 'it must be a string', show(env.spec.id), 'leave `spec` to make(), which sets it');
+    if (env.spec !== undefined && typeof env.spec?.id !== 'string')
+      report.error(
+        'spec',
+        'it must be absent, or have an `id`',
+        show(env.spec),
+        'leave `spec` to make(), which sets it',
+      );
   }),
 
   check('spaces', 'has spaces whose samples are elements and whose bounds make sense', async ({ env }, report) => {
-    checkSpaces(report, env);
+    await checkSpaces(report, env);
   }),
 
   check('reset', 'resets with and without seed and options', async (driver) => {
@@ -164,6 +169,14 @@ export const envChecks: readonly Check<EnvSubject<unknown, unknown>>[] = [
             show(info),
             'return {} where there is nothing to say',
           );
+        const circular = cycle(info);
+        if (circular !== undefined)
+          report.warning(
+            `${where}: info${circular}`,
+            'it contains itself, so it cannot be written as JSON',
+            show(info),
+            'say what is meant by plain values',
+          );
       },
       report,
     );
@@ -188,6 +201,34 @@ export const envChecks: readonly Check<EnvSubject<unknown, unknown>>[] = [
       });
     }
   }),
+
+  check(
+    'isolation',
+    'shares nothing with another of its kind',
+    async (driver, report, subject) => {
+      if (typeof subject.source !== 'function') return;
+      const alone = await driver.play(subject.steps, { seed: 1 });
+      await withEnv(subject, report, async (other) => {
+        await other.reset({ seed: 2 });
+        const beside = await driver.play(subject.steps, {
+          seed: 1,
+          actions: alone.actions,
+          meanwhile: async () => {
+            const { terminated, truncated } = await other.step();
+            if (terminated || truncated) await other.reset();
+          },
+        });
+        reportUnlike(
+          report,
+          alone.moments,
+          beside.moments,
+          'it goes another way while another of its kind is stepped',
+          'keep all state in the instance: nothing in the module, in static fields or in shared defaults',
+        );
+      });
+    },
+    ['determinism'],
+  ),
 
   check('seeds', 'takes its seed, and goes on with the stream without one', async (driver, report) => {
     const { actions } = await driver.play(8, { seed: 1 });
@@ -314,14 +355,20 @@ export const envChecks: readonly Check<EnvSubject<unknown, unknown>>[] = [
   }),
 
   check('inputs', 'leaves actions and options as they were handed in', async (driver, report) => {
-    const options = { seed: 1, options: {} };
-    await driver.reset(options);
     const unchanged = (where: string, before: unknown, after: unknown) => {
       const changed = difference(before, after);
       if (changed)
         report.error(`${where}${changed.path}`, 'the call changes it', changed.actual, 'copy it before you change it');
     };
-    unchanged('options of reset(): ', { seed: 1, options: {} }, options);
+    const probing = { seed: 1, options: { probe: { a: 1 } } };
+    const before = copied(probing);
+    try {
+      await driver.env.reset(probing);
+    } catch {
+      // it may refuse options that it does not know, and still must not change them
+    }
+    unchanged('options of reset(): ', before, probing);
+    await driver.reset({ seed: 1 });
     const given: { action: unknown; copy: unknown }[] = [];
     for (let t = 0; t < 5; t++) {
       const action = driver.action();
@@ -510,6 +557,8 @@ export function checkPicture(report: Report, where: string, picture: unknown): u
 export function notPlain(value: Snapshot | unknown, path: string): { path: string; actual: string } | undefined {
   if (value === null || typeof value === 'boolean' || typeof value === 'string' || isNdArray(value)) return undefined;
   if (typeof value === 'number') return Number.isFinite(value) ? undefined : { path, actual: show(value) };
+  const circular = cycle(value, path);
+  if (circular !== undefined) return { path: circular, actual: 'it contains itself' };
   const inner: [string, unknown][] | undefined = Array.isArray(value)
     ? value.map((part, i) => [`${path}[${i}]`, part])
     : isPlainObject(value)

@@ -82,15 +82,22 @@ export function selectChecks<S>(checks: readonly Check<S>[], { skip = [] }: Chec
   return checks.filter((check) => !skip.includes(check.name));
 }
 
-/** What one check finds. @throws whatever the check itself throws, which is then a defect of the check. */
+/** What one check finds. What the subject throws where no check expects it (a getter, a method of a space) is an error, too. */
 export async function runCheck<S>(check: Check<S>, subject: S): Promise<Finding[]> {
   const report = new Report(check.name);
   try {
     await check.run(subject, report);
   } catch (error) {
-    if (!(error instanceof Stopped)) throw error;
+    if (!(error instanceof Stopped))
+      report.error('somewhere', 'it throws where it is only looked at', messageOf(error), placeOf(error));
   }
   return report.findings;
+}
+
+/** What to do about an error, with the first line of its stack. */
+function placeOf(error: unknown): string {
+  const line = error instanceof Error ? error.stack?.split('\n').find((text) => /^\s+at /.test(text)) : undefined;
+  return `make getters, and the methods of spaces, throw nothing${line === undefined ? '' : `; it is thrown ${line.trim()}`}`;
 }
 
 /** What all checks find, but those whose needs are not met. A defect that several checks meet is told by the first. */

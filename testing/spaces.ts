@@ -49,10 +49,13 @@ const oddities: readonly unknown[] = [
 ];
 
 /** Sanity of an environment's spaces: samples are elements, a seed fixes them, and bounds make sense. */
-export function checkSpaces(report: Report, spaces: { observationSpace: Space<unknown>; actionSpace: Space<unknown> }) {
+export async function checkSpaces(
+  report: Report,
+  spaces: { observationSpace: Space<unknown>; actionSpace: Space<unknown> },
+): Promise<void> {
   for (const name of ['observationSpace', 'actionSpace'] as const) {
     const space = spaces[name];
-    checkSampling(report, name, space);
+    await checkSampling(report, name, space);
     for (const [part, path] of parts(space, name)) {
       if ((part instanceof Tuple && part.spaces.length === 0) || (part instanceof Dict && part.keys.length === 0))
         report.error(path, 'the space has no part', String(part), 'give it at least one space');
@@ -61,11 +64,12 @@ export function checkSpaces(report: Report, spaces: { observationSpace: Space<un
   }
 }
 
-function checkSampling(report: Report, name: string, space: Space<unknown>): void {
+async function checkSampling(report: Report, name: string, space: Space<unknown>): Promise<void> {
+  const sample = () => report.attempt(`${name}.sample()`, () => space.sample());
   const before = space.randomState();
   for (const seed of [0, 1, 2]) {
     space.seed(seed);
-    const first = space.sample();
+    const first = await sample();
     if (!space.contains(first))
       report.fail(
         `${name}.sample()`,
@@ -74,7 +78,7 @@ function checkSampling(report: Report, name: string, space: Space<unknown>): voi
         'make sample() and contains() agree',
       );
     space.seed(seed);
-    const differs = difference(first, space.sample());
+    const differs = difference(first, await sample());
     if (differs)
       report.fail(
         `${name}.seed(${seed})`,
@@ -95,6 +99,14 @@ function checkSampling(report: Report, name: string, space: Space<unknown>): voi
 function checkBox(report: Report, path: string, box: Box<DType>, action: boolean): void {
   const low = box.low as TypedArray;
   const high = box.high as TypedArray;
+  const image = box.dtype === 'uint8' && box.shape.length === 3 && [1, 3, 4].includes(box.shape[2]!);
+  if (image && !(low.every((value: number) => value === 0) && high.every((value: number) => value === 255)))
+    report.warning(
+      path,
+      'it has the form of an image, whose bounds are 0 and 255',
+      String(box),
+      'give images these bounds, which networks scale them by',
+    );
   const fixed = low.findIndex((value: number, i: number) => value === high[i]);
   if (fixed >= 0)
     report.warning(
@@ -189,12 +201,25 @@ export function reportMisfits(
   const found = misfits(space, value, '');
   for (const { path, what, actual } of found.slice(0, 8)) report.error(`${where}${path}`, what, actual, todo);
   if (found.length > 8) report.error(where, `${found.length - 8} more elements are outside`, show(value), todo);
-  if (found.length > 0 || !(space instanceof Box) || !isNdArray(value)) return;
-  if (value.data.constructor !== (space.low as TypedArray).constructor)
+  if (found.length === 0) reportTypes(report, where, space, value);
+}
+
+/** Warns of arrays in an element that are of another type than their Box's own. */
+function reportTypes(report: Report, where: string, space: Space<unknown>, value: unknown): void {
+  if (space instanceof Dict)
+    for (const key of space.keys)
+      reportTypes(report, `${where}.${key}`, space.spaces[key]!, (value as Record<string, unknown>)[key]);
+  if (space instanceof Tuple)
+    (space.spaces as readonly Space<unknown>[]).forEach((part, i) => {
+      reportTypes(report, `${where}[${i}]`, part, (value as readonly unknown[])[i]);
+    });
+  if (!(space instanceof Box) || !isNdArray(value)) return;
+  const own = (space.low as TypedArray).constructor;
+  if (value.data.constructor !== own)
     report.warning(
       where,
       `its type is not the space's own, ${space.dtype}`,
       value.data.constructor.name,
-      `return a ${(space.low as TypedArray).constructor.name}`,
+      `return a ${own.name}`,
     );
 }

@@ -13,15 +13,17 @@ export function isPlainObject(value: unknown): value is Record<string, unknown> 
 
 /** A value as short text, with its type where that is the point. */
 export function show(value: unknown): string {
-  const text = (inner: unknown): string => {
+  const text = (inner: unknown, above: readonly unknown[] = []): string => {
+    if (above.includes(inner)) return '(itself)';
+    const part = (value: unknown) => text(value, [...above, inner]);
     if (typeof inner === 'string') return JSON.stringify(inner);
     if (typeof inner === 'function') return `function ${inner.name || '(nameless)'}`;
     if (isTypedArray(inner)) return `${inner.constructor.name} [${clipped([...inner].map(String))}]`;
     if (isNdArray(inner)) return `${text(inner.data)} of shape [${inner.shape.join(', ')}]`;
     if (inner instanceof Error) return `${inner.name}: ${inner.message}`;
-    if (Array.isArray(inner)) return `[${clipped(inner.map(text))}]`;
+    if (Array.isArray(inner)) return `[${clipped(inner.map(part))}]`;
     if (isPlainObject(inner))
-      return `{ ${clipped(Object.entries(inner).map(([key, part]) => `${key}: ${text(part)}`))} }`;
+      return `{ ${clipped(Object.entries(inner).map(([key, value]) => `${key}: ${part(value)}`))} }`;
     if (typeof inner === 'object' && inner !== null) return `an instance of ${inner.constructor.name}`;
     return String(inner);
   };
@@ -35,13 +37,28 @@ function clipped(parts: readonly string[]): string {
 
 /** A copy that later writes into the original leave alone; what is neither array nor plain object is kept as it is. */
 export function copied<T>(value: T): T {
+  const copies = new Map<unknown, unknown>(); // of what was met: a value may contain itself
   const copy = (inner: unknown): unknown => {
     if (isTypedArray(inner)) return inner.slice();
-    if (Array.isArray(inner)) return inner.map(copy);
-    if (isPlainObject(inner)) return Object.fromEntries(Object.entries(inner).map(([key, part]) => [key, copy(part)]));
-    return inner;
+    if (!Array.isArray(inner) && !isPlainObject(inner)) return inner;
+    if (copies.has(inner)) return copies.get(inner);
+    const own: object = Array.isArray(inner) ? [] : {};
+    copies.set(inner, own);
+    for (const [key, part] of Object.entries(inner)) Object.assign(own, { [key]: copy(part) });
+    return own;
   };
   return copy(value) as T;
+}
+
+/** Where a value contains itself, as a path; undefined where nowhere. */
+export function cycle(value: unknown, path = '', above: readonly unknown[] = []): string | undefined {
+  if (!Array.isArray(value) && !isPlainObject(value)) return undefined;
+  if (above.includes(value)) return path;
+  for (const [key, part] of Object.entries(value)) {
+    const found = cycle(part, `${path}.${key}`, [...above, value]);
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }
 
 /** Where two values differ first. */
@@ -55,23 +72,25 @@ export interface Difference {
 }
 
 /** Where two values differ, the first place that differs by more than rounding if there is one; undefined where nowhere. */
-export function difference(a: unknown, b: unknown, path = ''): Difference | undefined {
+export function difference(a: unknown, b: unknown, path = '', above: readonly unknown[] = []): Difference | undefined {
   const here = (close = false): Difference => ({ path, actual: `${show(a)} and ${show(b)}`, close });
-  if (Object.is(a, b)) return undefined;
+  if (Object.is(a, b) || above.includes(a)) return undefined;
+  const inner = (key: string | number, under: string) =>
+    difference((a as Record<string, unknown>)[key], (b as Record<string, unknown>)[key], under, [...above, a]);
   if (typeof a === 'number' && typeof b === 'number') return here(Math.abs(a - b) <= 1e-5 + 1e-5 * Math.abs(b));
   if (isTypedArray(a) && isTypedArray(b)) {
     if (a.constructor !== b.constructor || a.length !== b.length) return here();
-    return firstOf(a.length, (i) => difference(a[i], b[i], `${path}[${i}]`));
+    return firstOf(a.length, (i) => inner(i, `${path}[${i}]`));
   }
   if (Array.isArray(a) && Array.isArray(b)) {
     if (a.length !== b.length) return here();
-    return firstOf(a.length, (i) => difference(a[i], b[i], `${path}[${i}]`));
+    return firstOf(a.length, (i) => inner(i, `${path}[${i}]`));
   }
   if (isPlainObject(a) && isPlainObject(b)) {
     const keys = [...new Set([...Object.keys(a), ...Object.keys(b)])];
     return firstOf(keys.length, (i) => {
       const key = keys[i]!;
-      return difference(a[key], b[key], path === '' ? key : `${path}.${key}`);
+      return inner(key, path === '' ? key : `${path}.${key}`);
     });
   }
   // functions and instances have no content to compare
@@ -109,18 +128,25 @@ export function shared(a: unknown, b: unknown): string | undefined {
 }
 
 /** Visits arrays, plain objects and typed arrays; a shape, which is never written, is no part of its array. */
-function walk(value: unknown, path: string, visit: (part: object, path: string) => void): void {
+function walk(
+  value: unknown,
+  path: string,
+  visit: (part: object, path: string) => void,
+  above: readonly unknown[] = [],
+): void {
+  if (above.includes(value)) return;
+  const within = [...above, value];
   const under = (key: string) => (path === '' ? key : `${path}.${key}`);
   if (isTypedArray(value)) visit(value, path);
   else if (isNdArray(value)) visit(value.data, under('data'));
   else if (Array.isArray(value)) {
     visit(value, path);
     value.forEach((part, i) => {
-      walk(part, `${path}[${i}]`, visit);
+      walk(part, `${path}[${i}]`, visit, within);
     });
   } else if (isPlainObject(value)) {
     visit(value, path);
-    for (const [key, part] of Object.entries(value)) walk(part, under(key), visit);
+    for (const [key, part] of Object.entries(value)) walk(part, under(key), visit, within);
   }
 }
 

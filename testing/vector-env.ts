@@ -225,7 +225,7 @@ export const vectorEnvChecks: readonly Check<VectorEnvSubject<unknown, unknown>>
   check('interface', 'has numEnvs, a mode of autoreset, two spaces, reset and step', async () => {}),
 
   check('spaces', 'has spaces whose samples are elements and whose bounds make sense', async ({ env }, report) => {
-    checkSpaces(report, env);
+    await checkSpaces(report, env);
   }),
 
   check('reset', 'returns lists of one entry an environment from reset', async (driver) => {
@@ -502,6 +502,14 @@ export const vectorEnvChecks: readonly Check<VectorEnvSubject<unknown, unknown>>
           { seed: list, options: {} },
           { options: {}, mask: new Uint8Array(env.numEnvs).fill(1) },
         ];
+    const probing: VectorResetOptions = { seed: 1, options: { probe: { a: 1 } } };
+    const kept = copied(probing);
+    try {
+      await env.reset(probing);
+    } catch {
+      // it may refuse options that it does not know, and still must not change them
+    }
+    unchanged('options of reset(): ', kept, probing);
     for (const options of calls) {
       const before = copied(options);
       await driver.reset(options);

@@ -10,6 +10,7 @@ import {
   type ResetOptions,
   type ResetResult,
   type StepResult,
+  Tuple,
 } from '../../envs/index.js';
 import { assertEnv, checkEnv, describeFindings, envChecks } from '../../testing/index.js';
 
@@ -108,6 +109,15 @@ function continuous(step: (action: NdArray, env: Walk) => number, space = new Bo
 const buffer = { data: new Float32Array(2), shape: [2] };
 const nothing = { steps: {} };
 let made = 0;
+/** State of the module, which all environments of a kind share. */
+const common = { position: 0 };
+
+/** The info of a node that knows its own place in a tree. */
+function circular(): object {
+  const node: Record<string, unknown> = { depth: 1 };
+  node.parent = { children: [node] };
+  return node;
+}
 
 /** Each with just one defect: what it is, an environment that has it, who finds it, and what they say. */
 const defects: [string, () => unknown, string, 'error' | 'warning', RegExp][] = [
@@ -150,7 +160,41 @@ const defects: [string, () => unknown, string, 'error' | 'warning', RegExp][] = 
     'error',
     /snapshot: it is there and restore\(\) is not/,
   ],
-  ['has a spec without id', () => walk({ spec: {} }), 'interface', 'error', /spec\.id: it must be a string/],
+  ['has a spec without id', () => walk({ spec: {} }), 'interface', 'error', /spec: it must be absent, or have an `id`/],
+  ['has null as spec', () => walk({ spec: null }), 'interface', 'error', /spec: it must be absent.*actual: null/],
+  [
+    "has Gym's old method of seeding",
+    () => walk({ seed: () => [1] }),
+    'interface',
+    'warning',
+    /seed: it is a method of Gym before 0\.26/,
+  ],
+  [
+    'has a getter that throws',
+    () =>
+      Object.defineProperty(new Walk(), 'render', {
+        get: () => {
+          throw new Error('no display');
+        },
+      }),
+    'interface',
+    'error',
+    /it throws where it is only looked at; actual: no display\n.*thrown at /,
+  ],
+  [
+    'has actions that cannot be sampled',
+    () =>
+      walk({
+        actionSpace: Object.assign(new Discrete(2), {
+          sample: () => {
+            throw new Error('no sample');
+          },
+        }),
+      }),
+    'spaces',
+    'error',
+    /actionSpace\.sample\(\): it throws; actual: no sample/,
+  ],
   [
     'samples outside its space',
     () => walk({ actionSpace: Object.assign(new Discrete(2), { sample: () => 7 }) }),
@@ -183,6 +227,31 @@ const defects: [string, () => unknown, string, 'error' | 'warning', RegExp][] = 
     'spaces',
     'error',
     /observationSpace: the space has no part/,
+  ],
+  [
+    'has an empty Tuple in a Dict',
+    () => walk({ observationSpace: new Dict({ a: new Tuple([]) }) }),
+    'spaces',
+    'error',
+    /observationSpace\.a: the space has no part/,
+  ],
+  [
+    'has an infinite bound of actions',
+    () => continuous((action) => clipped(action), new Box(-1, Infinity, [1])),
+    'spaces',
+    'warning',
+    /actionSpace: a bound is infinite.*\n.*give actions finite bounds/,
+  ],
+  [
+    'has images of 0 and 1',
+    () =>
+      walk({
+        observationSpace: new Box(0, 1, [2, 2, 3], 'uint8'),
+        observe: () => ({ data: new Uint8Array(12), shape: [2, 2, 3] }),
+      }),
+    'spaces',
+    'warning',
+    /observationSpace: it has the form of an image, whose bounds are 0 and 255/,
   ],
   [
     'has an infinite bound',
@@ -335,6 +404,31 @@ const defects: [string, () => unknown, string, 'error' | 'warning', RegExp][] = 
     /its type is not the space's own, float32; actual: Int8Array/,
   ],
   [
+    'observes a smaller type in a Tuple in a Dict',
+    () =>
+      walk({
+        observationSpace: new Dict({ a: new Tuple([new Discrete(2), new Box(-10, 10, [2])]) }),
+        observe: () => ({ a: [1, { data: new Int8Array(2), shape: [2] }] }),
+      }),
+    'observation',
+    'warning',
+    /reset: observation\.a\[1\]: its type is not the space's own, float32; actual: Int8Array/,
+  ],
+  [
+    'observes less than its Tuple',
+    () => walk({ observationSpace: new Tuple([new Discrete(2), new Discrete(3)]), observe: () => [1] }),
+    'observation',
+    'error',
+    /reset: observation: it must be a list of 2 elements; actual: \[1\]/,
+  ],
+  [
+    'is wrong deep in its Tuple',
+    () => walk({ observationSpace: new Tuple([new Discrete(2), new Discrete(3)]), observe: () => [1, 3] }),
+    'observation',
+    'error',
+    /reset: observation\[1\]: it must be an integer from 0 to 2; actual: 3/,
+  ],
+  [
     'lacks a key of its Dict',
     () =>
       walk({
@@ -418,6 +512,39 @@ const defects: [string, () => unknown, string, 'error' | 'warning', RegExp][] = 
     'info',
     'error',
     /actual: an instance of Map/,
+  ],
+  [
+    'has an info that contains itself',
+    () => stepped((result) => ({ ...result, info: circular() })),
+    'info',
+    'warning',
+    /step 1: info\.parent\.children\.0: it contains itself.*actual: { depth: 1, parent: { children: \[\(itself\)\] } }/,
+  ],
+  [
+    'keeps its state in the module',
+    () => {
+      const env = new Walk();
+      const { reset, step, restore } = {
+        reset: env.reset.bind(env),
+        step: env.step.bind(env),
+        restore: env.restore.bind(env),
+      };
+      const stored = <R>(result: R) => {
+        common.position = env.position;
+        return result;
+      };
+      return Object.assign(env, {
+        reset: (options?: ResetOptions) => stored(reset(options)),
+        step: (action: number) => {
+          env.position = common.position;
+          return stored(step(action));
+        },
+        restore: (snapshot: Snapshot) => stored(restore(snapshot)),
+      });
+    },
+    'isolation',
+    'error',
+    /step 1: observation\.data\[0\]: it goes another way while another of its kind is stepped/,
   ],
   [
     'is random beyond its seed',
@@ -605,6 +732,17 @@ const defects: [string, () => unknown, string, 'error' | 'warning', RegExp][] = 
     /options of reset\(\): options: the call changes it/,
   ],
   [
+    'takes out of its options what it knows',
+    () =>
+      resetting((original, options) => {
+        if (options?.options) delete options.options.probe;
+        return original(options);
+      }),
+    'inputs',
+    'error',
+    /options of reset\(\): options\.probe: the call changes it/,
+  ],
+  [
     'writes into its actions',
     () =>
       continuous((action) => {
@@ -668,6 +806,17 @@ const defects: [string, () => unknown, string, 'error' | 'warning', RegExp][] = 
     'snapshot',
     'error',
     /snapshot\(\)\.at: a snapshot is JSON values.*actual: an instance of Date/,
+  ],
+  [
+    'saves what contains itself',
+    () => {
+      const env = new Walk();
+      const snapshot = env.snapshot.bind(env);
+      return Object.assign(env, { snapshot: () => ({ ...(snapshot() as object), tree: circular() }) });
+    },
+    'snapshot',
+    'error',
+    /snapshot\(\)\.tree\.parent\.children\.0: a snapshot is JSON.*actual: it contains itself/,
   ],
   [
     'renders nothing',

@@ -9,6 +9,7 @@ import {
   makeVec,
   recordEpisodeStatistics,
   registrations,
+  stickyAction,
   type VectorEnv,
   wrap,
 } from '../../envs/index.js';
@@ -86,7 +87,11 @@ describe('every environment of the project', () => {
   });
 
   it('wrapped', async () => {
-    for (const modification of [recordEpisodeStatistics(), frameStackObservation(3)]) {
+    for (const modification of [
+      recordEpisodeStatistics(),
+      frameStackObservation(3),
+      stickyAction(0.5, { duration: [1, 3] }),
+    ]) {
       expect(errors(await checkEnv(async () => wrap(await make('CartPole-v1'), modification as never)))).toEqual([]);
       for (const autoreset of modes) {
         const source = async () => wrap(await makeVec('CartPole-v1', 2, {}, { autoreset }), modification as never);

@@ -471,6 +471,16 @@ const defects: [string, () => unknown, string, RegExp][] = [
     /options of reset\(\): options: the call changes it/,
   ],
   [
+    'takes out of the options what it knows',
+    () =>
+      resetting((reset, options) => {
+        if (options?.options) delete options.options.probe;
+        return reset(options);
+      }),
+    'inputs',
+    /options of reset\(\): options\.probe: the call changes it/,
+  ],
+  [
     'writes into the list of actions',
     () => {
       const env = sound();
