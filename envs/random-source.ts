@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { GymError } from '../core/errors.js';
 import { Random, type RandomState } from '../core/random.js';
+import { shown } from './checks.js';
 import { NumpyRandom, type NumpyRandomState } from './numpy-random.js';
 
 /**
@@ -38,12 +39,19 @@ export function randomSource(
     throw new GymError('E_VALUE', `seed: must be an integer of at least 0, actual value ${seed}.`);
   if (kind === 'seedrandom') return new Random(seed);
   if (kind === 'numpy') return new NumpyRandom(seed);
-  throw new GymError('E_VALUE', `random: must be 'seedrandom' or 'numpy', actual value ${JSON.stringify(kind)}.`);
+  throw new GymError('E_VALUE', `random: must be 'seedrandom' or 'numpy', actual value ${shown(kind)}.`);
 }
 
-/** A stream that goes on where `state` was taken. */
+/**
+ * A stream that goes on where `state` was taken.
+ * @throws GymError E_STATE when it is the state of no stream.
+ */
 export function restoreRandomSource(state: RandomSourceState): RandomSource {
-  return 'pcg64' in state ? NumpyRandom.restore(state) : Random.restore(state);
+  if (typeof state === 'object' && state !== null) {
+    if ('pcg64' in state) return NumpyRandom.restore(state);
+    if ('alea' in state) return Random.restore(state);
+  }
+  throw new GymError('E_STATE', `random state: ${shown(state)} is the state of no stream; restore what state() gave.`);
 }
 
 /** Exponential with mean 1. */

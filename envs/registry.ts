@@ -3,6 +3,7 @@ import { pathToFileURL } from 'node:url';
 import { GymError, messageOf, nearest, unknownName } from '../core/errors.js';
 import type { Awaitable } from '../core/types.js';
 import { builtin } from './builtin.js';
+import { checkEnvironment, shown } from './checks.js';
 import type { Acrobot, AcrobotOptions } from './classic/acrobot.js';
 import type { Bandit, BanditOptions } from './classic/bandit.js';
 import type { CartPole, CartPoleOptions } from './classic/cart-pole.js';
@@ -81,7 +82,7 @@ function parse(id: string): Parsed {
   if (match === null)
     throw new GymError(
       'E_NAME',
-      `registry: malformed environment id ${JSON.stringify(id)}; it must be [namespace/]Name[-vN], like CartPole-v1.`,
+      `registry: malformed environment id ${shown(id)}; it must be [namespace/]Name[-vN], like CartPole-v1.`,
     );
   const [, namespace = '', name, version] = match;
   return { namespace, name: name!, version: version === undefined ? undefined : Number(version) };
@@ -192,6 +193,11 @@ async function importFirst(id: string): Promise<string> {
 }
 
 function checkOptions(registration: Registration, options: Readonly<Record<string, unknown>>): void {
+  if (typeof options !== 'object' || options === null)
+    throw new GymError(
+      'E_CONFIG',
+      `make ${registration.id}: the options must be an object, {} for none, actual value ${shown(options)}.`,
+    );
   const known = registration.options ?? {};
   for (const name of Object.keys(options))
     if (!Object.hasOwn(known, name)) throw unknownName(registration.id, 'option', name, Object.keys(known));
@@ -220,11 +226,16 @@ async function created<T extends { readonly spec?: EnvSpec }>(
     if (GymError.is(error)) throw error;
     throw new GymError(
       'E_CONFIG',
-      `make ${registration.id}: creating it failed with options ${JSON.stringify(envSpec.options)}: ${messageOf(error)}`,
+      `make ${registration.id}: creating it failed with options ${shown(envSpec.options)}: ${messageOf(error)}`,
       { cause: error },
     );
   }
-  (env as { spec?: EnvSpec }).spec = envSpec;
+  checkEnvironment(`make ${registration.id}: what \`create\` or \`createVec\` gives`, env);
+  if (!Reflect.set(env, 'spec', envSpec))
+    throw new GymError(
+      'E_CONFIG',
+      `make ${registration.id}: \`spec\` of ${shown(env)} cannot be set; it must be neither frozen nor a getter.`,
+    );
   return env;
 }
 
@@ -286,8 +297,13 @@ export async function makeVec(
   const registration = spec(known);
   if (registration.createVec === undefined) {
     const envs: Env<unknown, unknown>[] = [];
-    for (let i = 0; i < numEnvs; i++) envs.push(await make(registration.id, options, single));
-    return new SyncVectorEnv(envs, { autoreset });
+    try {
+      for (let i = 0; i < numEnvs; i++) envs.push(await make(registration.id, options, single));
+      return new SyncVectorEnv(envs, { autoreset });
+    } catch (error) {
+      await Promise.allSettled(envs.map(async (env) => env.close?.())); // nobody else can
+      throw error;
+    }
   }
   checkOptions(registration, options);
   if ((single.wrappers?.length ?? 0) > 0 || single.maxEpisodeSteps != null)
@@ -298,10 +314,12 @@ export async function makeVec(
   const env = await created(registration, specOf(registration, options, undefined), () =>
     registration.createVec!(numEnvs, options),
   );
-  if (autoreset !== undefined && env.autoreset !== autoreset)
+  if (autoreset !== undefined && env.autoreset !== autoreset) {
+    await env.close?.();
     throw new GymError(
       'E_CONFIG',
       `makeVec ${registration.id}: its autoreset is '${env.autoreset}', '${autoreset}' cannot be had.`,
     );
+  }
   return env;
 }

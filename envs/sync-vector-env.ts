@@ -2,6 +2,7 @@ import { GymError, messageOf } from '../core/errors.js';
 import type { NdArray } from '../core/ndarray.js';
 import type { Snapshot } from '../core/snapshot.js';
 import { type Awaitable, type Info, isPromiseLike } from '../core/types.js';
+import { checkEnvironment, checkVectorReset, shown, snapshotParts, wrongActions } from './checks.js';
 import type { Env, EnvSpec, ResetResult, StepResult } from './env.js';
 import { indicesOf } from './spaces/base.js';
 import type { Space } from './spaces/space.js';
@@ -12,9 +13,18 @@ export interface SyncVectorOptions {
   autoreset?: Autoreset;
 }
 
+/** All results, when every one has ended: an error is thrown only when nothing runs on behind the caller's back. */
+async function settled<T>(values: readonly Awaitable<T>[]): Promise<T[]> {
+  const results = await Promise.allSettled(values);
+  return results.map((result) => {
+    if (result.status === 'rejected') throw result.reason;
+    return result.value;
+  });
+}
+
 /** All results, or a promise of them if one of them is one. */
 function all<T>(values: readonly Awaitable<T>[]): Awaitable<T[]> {
-  return values.some(isPromiseLike) ? Promise.all(values) : (values as T[]);
+  return values.some(isPromiseLike) ? settled(values) : (values as T[]);
 }
 
 /**
@@ -47,9 +57,10 @@ export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
     if (!['next-step', 'same-step', 'disabled'].includes(autoreset))
       throw new GymError(
         'E_CONFIG',
-        `SyncVectorEnv: autoreset must be 'next-step', 'same-step' or 'disabled', actual value ${JSON.stringify(autoreset)}.`,
+        `SyncVectorEnv: autoreset must be 'next-step', 'same-step' or 'disabled', actual value ${shown(autoreset)}.`,
       );
     envs.forEach((env, i) => {
+      checkEnvironment(`SyncVectorEnv: environment ${i}`, env);
       if (envs.indexOf(env) !== i)
         throw new GymError(
           'E_CONFIG',
@@ -69,11 +80,11 @@ export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
     this.autoreset = autoreset;
     if (first.spec !== undefined) this.spec = first.spec;
     this.#ended = new Uint8Array(envs.length);
-    if (first.render) this.render = () => all(envs.map((env) => env.render!()));
+    if (first.render) this.render = () => this.#each((env) => env.render!());
     if (first.snapshot && first.restore) {
       this.snapshot = () => {
-        const inner = all(envs.map((env) => env.snapshot!()));
-        const own = (states: Snapshot[]): Snapshot => ({ envs: states, ended: [...this.#ended] });
+        const inner = this.#each((env) => env.snapshot!());
+        const own = (states: Snapshot[]): Snapshot => ({ envs: states, ended: [...this.#ended], autoreset });
         return isPromiseLike(inner) ? inner.then(own) : own(inner);
       };
       this.restore = (snapshot) => this.#restore(snapshot);
@@ -84,19 +95,32 @@ export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
     if (this.#closed) throw new GymError('E_STATE', 'SyncVectorEnv: it is closed; make another one.');
   }
 
-  #failed(i: number, error: unknown): never {
+  #failure(i: number, error: unknown): GymError {
     const code = GymError.is(error) ? error.code : 'E_STATE';
-    throw new GymError(code, `SyncVectorEnv: environment ${i}: ${messageOf(error)}`, { cause: error });
+    return new GymError(code, `SyncVectorEnv: environment ${i}: ${messageOf(error)}`, { cause: error });
   }
 
-  /** Runs one environment; its errors say which one it was. */
-  #run<R>(i: number, call: () => Awaitable<R>): Awaitable<R> {
-    try {
-      const result = call();
-      return isPromiseLike(result) ? result.then(undefined, (error) => this.#failed(i, error)) : result;
-    } catch (error) {
-      this.#failed(i, error);
+  /** Calls every environment; an error says which one it was, and comes when those that have begun have ended. */
+  #each<R>(call: (env: Env<O, A>, i: number) => Awaitable<R>): Awaitable<R[]> {
+    const results: Awaitable<R>[] = [];
+    for (let i = 0; i < this.numEnvs; i++) {
+      try {
+        const result = call(this.envs[i]!, i);
+        results.push(isPromiseLike(result) ? this.#named(i, result) : result);
+      } catch (error) {
+        const failure = this.#failure(i, error);
+        if (!results.some(isPromiseLike)) throw failure;
+        results.push(Promise.reject(failure));
+        break;
+      }
     }
+    return all(results);
+  }
+
+  #named<R>(i: number, result: PromiseLike<R>): PromiseLike<R> {
+    return result.then(undefined, (error) => {
+      throw this.#failure(i, error);
+    });
   }
 
   /**
@@ -104,31 +128,16 @@ export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
    * @param options.seed a number seeds environment i with seed + i; a list gives each its own (undefined: none).
    * @throws GymError E_VALUE on a list or mask of another length, or a mask that selects none.
    */
-  reset({ seed, options, mask }: VectorResetOptions = {}): Awaitable<VectorResetResult<O>> {
+  reset(reset: VectorResetOptions = {}): Awaitable<VectorResetResult<O>> {
     this.#needOpen();
-    const n = this.numEnvs;
-    if (typeof seed === 'object' && seed.length !== n)
-      throw new GymError('E_VALUE', `SyncVectorEnv.reset: ${seed.length} seeds for ${n} environments; give one each.`);
-    if (mask !== undefined && !(mask instanceof Uint8Array && mask.length === n && mask.includes(1)))
-      throw new GymError(
-        'E_VALUE',
-        `SyncVectorEnv.reset: mask must be a Uint8Array of ${n} with at least one 1, actual value ${
-          mask instanceof Uint8Array ? `[${mask.join(', ')}]` : String(mask)
-        }.`,
-      );
-    if (mask !== undefined && this.#observations.length === 0 && mask.includes(0))
-      throw new GymError('E_STATE', 'SyncVectorEnv.reset: the first reset must be of all; leave out the mask.');
-    const results: Awaitable<ResetResult<O>>[] = [];
-    for (let i = 0; i < n; i++) {
-      if (mask !== undefined && mask[i] === 0) {
-        results.push({ observation: this.#observations[i]!, info: {} });
-        continue;
-      }
-      const own = typeof seed === 'number' ? seed + i : seed?.[i];
-      results.push(this.#run(i, () => this.envs[i]!.reset({ seed: own, options })));
+    checkVectorReset('SyncVectorEnv', this.numEnvs, reset, this.#observations.length > 0);
+    const { seed, options, mask } = reset;
+    const results = this.#each((env, i): Awaitable<ResetResult<O>> => {
+      if (mask !== undefined && mask[i] === 0) return { observation: this.#observations[i]!, info: {} };
       this.#ended[i] = 0;
-    }
-    return this.#started(all(results));
+      return env.reset({ seed: typeof seed === 'number' ? seed + i : seed?.[i], options });
+    });
+    return this.#started(results);
   }
 
   #started(results: Awaitable<ResetResult<O>[]>): Awaitable<VectorResetResult<O>> {
@@ -149,11 +158,7 @@ export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
     const n = this.numEnvs;
     if (this.#observations.length === 0)
       throw new GymError('E_STATE', 'SyncVectorEnv.step: no episode has begun; call reset() first.');
-    if (actions.length !== n)
-      throw new GymError(
-        'E_VALUE',
-        `SyncVectorEnv.step: ${actions.length} actions for ${n} environments; hand in one each.`,
-      );
+    if (actions?.length !== n) throw wrongActions('SyncVectorEnv', n, actions);
     if (this.autoreset === 'disabled' && this.#ended.includes(1))
       throw new GymError(
         'E_STATE',
@@ -172,11 +177,14 @@ export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
       try {
         done = this.#stepOne(i, actions[i]!, out);
       } catch (error) {
-        this.#failed(i, error);
+        const failure = this.#failure(i, error);
+        if (pending === undefined) throw failure;
+        pending.push(Promise.reject(failure));
+        break;
       }
       if (isPromiseLike(done)) {
         pending ??= [];
-        pending.push(done.then(undefined, (error) => this.#failed(i, error)));
+        pending.push(this.#named(i, done));
       }
     }
     // the caller may keep or change its list; a masked reset and a snapshot need the observations later
@@ -184,7 +192,7 @@ export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
       this.#observations = [...out.observations];
       return out;
     };
-    return pending ? Promise.all(pending).then(finish) : finish();
+    return pending ? settled(pending).then(finish) : finish();
   }
 
   #stepOne(i: number, action: A, out: VectorStepResult<O>): Awaitable<void> {
@@ -223,14 +231,26 @@ export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
 
   #restore(snapshot: Snapshot): Awaitable<VectorResetResult<O>> {
     this.#needOpen();
-    const { envs, ended } = snapshot as { envs: Snapshot[]; ended: number[] };
-    if (envs.length !== this.numEnvs)
+    const { envs, ended, autoreset } = snapshotParts('SyncVectorEnv', snapshot, ['envs', 'ended', 'autoreset']);
+    const [states, ends] = [envs as Snapshot[], ended as number[]];
+    if (states.length !== this.numEnvs)
       throw new GymError(
         'E_STATE',
-        `SyncVectorEnv.restore: the snapshot is of ${envs.length} environments, these are ${this.numEnvs}.`,
+        `SyncVectorEnv.restore: the snapshot is of ${states.length} environments, these are ${this.numEnvs}.`,
       );
-    this.#ended.set(ended);
-    return this.#started(all(this.envs.map((env, i) => this.#run(i, () => env.restore!(envs[i]!)))));
+    if (autoreset !== this.autoreset)
+      throw new GymError(
+        'E_STATE',
+        `SyncVectorEnv.restore: the snapshot is of autoreset ${shown(autoreset)}, this one has '${this.autoreset}'; make it with the snapshot's.`,
+      );
+    // where one environment refuses its part the others hold theirs already: only a reset makes sense then, and step says so
+    this.#observations = [];
+    const results = this.#each((env, i) => env.restore!(states[i]!));
+    const ready = (list: ResetResult<O>[]) => {
+      this.#ended.set(ends);
+      return list;
+    };
+    return this.#started(isPromiseLike(results) ? results.then(ready) : ready(results));
   }
 
   /** Closes all environments. May be called again. */

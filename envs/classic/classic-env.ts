@@ -2,6 +2,7 @@ import { GymError } from '../../core/errors.js';
 import type { NdArray } from '../../core/ndarray.js';
 import type { Snapshot } from '../../core/snapshot.js';
 import type { Info } from '../../core/types.js';
+import { checkReset, shown, snapshotParts } from '../checks.js';
 import type { Env, EnvSpec, ResetOptions, ResetResult, StepResult } from '../env.js';
 import {
   type RandomKind,
@@ -36,7 +37,7 @@ export abstract class ClassicEnv<O, A> implements Env<O, A> {
     if (render !== 'rgb' && render !== 'text')
       throw new GymError(
         'E_CONFIG',
-        `${new.target.name}: \`render\` must be 'rgb' or 'text', actual value ${JSON.stringify(render)}.`,
+        `${new.target.name}: \`render\` must be 'rgb' or 'text', actual value ${shown(render)}.`,
       );
     this.#kind = random;
     this.#render = render;
@@ -65,7 +66,10 @@ export abstract class ClassicEnv<O, A> implements Env<O, A> {
 
   abstract step(action: A): StepResult<O>;
 
-  reset({ seed, options = {} }: ResetOptions = {}): ResetResult<O> {
+  /** @throws GymError E_VALUE on a seed that is none, or an option that is no number. */
+  reset(reset: ResetOptions = {}): ResetResult<O> {
+    checkReset(this.constructor.name, reset);
+    const { seed, options = {} } = reset;
     if (seed !== undefined) this.#random = randomSource(seed, this.#kind);
     this.start(options);
     return { observation: this.observe(), info: this.info() };
@@ -85,14 +89,14 @@ export abstract class ClassicEnv<O, A> implements Env<O, A> {
 
   /** @throws GymError E_STATE on a snapshot of another environment. */
   restore(snapshot: Snapshot): ResetResult<O> {
-    const { state, random } = snapshot as { state?: number[]; random?: RandomSourceState };
-    if (!Array.isArray(state) || state.length !== this.state.length || random === undefined)
+    const { state, random } = snapshotParts(this.constructor.name, snapshot, ['state', 'random']);
+    if (!Array.isArray(state) || state.length !== this.state.length)
       throw new GymError(
         'E_STATE',
-        `${this.constructor.name}.restore: the snapshot has ${state?.length ?? 'no'} numbers of state, this environment has ${this.state.length}; restore it into one of the same kind.`,
+        `${this.constructor.name}.restore: the snapshot has ${Array.isArray(state) ? state.length : 'no'} numbers of state, this environment has ${this.state.length}; restore it into one of the same kind.`,
       );
-    this.state = state;
-    this.#random = restoreRandomSource(random);
+    this.#random = restoreRandomSource(random as unknown as RandomSourceState);
+    this.state = state as number[];
     return { observation: this.observe(), info: this.info() };
   }
 
@@ -105,14 +109,16 @@ export abstract class ClassicEnv<O, A> implements Env<O, A> {
 export function resetNumber(options: Record<string, unknown>, name: string, otherwise: number): number {
   const value = options[name] ?? otherwise;
   if (typeof value !== 'number' || !Number.isFinite(value))
-    throw new GymError('E_VALUE', `reset: option \`${name}\` must be a number, actual value ${JSON.stringify(value)}.`);
+    throw new GymError('E_VALUE', `reset: option \`${name}\` must be a number, actual value ${shown(value)}.`);
   return value;
 }
 
 /** The error for an action that is none of the space. */
 export function invalidAction(env: string, action: unknown, space: Space<unknown>): GymError {
-  const shown = typeof action === 'object' ? JSON.stringify(action) : String(action);
-  return new GymError('E_VALUE', `${env}.step: action must be of ${space}, actual value ${shown} (${typeof action}).`);
+  return new GymError(
+    'E_VALUE',
+    `${env}.step: action must be of ${space}, actual value ${shown(action)} (${typeof action}).`,
+  );
 }
 
 /** The one number of a float32 [1] action. @throws GymError E_VALUE when it is none; what is out of bounds is the caller's. */

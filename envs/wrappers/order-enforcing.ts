@@ -2,12 +2,13 @@ import { GymError } from '../../core/errors.js';
 import type { NdArray } from '../../core/ndarray.js';
 import type { Snapshot } from '../../core/snapshot.js';
 import { type Awaitable, isPromiseLike } from '../../core/types.js';
+import { checkReset } from '../checks.js';
 import type { Env, ResetOptions, ResetResult, StepResult } from '../env.js';
 import { after, PlainWrapper } from './wrapper.js';
 
 /**
  * An error instead of nonsense for calls out of order: a step or a picture before the first reset (as Gymnasium), and a
- * step after the end of an episode (which Gymnasium leaves undefined).
+ * step after the end of an episode (which Gymnasium leaves undefined). So for a reset with what are no options.
  */
 export class OrderEnforcing<O, A> extends PlainWrapper<O, A> {
   declare readonly render?: () => Awaitable<NdArray | string>;
@@ -26,7 +27,9 @@ export class OrderEnforcing<O, A> extends PlainWrapper<O, A> {
     return new GymError('E_STATE', `${this.spec?.id ?? String(this.env)}: ${what}`);
   }
 
+  /** @throws GymError E_VALUE on a seed that is no number, or options that are no object. */
   override reset(options?: ResetOptions): Awaitable<ResetResult<O>> {
+    checkReset(this.spec?.id ?? String(this.env), options);
     return after(this.env.reset(options), (result) => {
       this.#phase = 'running';
       return result;

@@ -40,6 +40,10 @@ export class TimeLimit<O, A> extends PlainWrapper<O, A> {
     return this.#elapsed < this.maxEpisodeSteps ? result : { ...result, truncated: true };
   }
 
+  protected override identity(): string {
+    return `${super.identity()} ${this.maxEpisodeSteps}`;
+  }
+
   protected override ownState(): Snapshot {
     return this.#elapsed;
   }

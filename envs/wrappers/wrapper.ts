@@ -1,6 +1,8 @@
+import { GymError } from '../../core/errors.js';
 import type { NdArray } from '../../core/ndarray.js';
 import type { Snapshot } from '../../core/snapshot.js';
 import { type Awaitable, isPromiseLike } from '../../core/types.js';
+import { checkEnvironment, shown, snapshotParts } from '../checks.js';
 import type { Env, EnvSpec, ResetOptions, ResetResult, StepResult } from '../env.js';
 import type { Space } from '../spaces/space.js';
 
@@ -23,22 +25,41 @@ export abstract class Wrapper<O, A, InnerO = O, InnerA = A> implements Env<O, A>
   abstract readonly observationSpace: Space<O>;
   abstract readonly actionSpace: Space<A>;
 
+  /** @throws GymError E_CONFIG when `env` is no environment. */
   constructor(env: Env<InnerO, InnerA>) {
+    checkEnvironment(new.target.name, env);
     this.env = env;
     if (env.spec !== undefined) this.spec = env.spec;
     if (env.render) this.render = () => env.render!();
     if (env.snapshot && env.restore) {
-      this.snapshot = () => after(env.snapshot!(), (inner): Snapshot => ({ inner, own: this.ownState() }));
+      this.snapshot = () =>
+        after(env.snapshot!(), (inner): Snapshot => ({ of: this.identity(), inner, own: this.ownState() }));
       this.restore = (snapshot) => {
-        const { inner, own } = snapshot as { inner: Snapshot; own: Snapshot };
-        this.restoreOwn(own);
-        return after(env.restore!(inner), (result) => this.restored(result));
+        const { of, inner, own } = snapshotParts(this.constructor.name, snapshot, ['of', 'inner', 'own']);
+        if (of !== this.identity())
+          throw new GymError(
+            'E_STATE',
+            `${this.constructor.name}.restore: the snapshot is of ${shown(of)}, this is ${shown(this.identity())}; restore it into an environment that is wrapped alike.`,
+          );
+        // the inner environment first: where it refuses the snapshot, nothing has changed
+        return after(env.restore!(inner), (result) => {
+          this.restoreOwn(own);
+          return this.restored(result);
+        });
       };
     }
   }
 
   abstract reset(options?: ResetOptions): Awaitable<ResetResult<O>>;
   abstract step(action: A): Awaitable<StepResult<O>>;
+
+  /**
+   * What this wrapper is, without what is in it: a snapshot of a wrapper that was another one is refused. A subclass
+   * adds the settings that its state is worth nothing without, where the observations do not show them.
+   */
+  protected identity(): string {
+    return `${this.constructor.name} ${this.observationSpace}`;
+  }
 
   /** What a snapshot must hold of this wrapper. */
   protected ownState(): Snapshot {

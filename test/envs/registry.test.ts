@@ -66,9 +66,10 @@ describe('names', () => {
     ['CartPol-v1', /Did you mean `CartPole-v1`/],
     ['lb/Counter-v0', /unknown namespace `lb`. Did you mean `lab`.*imported the module/],
     ['lab/Conter-v0', /Did you mean `lab\/Counter-v0`/],
-    ['Counter-v1!', /malformed environment id "Counter-v1!"/],
+    ['Counter-v1!', /malformed environment id 'Counter-v1!'/],
     ['', /malformed/],
     [5 as never, /malformed environment id 5/],
+    [5n as never, /malformed environment id 5n/],
   ])('%s is an error that helps', (id, message) => {
     expect(() => spec(id)).toThrow(message);
   });
@@ -146,7 +147,9 @@ describe('make', () => {
         },
       }),
     );
-    await expect(make('Counter-v0', { length: 2 })).rejects.toThrow(/make Counter-v0: .*{"length":2}: no such disk/);
+    await expect(make('Counter-v0', { length: 2 })).rejects.toThrow(/make Counter-v0: .*{ length: 2 }: no such disk/);
+    await expect(make('Counter-v0', { length: 2n })).rejects.toThrow(/{ length: 2n }: no such disk/);
+    await expect(make('Counter-v0', null as never)).rejects.toThrow(/options must be an object.*null/);
     await expect(make('Denoising-v0')).rejects.toThrow(/makeVec\('Denoising-v0'/);
   });
 
@@ -154,6 +157,35 @@ describe('make', () => {
     await expect(make('no-such-package:Counter-v0')).rejects.toThrow(/cannot import `no-such-package`/);
     const env = await make('./test/envs/registers-counter.ts:ModuleCounter-v0');
     expect(unwrapped(env)).toBeInstanceOf(Counter);
+  });
+});
+
+describe('a maker', () => {
+  it.each([
+    [undefined, /make Counter-v0: what `create`.*undefined has no observationSpace, actionSpace, reset, step/],
+    [{}, /make Counter-v0: .*{} has no observationSpace/],
+    [{ ...new Counter(1), reset: () => {} }, /has no step\./],
+    [Object.freeze(new Counter(1)), /`spec` of .* cannot be set/],
+  ])('that gives %o is named', async (env, message) => {
+    register(mine('Counter-v0', { create: () => env as never }));
+    await expect(make('Counter-v0')).rejects.toThrow(message);
+    await expect(make('Counter-v0')).rejects.toMatchObject({ code: 'E_CONFIG' });
+  });
+
+  it('that fails leaves none open of those that were made before', async () => {
+    const made: Counter[] = [];
+    register(
+      mine('Counter-v0', {
+        create: () => {
+          if (made.length === 2) throw new Error('no more');
+          made.push(new Counter(1));
+          return made.at(-1)!;
+        },
+      }),
+    );
+    await expect(makeVec('Counter-v0', 3)).rejects.toThrow(/no more/);
+    expect(made.map((env) => env.closed)).toEqual([1, 1]);
+    await expect(makeVec('Counter-v0', 2, {}, { autoreset: 'always' as never })).rejects.toThrow(/no more/);
   });
 });
 

@@ -112,6 +112,60 @@ describe.each([
   });
 });
 
+/** Slow to fail, beside one that fails at once. */
+class Late extends SlowCounter {
+  ended = false;
+
+  async fail(): Promise<never> {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    this.ended = true;
+    throw new Error('late');
+  }
+}
+
+describe('an error beside calls that still run', () => {
+  const throws = () => {
+    throw new Error('at once');
+  };
+
+  it.each([
+    'step',
+    'reset',
+    'restore',
+    'render',
+    'snapshot',
+  ] as const)('%s waits for all, and leaves no rejection behind', async (method) => {
+    const late = new Late(3);
+    const now = new SlowCounter(3);
+    const nothing = () => null;
+    for (const env of [late, now]) Object.assign(env, { render: nothing, snapshot: nothing, restore: nothing });
+    const env = new SyncVectorEnv<Obs, number>([late, now]);
+    await env.reset();
+    Object.assign(late, { [method]: () => late.fail() });
+    Object.assign(now, { [method]: throws });
+    const calls = {
+      step: () => env.step([0, 0]),
+      reset: () => env.reset(),
+      restore: () => env.restore!({ envs: [1, 2], ended: [0, 0], autoreset: 'next-step' }),
+      render: () => env.render!(),
+      snapshot: () => env.snapshot!(),
+    };
+    await expect(calls[method]()).rejects.toThrow(/environment 0: late/);
+    expect(late.ended).toBe(true);
+    Object.assign(late, { [method]: throws });
+    expect(calls[method]).toThrow(/environment 0: at once/);
+  });
+
+  it('comes when the others have ended', async () => {
+    const late = new Late(3);
+    const env = new SyncVectorEnv<Obs, number>([new SlowCounter(3), late]);
+    await env.reset();
+    Object.assign(late, { step: () => late.fail() });
+    await expect(env.step([99, 0])).rejects.toThrow(/environment 0: that is too much/);
+    expect(late.ended).toBe(true);
+  });
+});
+
 describe('SyncVectorEnv', () => {
   const two = (options?: { autoreset: Autoreset }) => {
     const envs = [new Counter(2), new Counter(3)];
@@ -177,6 +231,24 @@ describe('SyncVectorEnv', () => {
     expect(next.infos[0]).not.toBe(got.infos[0]);
   });
 
+  it('takes a snapshot whole or not at all', async () => {
+    const { env } = two();
+    reset(env);
+    step(env);
+    const saved = env.snapshot!() as { envs: unknown[] };
+    const same = two({ autoreset: 'same-step' }).env;
+    expect(() => same.restore!(saved as never)).toThrow(
+      /snapshot is of autoreset 'next-step', this one has 'same-step'/,
+    );
+    for (const none of [null, undefined, {}, 5]) expect(() => env.restore!(none as never)).toThrow(/no envs/);
+    expect(values(step(env).observations)).toEqual([2, 2]);
+    const vector = await makeVec('CartPole-v1', 2);
+    await vector.reset();
+    const { envs, ...rest } = (await vector.snapshot!()) as { envs: unknown[] };
+    expect(() => vector.restore!({ ...rest, envs: [envs[0], null] } as never)).toThrow(/environment 1: .*no of, inner/);
+    expect(() => vector.step([0, 0])).toThrow(/call reset\(\) first/);
+  });
+
   it('goes on from a snapshot, a pending autoreset included', () => {
     const { env } = two();
     reset(env);
@@ -214,6 +286,20 @@ describe('SyncVectorEnv', () => {
     expect(() => env.reset({ mask: Uint8Array.of(0, 0) })).toThrow(/at least one 1/);
     expect(() => env.reset({ mask: Uint8Array.of(1) })).toThrow(/Uint8Array of 2/);
     expect(() => env.reset({ mask: [true, false] as never })).toThrow(/Uint8Array/);
+  });
+
+  it('refuses what is nothing of the kind', () => {
+    const { env } = two();
+    reset(env);
+    expect(() => env.step(undefined as never)).toThrow(/undefined is no list of actions for 2/);
+    expect(() => env.step(null as never)).toThrow(/null is no list/);
+    expect(() => env.reset(null as never)).toThrow(/options must be an object.*null/);
+    expect(() => env.reset({ seed: null } as never)).toThrow(/seed must be an integer.*null/);
+    expect(() => env.reset({ seed: '12' } as never)).toThrow(/seed must be an integer.*'12'/);
+    expect(() => env.reset({ seed: [1, '2'] } as never)).toThrow(/seed must be an integer.*'2'/);
+    expect(() => env.reset({ options: 3 } as never)).toThrow(/options must be an object.*3/);
+    expect(() => env.reset({ mask: null } as never)).toThrow(/mask must be a Uint8Array of 2.*null/);
+    expect(() => new SyncVectorEnv([1 as never])).toThrow(/environment 0: needs an environment; 1 has no/);
   });
 
   it('refuses environments that do not fit together', () => {

@@ -3,16 +3,20 @@ import { type NdArray, ndarray } from '../../../core/ndarray.js';
 import type { Snapshot } from '../../../core/snapshot.js';
 import {
   AutoresetWrapper,
+  CartPole,
   Discrete,
   type Env,
   findWrapper,
+  frameStackObservation,
   MaxAndSkipObservation,
+  make,
   OrderEnforcing,
   Pendulum,
   RepeatAction,
   type StepResult,
   TimeLimit,
   unwrapped,
+  wrap,
 } from '../../../envs/index.js';
 import { Counter, SlowCounter } from '../counter.js';
 
@@ -91,6 +95,43 @@ describe('OrderEnforcing', () => {
     other.restore!(env.snapshot!() as Snapshot);
     expect(other.step(0)).toMatchObject({ reward: 2 });
   });
+});
+
+describe('a snapshot', () => {
+  it('is taken whole or not at all', async () => {
+    const env = await make('CartPole-v1');
+    await env.reset({ seed: 1 });
+    const { of, own } = env.snapshot!() as { [key: string]: Snapshot };
+    const wrong = [null, undefined, {}, { inner: {}, own: null }, { of, own, inner: {} }, { of, own, inner: null }];
+    for (const snapshot of wrong) expect(() => env.restore!(snapshot as Snapshot)).toThrow(/not a snapshot of its own/);
+    expect(env.step(0)).toMatchObject({ reward: 1 });
+    const bare = new CartPole();
+    for (const random of [null, {}, 'x'])
+      expect(() => bare.restore({ state: [0, 0, 0, 0], random } as Snapshot)).toThrow(/random state: .* no stream/);
+    for (const snapshot of [null, {}])
+      expect(() => bare.restore(snapshot)).toThrow(/CartPole.restore: .*no state, random/);
+  });
+
+  it('of an environment that is wrapped otherwise is refused', () => {
+    const limited = (n: number) => new TimeLimit(new Counter(9), n);
+    const env = limited(3);
+    env.reset();
+    expect(() => limited(4).restore!(env.snapshot!() as Snapshot)).toThrow(/snapshot is of 'TimeLimit .* 3', this is/);
+    expect(() => new OrderEnforcing(new Counter(9)).restore!(env.snapshot!() as Snapshot)).toThrow(/this is 'OrderEnf/);
+    const stacked = (n: number) => wrap(new CartPole(), frameStackObservation(n));
+    const three = stacked(3);
+    three.reset();
+    expect(() => stacked(5).restore!(three.snapshot!() as Snapshot)).toThrow(/wrapped alike/);
+  });
+});
+
+it('what is no environment is not wrapped, and what are no options reset nothing', async () => {
+  expect(() => new TimeLimit(5 as never, 3)).toThrow(/TimeLimit: needs an environment; 5 has no/);
+  for (const env of [await make('CartPole-v1'), new CartPole()]) {
+    expect(() => env.reset(null as never)).toThrow(/CartPole.*reset: options must be an object.*null/);
+    expect(() => env.reset({ seed: '0' } as never)).toThrow(/CartPole.*reset: a seed must be an integer.*'0'/);
+    expect(() => env.reset({ options: null } as never)).toThrow(/options must be an object/);
+  }
 });
 
 describe('RepeatAction', () => {
