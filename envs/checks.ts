@@ -1,6 +1,7 @@
 import { inspect } from 'node:util';
 import { GymError } from '../core/errors.js';
 import type { Snapshot } from '../core/snapshot.js';
+import { indicesOf } from './spaces/base.js';
 import type { VectorResetOptions } from './vector-env.js';
 
 // What callers hand in is checked here, for single and vector environments alike: types end where JavaScript, JSON and
@@ -85,6 +86,14 @@ function needSeed(where: string, seed: unknown): void {
 export function wrongActions(where: string, numEnvs: number, actions: unknown): GymError {
   const what = Array.isArray(actions) ? `${actions.length} actions` : `${shown(actions)} is no list of actions`;
   return new GymError('E_VALUE', `${where}.step: ${what} for ${numEnvs} environments; hand in one each.`);
+}
+
+/** The error for a step of environments whose episodes have ended, where nobody resets them but the caller. */
+export function stillEnded(where: string, ended: Uint8Array): GymError {
+  return new GymError(
+    'E_STATE',
+    `${where}.step: the episodes of environments ${indicesOf(ended).join(', ')} have ended and autoreset is disabled; call reset({ mask }) with a 1 for each.`,
+  );
 }
 
 /**

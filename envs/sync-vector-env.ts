@@ -2,9 +2,8 @@ import { GymError, messageOf } from '../core/errors.js';
 import type { NdArray } from '../core/ndarray.js';
 import type { Snapshot } from '../core/snapshot.js';
 import { type Awaitable, type Info, isPromiseLike } from '../core/types.js';
-import { checkEnvironment, checkVectorReset, shown, snapshotParts, wrongActions } from './checks.js';
+import { checkEnvironment, checkVectorReset, shown, snapshotParts, stillEnded, wrongActions } from './checks.js';
 import type { Env, EnvSpec, ResetResult, StepResult } from './env.js';
-import { indicesOf } from './spaces/base.js';
 import type { Space } from './spaces/space.js';
 import type { Autoreset, VectorEnv, VectorResetOptions, VectorResetResult, VectorStepResult } from './vector-env.js';
 
@@ -159,11 +158,7 @@ export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
     if (this.#observations.length === 0)
       throw new GymError('E_STATE', 'SyncVectorEnv.step: no episode has begun; call reset() first.');
     if (actions?.length !== n) throw wrongActions('SyncVectorEnv', n, actions);
-    if (this.autoreset === 'disabled' && this.#ended.includes(1))
-      throw new GymError(
-        'E_STATE',
-        `SyncVectorEnv.step: the episodes of environments ${indicesOf(this.#ended).join(', ')} have ended and autoreset is disabled; call reset({ mask }) with a 1 for each.`,
-      );
+    if (this.autoreset === 'disabled' && this.#ended.includes(1)) throw stillEnded('SyncVectorEnv', this.#ended);
     const out: VectorStepResult<O> = {
       observations: new Array<O>(n),
       rewards: new Float64Array(n),
@@ -251,6 +246,16 @@ export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
       return list;
     };
     return this.#started(isPromiseLike(results) ? results.then(ready) : ready(results));
+  }
+
+  /**
+   * Takes the place of another one that is lost in the middle of its episodes: these are over, with these last
+   * observations, and resets follow as after any end.
+   * @internal
+   */
+  succeed(observations: readonly O[]): void {
+    this.#observations = [...observations];
+    this.#ended.fill(1);
   }
 
   /** Closes all environments. May be called again. */

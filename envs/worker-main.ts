@@ -1,13 +1,14 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { GymError, messageOf } from '../core/errors.js';
 import { makeVec } from './registry.js';
+import { SyncVectorEnv } from './sync-vector-env.js';
 import type { VectorEnv } from './vector-env.js';
 import { bundled, packed, type Reply, type Request, type WorkerTask } from './worker-protocol.js';
 
 // The program of one worker of a WorkerVectorEnv: makes its environments and answers one request after another.
 
 const port = parentPort!;
-const { id, numEnvs, options, maxEpisodeSteps, autoreset } = workerData as WorkerTask;
+const { id, numEnvs, options, maxEpisodeSteps, autoreset, last } = workerData as WorkerTask;
 
 function send(reply: Reply): void {
   const { message, transfer } = packed(reply);
@@ -37,6 +38,8 @@ async function answer(env: VectorEnv<unknown, unknown>, request: Request): Promi
 
 try {
   const env = await makeVec(id, numEnvs, options, { maxEpisodeSteps, autoreset });
+  const replaceable = env instanceof SyncVectorEnv;
+  if (last !== undefined && replaceable) env.succeed(last);
   port.on('message', async (request: Request) => {
     try {
       const result = await answer(env, request);
@@ -54,6 +57,7 @@ try {
       spec: env.spec,
       renders: env.render !== undefined,
       snapshots: env.snapshot !== undefined && env.restore !== undefined,
+      replaceable,
     },
   });
 } catch (error) {

@@ -12,6 +12,8 @@ export interface WorkerTask {
   readonly options: Readonly<Record<string, unknown>>;
   readonly maxEpisodeSteps: MakeOptions['maxEpisodeSteps'];
   readonly autoreset: Autoreset;
+  /** The last observations of a thread that died, where this one takes its place. */
+  readonly last?: readonly unknown[];
 }
 
 /** What a worker is asked. */
@@ -28,6 +30,8 @@ export interface Ready {
   readonly spec: object | undefined;
   readonly renders: boolean;
   readonly snapshots: boolean;
+  /** Whether another thread can take the place of this one. */
+  readonly replaceable: boolean;
 }
 
 /** What it answers. */

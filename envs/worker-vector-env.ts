@@ -4,6 +4,7 @@ import { type ErrorCode, GymError, messageOf } from '../core/errors.js';
 import type { NdArray } from '../core/ndarray.js';
 import type { Snapshot } from '../core/snapshot.js';
 import type { Info } from '../core/types.js';
+import { checkVectorReset, snapshotParts, stillEnded, wrongActions } from './checks.js';
 import type { EnvSpec } from './env.js';
 import type { KnownEnvs, MakeOptions, VectorEnvOf } from './registry.js';
 import { spaceFromJson } from './spaces/json.js';
@@ -26,8 +27,9 @@ export interface WorkerVectorOptions extends Pick<MakeOptions, 'maxEpisodeSteps'
   autoreset?: Autoreset;
   /**
    * What follows when a thread dies (not: throws). 'error': the call fails, and the environment is of no more use.
-   * 'replace': another takes its place; the episodes of its environments are truncated with their last observation,
-   * reward 0 and `info.crashed`, and begin anew as after any end. Default 'error'.
+   * 'replace': another takes its place at the next step, reset or restore; the episodes of its environments that a step
+   * finds lost are truncated with their last observation, reward 0 and `info.crashed` (under same-step
+   * `info.finalInfo.crashed`), and begin anew as after any end. Default 'error'.
    */
   onCrash?: 'error' | 'replace';
 }
@@ -35,18 +37,25 @@ export interface WorkerVectorOptions extends Pick<MakeOptions, 'maxEpisodeSteps'
 /** The thread is gone: what it was asked has no answer. */
 class Crash extends Error {}
 
+/** So many threads in a row are replaced in one call: what kills them all is no accident. */
+const mostCrashes = 3;
+
 /** One thread and the environments in it. */
 class Crew {
   readonly numEnvs: number;
+  /** Its environments are those from `offset` to before `end`. */
   readonly offset: number;
+  readonly end: number;
   readonly ready: Promise<Ready>;
   readonly #worker: Worker;
+  #begun = false;
   #dead: Crash | undefined;
   #waiting: { resolve(reply: Reply): void; reject(error: unknown): void } | undefined;
 
   constructor(task: WorkerTask, offset: number) {
     this.numEnvs = task.numEnvs;
     this.offset = offset;
+    this.end = offset + task.numEnvs;
     // run from the sources, a thread needs the same loader as the main program
     const source = import.meta.url.endsWith('.ts');
     this.#worker = new Worker(new URL(`./worker-main.${source ? 'ts' : 'js'}`, import.meta.url), {
@@ -82,17 +91,29 @@ class Crew {
     if (reply.kind === 'error')
       throw new GymError(
         reply.code as ErrorCode,
-        `WorkerVectorEnv: environments ${this.offset} to ${this.offset + this.numEnvs - 1}: ${reply.message}`,
+        // a thread that cannot even begin is as all the others: its share has nothing to do with it
+        this.#begun
+          ? `WorkerVectorEnv: environments ${this.offset} to ${this.offset + this.numEnvs - 1}: ${reply.message}`
+          : reply.message,
       );
+    this.#begun = true;
     return reply;
   }
 
   async ask<R>(request: Request): Promise<R> {
     await this.ready;
     if (this.#dead !== undefined) throw this.#dead;
-    this.#worker.ref(); // the process lives as long as an answer is awaited, not as long as the thread
     const { message, transfer } = packed(request);
-    this.#worker.postMessage(message, transfer);
+    try {
+      this.#worker.postMessage(message, transfer);
+    } catch (error) {
+      throw new GymError(
+        'E_VALUE',
+        `WorkerVectorEnv.${request.kind}: what it is given must be plain data and arrays, which can be sent to a thread: ${messageOf(error)}`,
+        { cause: error },
+      );
+    }
+    this.#worker.ref(); // the process lives as long as an answer is awaited, not as long as the thread
     return ((await this.#answer()) as { result: unknown }).result as R;
   }
 
@@ -101,7 +122,9 @@ class Crew {
     return unbundled<R>(await this.ask<Bundle>(request));
   }
 
-  async end(): Promise<void> {
+  /** Ends the thread; what it is asked from now on has died of this. */
+  async dismiss(why: string): Promise<void> {
+    this.#die(why);
     await this.#worker.terminate();
   }
 }
@@ -123,8 +146,8 @@ export class WorkerVectorEnv<O, A> implements VectorEnv<O, A> {
   readonly #tasks: readonly WorkerTask[];
   readonly #crews: Crew[];
   readonly #onCrash: 'error' | 'replace';
-  /** 1 for crews that took a dead one's place and whose environments have not been reset. */
-  readonly #fresh: Uint8Array;
+  /** 1 where an episode has ended and no reset has followed. */
+  readonly #ended: Uint8Array;
   #observations: O[] = [];
   #busy: string | undefined;
   #closed = false;
@@ -133,8 +156,8 @@ export class WorkerVectorEnv<O, A> implements VectorEnv<O, A> {
     this.#tasks = tasks;
     this.#crews = crews;
     this.#onCrash = onCrash;
-    this.#fresh = new Uint8Array(crews.length);
     this.numEnvs = tasks.reduce((sum, task) => sum + task.numEnvs, 0);
+    this.#ended = new Uint8Array(this.numEnvs);
     this.autoreset = tasks[0]!.autoreset;
     this.observationSpace = spaceFromJson(ready.observationSpace) as Space<O>;
     this.actionSpace = spaceFromJson(ready.actionSpace) as Space<A>;
@@ -142,8 +165,12 @@ export class WorkerVectorEnv<O, A> implements VectorEnv<O, A> {
     if (ready.renders)
       this.render = () => this.#alone('render', async () => (await this.#all<(NdArray | string)[]>('render')).flat());
     if (ready.snapshots) {
-      this.snapshot = () => this.#alone('snapshot', () => this.#all<Snapshot>('snapshot'));
-      this.restore = (snapshot) => this.#alone('restore', () => this.#restore(snapshot as Snapshot[]));
+      this.snapshot = () =>
+        this.#alone('snapshot', async () => ({
+          crews: await this.#all<Snapshot>('snapshot'),
+          ended: [...this.#ended],
+        }));
+      this.restore = (snapshot) => this.#alone('restore', () => this.#restore(snapshot));
     }
   }
 
@@ -165,16 +192,29 @@ export class WorkerVectorEnv<O, A> implements VectorEnv<O, A> {
     });
     try {
       const [ready] = await Promise.all(crews.map((crew) => crew.ready));
+      if (onCrash === 'replace' && !ready!.replaceable)
+        throw new GymError(
+          'E_CONFIG',
+          `makeWorkerVec ${task.id}: it is natively a vector environment, whose threads cannot be replaced; leave out onCrash.`,
+        );
       return new WorkerVectorEnv<O, A>(tasks, crews, ready!, onCrash);
     } catch (error) {
-      await Promise.all(crews.map((crew) => crew.end()));
-      throw error instanceof Crash ? crashed(0, task.numEnvs, error) : error;
+      await Promise.all(crews.map((crew) => crew.dismiss('it could not begin')));
+      throw error instanceof Crash
+        ? new GymError('E_STATE', `makeWorkerVec ${task.id}: a thread died as it began: ${error.message}`, {
+            cause: error,
+          })
+        : error;
     }
+  }
+
+  #needOpen(): void {
+    if (this.#closed) throw new GymError('E_STATE', 'WorkerVectorEnv: it is closed; make another one.');
   }
 
   /** Runs one call at a time. */
   async #alone<R>(call: string, run: () => Promise<R>): Promise<R> {
-    if (this.#closed) throw new GymError('E_STATE', 'WorkerVectorEnv: it is closed; make another one.');
+    this.#needOpen();
     if (this.#busy !== undefined)
       throw new GymError('E_STATE', `WorkerVectorEnv.${call}: ${this.#busy}() has not ended yet; await it first.`);
     this.#busy = call;
@@ -190,8 +230,18 @@ export class WorkerVectorEnv<O, A> implements VectorEnv<O, A> {
     const answers = await Promise.allSettled(this.#crews.map(ask));
     return answers.map((answer, k) => {
       if (answer.status === 'fulfilled') return answer.value;
+      if (!(answer.reason instanceof Crash)) throw answer.reason;
+      this.#needOpen(); // a thread that close() ended did not crash
       const { offset, numEnvs } = this.#crews[k]!;
-      throw answer.reason instanceof Crash ? crashed(offset, numEnvs, answer.reason) : answer.reason;
+      throw new GymError(
+        'E_STATE',
+        `WorkerVectorEnv: the thread of environments ${offset} to ${offset + numEnvs - 1} died: ${answer.reason.message}; ${
+          this.#onCrash === 'error'
+            ? "with onCrash 'replace' another takes its place."
+            : 'the next step() or reset() puts another in its place.'
+        }`,
+        { cause: answer.reason },
+      );
     });
   }
 
@@ -199,35 +249,61 @@ export class WorkerVectorEnv<O, A> implements VectorEnv<O, A> {
     return this.#each((crew) => crew.ask<R>({ kind }));
   }
 
+  /**
+   * Asks all crews; one that has died, where it is to be replaced, by another one that takes its place, and is asked
+   * what `again` says.
+   */
+  #eachAlive<R>(
+    ask: (crew: Crew, k: number) => Promise<R>,
+    again: (crew: Crew, k: number, crash: Crash) => Promise<R>,
+  ): Promise<R[]> {
+    return this.#each(async (crew, k) => {
+      let answer = ask(crew, k);
+      for (let crashes = 1; ; crashes++) {
+        try {
+          return await answer;
+        } catch (error) {
+          if (!(error instanceof Crash) || this.#onCrash === 'error' || this.#closed) throw error;
+          if (crashes > mostCrashes) throw new Crash(`${error.message}, and so did ${mostCrashes} before it`);
+          const next = new Crew(this.#successor(k), crew.offset);
+          this.#crews[k] = next;
+          answer = again(next, k, error);
+        }
+      }
+    });
+  }
+
+  /** What the thread is to make that takes the place of crew k. */
+  #successor(k: number): WorkerTask {
+    const { offset, numEnvs } = this.#crews[k]!;
+    const begun = this.#observations.length > 0;
+    return { ...this.#tasks[k]!, ...(begun && { last: this.#observations.slice(offset, offset + numEnvs) }) };
+  }
+
   /** The same as `SyncVectorEnv.reset`. */
-  reset({ seed, options, mask }: VectorResetOptions = {}): Promise<VectorResetResult<O>> {
+  reset(reset: VectorResetOptions = {}): Promise<VectorResetResult<O>> {
     return this.#alone('reset', async () => {
-      const n = this.numEnvs;
-      if (typeof seed === 'object' && seed.length !== n)
-        throw new GymError(
-          'E_VALUE',
-          `WorkerVectorEnv.reset: ${seed.length} seeds for ${n} environments; give one each.`,
-        );
-      if (mask !== undefined && !(mask instanceof Uint8Array && mask.length === n && mask.includes(1)))
-        throw new GymError('E_VALUE', `WorkerVectorEnv.reset: mask must be a Uint8Array of ${n} with at least one 1.`);
-      if (mask?.includes(0) && this.#observations.length === 0)
-        throw new GymError('E_STATE', 'WorkerVectorEnv.reset: the first reset must be of all; leave out the mask.');
-      const results = await this.#each(async (crew, k): Promise<VectorResetResult<O>> => {
-        const { offset, numEnvs } = crew;
-        const own = mask?.slice(offset, offset + numEnvs);
-        if (own !== undefined && !own.includes(1))
-          return {
-            observations: this.#observations.slice(offset, offset + numEnvs),
-            infos: Array.from({ length: numEnvs }, () => ({})),
-          };
-        const seeds = typeof seed === 'number' ? seed + offset : seed?.slice(offset, offset + numEnvs);
-        // a fresh crew has no episode yet that a mask could spare
-        const result = await crew.observe<VectorResetResult<O>>({
-          kind: 'reset',
-          options: { seed: seeds, options, ...(own === undefined || this.#fresh[k] === 1 ? {} : { mask: own }) },
-        });
-        this.#fresh[k] = 0;
+      checkVectorReset('WorkerVectorEnv', this.numEnvs, reset, this.#observations.length > 0);
+      const { seed, options, mask = new Uint8Array(this.numEnvs).fill(1) } = reset;
+      const ask = async (crew: Crew): Promise<VectorResetResult<O>> => {
+        const { offset, end } = crew;
+        const own = mask.slice(offset, end);
+        if (!own.includes(1)) return { observations: this.#observations.slice(offset, end), infos: none(own.length) };
+        const seeds = typeof seed === 'number' ? seed + offset : seed?.slice(offset, end);
+        const part = own.includes(0) ? { mask: own } : {};
+        return crew.observe({ kind: 'reset', options: { seed: seeds, options, ...part } });
+      };
+      const results = await this.#eachAlive(ask, async (crew, _, crash) => {
+        const result = await ask(crew);
+        // episodes that the mask spares are lost all the same: the next step must find that out, and say so
+        const spares = mask
+          .subarray(crew.offset, crew.end)
+          .some((one, i) => one === 0 && !this.#ended[crew.offset + i]);
+        if (spares) await crew.dismiss(crash.message);
         return result;
+      });
+      mask.forEach((one, i) => {
+        if (one === 1) this.#ended[i] = 0;
       });
       return this.#started(results);
     });
@@ -244,13 +320,11 @@ export class WorkerVectorEnv<O, A> implements VectorEnv<O, A> {
     return this.#alone('step', async () => {
       if (this.#observations.length === 0)
         throw new GymError('E_STATE', 'WorkerVectorEnv.step: no episode has begun; call reset() first.');
-      if (actions.length !== this.numEnvs)
-        throw new GymError(
-          'E_VALUE',
-          `WorkerVectorEnv.step: ${actions.length} actions for ${this.numEnvs} environments; hand in one each.`,
-        );
-      const parts = await this.#each((crew, k) =>
-        this.#stepCrew(crew, k, actions.slice(crew.offset, crew.offset + crew.numEnvs)),
+      if (actions?.length !== this.numEnvs) throw wrongActions('WorkerVectorEnv', this.numEnvs, actions);
+      if (this.autoreset === 'disabled' && this.#ended.includes(1)) throw stillEnded('WorkerVectorEnv', this.#ended);
+      const parts = await this.#eachAlive(
+        (crew) => crew.observe<VectorStepResult<O>>({ kind: 'step', actions: actions.slice(crew.offset, crew.end) }),
+        (crew, _, crash) => this.#cutOff(crew, crash),
       );
       const out: VectorStepResult<O> = {
         observations: parts.flatMap((part) => part.observations),
@@ -266,56 +340,48 @@ export class WorkerVectorEnv<O, A> implements VectorEnv<O, A> {
         out.truncated.set(part.truncated, offset);
       });
       this.#observations = [...out.observations];
+      if (this.autoreset !== 'same-step')
+        for (let i = 0; i < this.numEnvs; i++) this.#ended[i] = out.terminated[i]! | out.truncated[i]!;
       return out;
     });
   }
 
-  async #stepCrew(crew: Crew, k: number, actions: readonly A[]): Promise<VectorStepResult<O>> {
-    const n = crew.numEnvs;
-    const still = { rewards: new Float64Array(n), terminated: new Uint8Array(n), truncated: new Uint8Array(n) };
-    if (this.#fresh[k] === 1) {
-      if (this.autoreset === 'disabled')
-        throw new GymError(
-          'E_STATE',
-          `WorkerVectorEnv.step: the episodes of environments ${crew.offset} to ${crew.offset + n - 1} have ended and autoreset is disabled; call reset({ mask }) with a 1 for each.`,
-        );
-      const begun = await crew.observe<VectorResetResult<O>>({ kind: 'reset', options: {} });
-      this.#fresh[k] = 0;
-      return { ...still, ...begun };
-    }
-    try {
-      return await crew.observe<VectorStepResult<O>>({ kind: 'step', actions });
-    } catch (error) {
-      if (!(error instanceof Crash) || this.#onCrash === 'error') throw error;
-      const next = new Crew(this.#tasks[k]!, crew.offset);
-      this.#crews[k] = next;
-      still.truncated.fill(1);
-      const last = this.#observations.slice(crew.offset, crew.offset + n);
-      const info: Info = { crashed: error.message };
-      if (this.autoreset !== 'same-step') {
-        await next.ready;
-        this.#fresh[k] = 1;
-        return { ...still, observations: last, infos: last.map(() => ({ ...info })) };
-      }
-      const { observations, infos } = await next.observe<VectorResetResult<O>>({ kind: 'reset', options: {} });
-      return {
-        ...still,
-        observations,
-        infos: infos.map((own, i) => ({ ...own, finalObservation: last[i], finalInfo: { ...info } })),
-      };
-    }
+  /** The step in which a crew was lost, as its successor says it: running episodes are cut, and what was due to be reset is. */
+  async #cutOff(crew: Crew, crash: Crash): Promise<VectorStepResult<O>> {
+    const { offset, end, numEnvs } = crew;
+    const last = this.#observations.slice(offset, end);
+    const due = this.#ended.slice(offset, end);
+    const same = this.autoreset === 'same-step';
+    const mask = same ? new Uint8Array(numEnvs).fill(1) : due;
+    await crew.ready;
+    const { observations, infos } = mask.includes(1)
+      ? await crew.observe<VectorResetResult<O>>({ kind: 'reset', options: { mask } })
+      : { observations: last, infos: none(numEnvs) };
+    const crashed: Info = { crashed: crash.message };
+    return {
+      observations,
+      rewards: new Float64Array(numEnvs),
+      terminated: new Uint8Array(numEnvs),
+      truncated: due.map((one) => 1 - one),
+      infos: infos.map((info, i) => {
+        if (same) return { ...info, finalObservation: last[i], finalInfo: { ...crashed } };
+        return due[i] === 1 ? info : { ...crashed };
+      }),
+    };
   }
 
-  async #restore(snapshots: Snapshot[]): Promise<VectorResetResult<O>> {
+  async #restore(snapshot: Snapshot): Promise<VectorResetResult<O>> {
+    const { crews, ended } = snapshotParts('WorkerVectorEnv', snapshot, ['crews', 'ended']);
+    const snapshots = crews as Snapshot[];
     if (snapshots.length !== this.#crews.length)
       throw new GymError(
         'E_STATE',
         `WorkerVectorEnv.restore: the snapshot is of ${snapshots.length} threads, there are ${this.#crews.length}; make it with as many workers.`,
       );
-    const results = await this.#each((crew, k) =>
-      crew.observe<VectorResetResult<O>>({ kind: 'restore', snapshot: snapshots[k]! }),
-    );
-    this.#fresh.fill(0);
+    const ask = (crew: Crew, k: number) =>
+      crew.observe<VectorResetResult<O>>({ kind: 'restore', snapshot: snapshots[k]! });
+    const results = await this.#eachAlive(ask, ask);
+    this.#ended.set(ended as number[]);
     return this.#started(results);
   }
 
@@ -324,7 +390,7 @@ export class WorkerVectorEnv<O, A> implements VectorEnv<O, A> {
     if (this.#closed) return;
     this.#closed = true;
     if (this.#busy === undefined) await Promise.allSettled(this.#crews.map((crew) => crew.ask({ kind: 'close' })));
-    await Promise.all(this.#crews.map((crew) => crew.end()));
+    await Promise.all(this.#crews.map((crew) => crew.dismiss('it was closed')));
   }
 
   toString(): string {
@@ -332,12 +398,8 @@ export class WorkerVectorEnv<O, A> implements VectorEnv<O, A> {
   }
 }
 
-function crashed(offset: number, numEnvs: number, cause: Crash): GymError {
-  return new GymError(
-    'E_STATE',
-    `WorkerVectorEnv: the thread of environments ${offset} to ${offset + numEnvs - 1} died: ${cause.message}; with onCrash 'replace' another takes its place.`,
-    { cause },
-  );
+function none(n: number): Info[] {
+  return Array.from({ length: n }, () => ({}));
 }
 
 /**
@@ -345,7 +407,7 @@ function crashed(offset: number, numEnvs: number, cause: Crash): GymError {
  * @param id as `make` takes it; for an environment of your own `module:Name-v0`, since a thread knows only what it
  *   imports (a package, or a path from the working directory that begins with . or /).
  * @param options must be plain data: they are sent to the threads.
- * @throws GymError as `make`, and E_CONFIG on options that cannot be sent.
+ * @throws GymError as `make`, and E_CONFIG on options that cannot be sent, wrappers among them.
  */
 export async function makeWorkerVec<K extends string>(
   id: K,
@@ -357,8 +419,14 @@ export async function makeWorkerVec(
   id: string,
   numEnvs: number,
   options: Readonly<Record<string, unknown>> = {},
-  { workers, autoreset = 'next-step', maxEpisodeSteps, onCrash = 'error' }: WorkerVectorOptions = {},
+  make: WorkerVectorOptions = {},
 ): Promise<WorkerVectorEnv<unknown, unknown>> {
+  const { workers, autoreset = 'next-step', maxEpisodeSteps, onCrash = 'error' } = make;
+  if ('wrappers' in make)
+    throw new GymError(
+      'E_CONFIG',
+      `makeWorkerVec ${id}: \`wrappers\` are functions, which cannot be sent to a thread; put them around the environment in the \`create\` of a module of your own, or use wrap() on the result.`,
+    );
   if (!Number.isInteger(numEnvs) || numEnvs < 1)
     throw new GymError(
       'E_VALUE',

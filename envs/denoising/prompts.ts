@@ -74,6 +74,11 @@ function lineOf(text: string, error: unknown): number {
  * @throws GymError E_FILE that names the file and the line.
  */
 export async function promptFile(path: string, options: { order?: PromptOrder } = {}): Promise<PromptSource> {
+  return promptList(await readPrompts(path), options);
+}
+
+/** What {@link promptFile} reads: at least one prompt. */
+export async function readPrompts(path: string): Promise<(string | Prompt)[]> {
   const text = (await readText(path)).replace(/^\uFEFF/, '');
   const list: (string | Prompt)[] = [];
   const add = (where: string, value: unknown) => {
@@ -107,7 +112,7 @@ export async function promptFile(path: string, options: { order?: PromptOrder } 
     });
   }
   if (list.length === 0) throw new GymError('E_FILE', `${path}: no prompts in it; write one a line.`);
-  return promptList(list, options);
+  return list;
 }
 
 /**

@@ -1,5 +1,6 @@
+import { existsSync, rmSync } from 'node:fs';
 import { ndarray } from '../../core/ndarray.js';
-import { Box, register } from '../../envs/index.js';
+import { Box, register, SyncVectorEnv } from '../../envs/index.js';
 import { Counter } from './counter.js';
 
 register({
@@ -9,14 +10,63 @@ register({
   create: ({ length = 2 }) => new Counter(length as number),
 });
 
-/** Takes its thread with it at action 7. */
+/** Takes its thread with it at action 7; soon after action 8; and at a reset that finds, and takes away, the file `at`. */
 class Crashing extends Counter {
+  readonly #at: string;
+
+  constructor(length: number, at: string) {
+    super(length);
+    this.#at = at;
+  }
+
+  override reset(options?: Parameters<Counter['reset']>[0]) {
+    if (options?.options?.crash === true) process.exit(3);
+    if (existsSync(this.#at)) {
+      rmSync(this.#at);
+      process.exit(4);
+    }
+    return super.reset(options);
+  }
+
   override step(action: number) {
     if (action === 7) process.exit(3);
+    if (action === 8) setTimeout(() => process.exit(5), 5);
     return super.step(action);
   }
 }
-register({ id: 'CrashingCounter-v0', description: 'crashes at action 7', create: () => new Crashing(5) });
+register({
+  id: 'CrashingCounter-v0',
+  description: 'crashes at action 7',
+  options: { length: 'steps', at: 'a file' },
+  create: ({ length = 5, at = '' }) => new Crashing(length as number, at as string),
+});
+
+/** Is slow, so that a call can be cut. */
+class Slow extends Counter {
+  override async step(action: number) {
+    await new Promise((resolve) => setTimeout(resolve, 10_000));
+    return super.step(action);
+  }
+}
+register({ id: 'SlowCounter-v0', description: 'takes long', create: () => new Slow(5) as never });
+
+register({
+  id: 'NativeCounter-v0',
+  description: 'is natively a vector environment',
+  createVec: (numEnvs) => ({
+    ...new SyncVectorEnv([new Counter(3)]),
+    numEnvs,
+    autoreset: 'next-step',
+    reset: () => ({ observations: [], infos: [] }),
+    step: () => ({
+      observations: [],
+      rewards: new Float64Array(),
+      terminated: new Uint8Array(),
+      truncated: new Uint8Array(),
+      infos: [],
+    }),
+  }),
+});
 
 /** Observes a part of a larger buffer, large enough to be moved between threads, and itself twice. */
 class Large extends Counter {

@@ -1,6 +1,16 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, describe, expect, expectTypeOf, it } from 'vitest';
 import { type NdArray, stack } from '../../core/ndarray.js';
-import { type Autoreset, makeVec, makeWorkerVec, type VectorEnv, type WorkerVectorEnv } from '../../envs/index.js';
+import {
+  type Autoreset,
+  makeVec,
+  makeWorkerVec,
+  type VectorEnv,
+  type VectorStepResult,
+  type WorkerVectorEnv,
+} from '../../envs/index.js';
 import { bundled, packed, unbundled } from '../../envs/worker-protocol.js';
 
 type Obs = NdArray<Float32Array>;
@@ -118,12 +128,142 @@ describe('WorkerVectorEnv', () => {
     const disabled = await counters('CrashingCounter-v0', 1, { workers: 1, onCrash: 'replace', autoreset: 'disabled' });
     await disabled.reset();
     await disabled.step([7]);
-    await expect(disabled.step([0])).rejects.toThrow(/environments 0 to 0 have ended/);
+    await expect(disabled.step([0])).rejects.toThrow(/environments 0 have ended/);
     expect(values((await disabled.reset({ mask: Uint8Array.of(1) })).observations)).toEqual([0]);
   });
 
+  const lost = (env: Counters) => (env.step as (actions: number[]) => Promise<unknown>)([8, 8, 0, 0]).then(sleep);
+  const sleep = () => new Promise((resolve) => setTimeout(resolve, 200));
+  /** Environments 0 and 1 in one thread, 2 and 3 in another. */
+  const pairs = (autoreset: Autoreset = 'next-step', options = {}) =>
+    counters('CrashingCounter-v0', 4, { workers: 2, onCrash: 'replace', autoreset }, options);
+  const ends = ({ observations, rewards, truncated, infos }: VectorStepResult<Obs>) => ({
+    observations: values(observations),
+    rewards: [...rewards],
+    truncated: [...truncated],
+    crashed: infos.map((info) => info.crashed !== undefined),
+  });
+
+  it('replaces a thread that died between calls, whatever call finds it', async () => {
+    const env = await pairs();
+    await env.reset();
+    await lost(env);
+    expect(values((await env.reset()).observations)).toEqual([0, 0, 0, 0]);
+    await env.step([0, 0, 0, 0]);
+    const saved = await env.snapshot!();
+    await lost(env);
+    await expect(env.snapshot!()).rejects.toThrow(/0 to 1 died: .*code 5; the next step\(\) or reset\(\) puts another/);
+    await expect(env.render!()).rejects.toThrow(/puts another in its place/);
+    expect(values((await env.restore!(saved)).observations)).toEqual([1, 1, 1, 1]);
+    expect(values((await env.step([0, 0, 0, 0])).observations)).toEqual([2, 2, 2, 2]);
+    await lost(env);
+    expect(ends(await env.step([0, 0, 0, 0]))).toMatchObject({
+      observations: [3, 3, 4, 4],
+      truncated: [1, 1, 0, 0],
+      crashed: [true, true, false, false],
+    });
+  });
+
+  it('replaces a thread that dies at its first reset, and gives up on what kills them all', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'crash-'));
+    const at = join(folder, 'at');
+    for (const autoreset of ['same-step', 'next-step'] as const) {
+      const env = await pairs(autoreset, { at });
+      await env.reset();
+      await writeFile(at, '');
+      const cut = await env.step([7, 0, 0, 0]);
+      expect([...cut.truncated]).toEqual([1, 1, 0, 0]);
+      const next = await env.step([0, 0, 0, 0]);
+      if (autoreset === 'same-step') expect(ends(next)).toMatchObject({ observations: [1, 1, 2, 2] });
+      // its successor died at the reset that this step was, and the one after it must not count the end twice
+      else expect(ends(next)).toMatchObject({ observations: [0, 0, 2, 2], truncated: [0, 0, 0, 0] });
+    }
+    await rm(folder, { recursive: true });
+    const env = await pairs();
+    await env.reset();
+    await expect(env.reset({ options: { crash: true } })).rejects.toThrow(/died: .*code 3, and so did 3 before it/);
+    expect(values((await env.reset()).observations)).toEqual([0, 0, 0, 0]);
+  }, 60_000);
+
+  it('resets what was due to be reset when its thread died, and does not end it twice', async () => {
+    const env = await pairs('next-step', { length: 2 });
+    await env.reset();
+    await env.step([0, 0, 0, 0]);
+    await env.reset({ mask: Uint8Array.of(1, 0, 1, 1) });
+    expect([...(await env.step([0, 0, 0, 0])).terminated]).toEqual([0, 1, 0, 0]);
+    expect(ends(await env.step([7, 0, 0, 0]))).toEqual({
+      observations: [1, 0, 2, 2],
+      rewards: [0, 0, 2, 2],
+      truncated: [1, 0, 0, 0],
+      crashed: [true, false, false, false],
+    });
+    expect(ends(await env.step([0, 0, 0, 0]))).toEqual({
+      observations: [0, 1, 0, 0],
+      rewards: [0, 1, 0, 0],
+      truncated: [0, 0, 0, 0],
+      crashed: [false, false, false, false],
+    });
+  });
+
+  it('resets after a crash those of the mask alone', async () => {
+    const env = await pairs('disabled');
+    await env.reset();
+    await env.step([7, 0, 0, 0]);
+    await env.reset({ mask: Uint8Array.of(1, 0, 0, 0) });
+    await expect(env.step([0, 0, 0, 0])).rejects.toThrow(/episodes of environments 1 have ended/);
+    expect(values((await env.reset({ mask: Uint8Array.of(0, 1, 0, 0) })).observations)).toEqual([0, 0, 1, 1]);
+    expect(values((await env.step([0, 0, 0, 0])).observations)).toEqual([1, 1, 2, 2]);
+  });
+
+  it.each([
+    'disabled',
+    'next-step',
+  ] as const)('truncates an episode that a masked reset spared, when the thread was lost (%s)', async (autoreset) => {
+    const env = await pairs(autoreset);
+    await env.reset();
+    await lost(env);
+    expect(values((await env.reset({ mask: Uint8Array.of(1, 0, 0, 0) })).observations)).toEqual([0, 1, 1, 1]);
+    expect(ends(await env.step([0, 0, 0, 0]))).toMatchObject({
+      observations: [0, 1, 2, 2],
+      truncated: [1, 1, 0, 0],
+      crashed: [true, true, false, false],
+    });
+  });
+
+  it.each(['replace', 'error'] as const)('is closed in the middle of a call, which says so (%s)', async (onCrash) => {
+    const env = await counters('SlowCounter-v0', 2, { workers: 2, onCrash });
+    await env.reset();
+    const step = expect(env.step([0, 0])).rejects.toThrow(/it is closed/);
+    await env.close();
+    await step;
+  });
+
+  it('refuses what is nothing of the kind, and goes on', async () => {
+    const env = await counters('ModuleCounter-v0', 2, { workers: 1 });
+    await env.reset();
+    await expect(env.step(undefined as never)).rejects.toThrow(/undefined is no list of actions/);
+    await expect(env.reset(null as never)).rejects.toThrow(/options must be an object/);
+    await expect(env.reset({ seed: null } as never)).rejects.toThrow(/seed must be an integer.*null/);
+    await expect(env.reset({ mask: Uint8Array.of(0, 0) })).rejects.toThrow(
+      /mask .*actual value Uint8Array\(2\) \[ 0, 0 \]/,
+    );
+    for (const none of [null, {}, []]) await expect(env.restore!(none)).rejects.toThrow(/no crews, ended/);
+    const error = { code: 'E_VALUE', message: expect.stringMatching(/must be plain data and arrays/) };
+    await expect(env.step([() => 1, 0] as never)).rejects.toMatchObject(error);
+    await expect(env.reset({ options: { f: () => 1 } })).rejects.toMatchObject(error);
+    const other = await counters('ModuleCounter-v0', 2, { workers: 1, autoreset: 'same-step' });
+    await expect(other.restore!(await env.snapshot!())).rejects.toThrow(/snapshot is of autoreset 'next-step'/);
+    expect(values((await env.step([0, 0])).observations)).toEqual([1, 1]);
+    const wrappers = [(inner: unknown) => inner];
+    await expect(makeWorkerVec('CartPole-v1', 2, {}, { wrappers } as never)).rejects.toMatchObject({
+      code: 'E_CONFIG',
+      message: expect.stringMatching(/`wrappers` are functions/),
+    });
+    await expect(counters('NativeCounter-v0', 2, { onCrash: 'replace' })).rejects.toThrow(/cannot be replaced/);
+  });
+
   it('refuses what cannot be', async () => {
-    await expect(makeWorkerVec('CartPol-v1', 2)).rejects.toThrow(/Did you mean `CartPole-v1`/);
+    await expect(makeWorkerVec('CartPol-v1', 2)).rejects.toThrow(/^registry: .* Did you mean `CartPole-v1`/);
     await expect(makeWorkerVec('CartPole-v1', 0)).rejects.toThrow(/numEnvs/);
     await expect(makeWorkerVec('CartPole-v1', 2, {}, { workers: 0 })).rejects.toThrow(/workers/);
     await expect(makeWorkerVec('CartPole-v1', 2, {}, { onCrash: 'retry' as 'replace' })).rejects.toThrow(/onCrash/);
