@@ -1,8 +1,12 @@
 import { GymError } from '../core/errors.js';
 
-/** Population mean and standard deviation (numpy's `mean()` and `std()`). */
+/**
+ * Population mean and standard deviation (numpy's `mean()` and `std()`). Of equal numbers exactly that number and 0, which
+ * a rounded sum would miss: what is left over would be taken for an advantage.
+ */
 export function meanAndStd(values: ArrayLike<number>): { mean: number; std: number } {
   const n = values.length;
+  if (n > 0 && Array.prototype.every.call(values, (value) => value === values[0])) return { mean: values[0]!, std: 0 };
   let sum = 0;
   for (let i = 0; i < n; i++) sum += values[i]!;
   const mean = sum / n;

@@ -533,7 +533,7 @@ export abstract class PolicyGradient<O, A, P extends Prepared> implements Agent<
     if (!on) this.#raised.delete(kind);
     else if (!this.#raised.has(kind)) {
       this.#raised.add(kind);
-      this.options.warn(`warning: ${message}`);
+      this.options.warn(message);
     }
   }
 }

@@ -22,6 +22,15 @@ function whole(name: string, least: number): (text: string) => number {
   };
 }
 
+function decimal(name: string): (text: string) => number {
+  return (text) => {
+    const value = text.trim() === '' ? Number.NaN : Number(text);
+    if (!(Number.isFinite(value) && value >= 0))
+      throw new Error(`${name} must be a number of at least 0, actual value ${text}.`);
+    return value;
+  };
+}
+
 const backend = () =>
   new Option('--backend <name>', 'what computes (default: the fastest that loads)').choices(['native', 'wasm', 'cpu']);
 const json = () => new Option('--json', 'print JSON for programs on stdout');
@@ -49,9 +58,13 @@ program
   .option('--run <folder>', "a run: its model with its latest checkpoint's weights")
   .requiredOption('--prompt <text...>', 'one or more prompts')
   .option('--count <n>', 'pictures of each prompt', whole('--count', 1), 1)
-  .option('--steps <n>', 'denoising steps', whole('--steps', 1), 20)
-  .option('--guidance <scale>', 'classifier-free guidance; 1 is none', Number, 3)
-  .option('--eta <number>', "DDIM's η: 0 is deterministic", Number, 0)
+  .option('--steps <n>', "denoising steps; default 20, or the run's own", whole('--steps', 1))
+  .option(
+    '--guidance <scale>',
+    "classifier-free guidance, 1 is none; default 3, or the run's own",
+    decimal('--guidance'),
+  )
+  .option('--eta <number>', "DDIM's η: 0 is deterministic", decimal('--eta'), 0)
   .option('--seed <n>', 'fixes the noise', whole('--seed', 0), 0)
   .option('--out <file>', 'where the PNG goes', 'sample.png')
   .option('--animation <file>', 'also an animated WebP of how the first pictures came to be')
@@ -75,6 +88,7 @@ program
   .description("write a run's fine-tuned model as a folder that diffusers reads")
   .argument('<run>', "the run's folder")
   .argument('<out>', 'the folder to write')
+  .option('--overwrite', 'also where there are files in it')
   .addOption(backend())
   .action(async (run, out, options) => (await import('./export.js')).exportCommand(run, out, options));
 
@@ -127,3 +141,6 @@ try {
   if (program.opts().debug && error instanceof Error) process.stderr.write(`${error.stack}\n`);
   process.exitCode = 1;
 }
+// What a user's reward file has open (a timer, a pool of connections) must not keep the process; what is printed first must out.
+for (const stream of [process.stdout, process.stderr]) await new Promise((done) => stream.write('', done));
+process.exit();

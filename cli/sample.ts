@@ -8,8 +8,8 @@ interface SampleCommandOptions {
   run?: string;
   prompt: string[];
   count: number;
-  steps: number;
-  guidance: number;
+  steps?: number;
+  guidance?: number;
   eta: number;
   seed: number;
   out: string;
@@ -21,13 +21,18 @@ interface SampleCommandOptions {
 export async function sampleCommand(options: SampleCommandOptions): Promise<void> {
   await startBackend(options.backend);
   const { model, run, prompt: prompts, count, eta, seed, out, animation } = options;
+  const own = run === undefined ? { steps: 20, guidanceScale: 3 } : {};
   const { images, png, webp } = await sampleImages({
     ...(run === undefined ? { model } : { run }),
     prompts,
     count,
     eta,
     seed,
-    sampling: { steps: options.steps, guidanceScale: options.guidance },
+    sampling: {
+      ...own,
+      ...(options.steps !== undefined && { steps: options.steps }),
+      ...(options.guidance !== undefined && { guidanceScale: options.guidance }),
+    },
   });
   await writeFileAtomic(out, png);
   if (animation !== undefined) await writeFileAtomic(animation, webp);

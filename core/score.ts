@@ -38,12 +38,12 @@ export async function scoreImages(reward: RewardLike, batch: RewardBatch, option
   const result = await ask(reward, name, batch, options.timeoutMs);
   const split = typeof result === 'object' && result !== null && 'scores' in result;
   const scores = numbers(name, 'scores', split ? result.scores : result, batch);
-  const bad = scores.findIndex((score) => !Number.isFinite(score));
+  const bad = scores.findIndex((score) => !usable(score));
   if (bad >= 0) {
-    const count = scores.filter((score) => !Number.isFinite(score)).length;
+    const count = scores.filter((score) => !usable(score)).length;
     throw new GymError(
       'E_REWARD',
-      `reward \`${name}\`: sample ${bad} (prompt ${JSON.stringify(batch.prompts[bad])}) got ${scores[bad]} (${count} of ${scores.length} are not finite); every score must be a finite number.`,
+      `reward \`${name}\`: sample ${bad} (prompt ${JSON.stringify(batch.prompts[bad])}) got ${scores[bad]} (${count} of ${scores.length} are not finite in float32); every score must be a finite number.`,
     );
   }
   const details: Record<string, Float64Array> = {};
@@ -130,6 +130,9 @@ function numbers(name: string, field: string, values: unknown, { prompts }: Rewa
   }
   return copy;
 }
+
+/** Finite, and with a square that is: statistics of larger numbers overflow. */
+const usable = (score: number) => Number.isFinite(Math.fround(score));
 
 function isArrayLike(value: unknown): value is ArrayLike<unknown> {
   return typeof value === 'object' && value !== null && typeof (value as { length?: unknown }).length === 'number';

@@ -20,7 +20,7 @@ import {
   saveDenoiser,
 } from '../diffusion/index.js';
 import { Denoising, identityDecode } from '../envs/denoising/denoising.js';
-import { type PromptSource, promptFile, promptGenerator, promptList } from '../envs/denoising/prompts.js';
+import { type PromptSource, promptGenerator, promptList, readPrompts } from '../envs/denoising/prompts.js';
 import { makeVec } from '../envs/registry.js';
 import { Discrete } from '../envs/spaces/discrete.js';
 import type { Space } from '../envs/spaces/space.js';
@@ -103,10 +103,13 @@ export function denoisingPolicy(
 /** The prompts that a configuration asks for. */
 export async function makePrompts(config: RunConfig['prompts'], seed: number): Promise<PromptSource> {
   const { kind, kinds, list, path, limit, order } = config;
-  if (kind === 'file') return await promptFile(path!, { order });
+  if (kind === 'file') return promptList(limited(await readPrompts(path!), limit, seed), { order });
   if (kind === 'list') return promptList(limited(list!, limit, seed), { order });
   // Each kind as often as another, however many captions it has.
-  const captions = kinds.map((k) => limited(shapesPrompts(k), limit && Math.ceil(limit / kinds.length), seed));
+  const share = (i: number) => limit && Math.floor(limit / kinds.length) + (i < limit % kinds.length ? 1 : 0);
+  const captions = kinds
+    .map((k, i) => limited(shapesPrompts(k), share(i), seed))
+    .filter((captions) => captions.length > 0);
   return promptGenerator((episode, random) => {
     const turn = captions[order === 'sequential' ? episode % captions.length : random.integer(captions.length)]!;
     return order === 'sequential'
@@ -115,7 +118,7 @@ export async function makePrompts(config: RunConfig['prompts'], seed: number): P
   });
 }
 
-function limited(list: readonly string[], limit: number | undefined, seed: number): readonly string[] {
+function limited<T>(list: readonly T[], limit: number | undefined, seed: number): readonly T[] {
   if (limit === undefined || limit >= list.length) return list;
   const order = new Random(seed).child('prompts').permutation(list.length);
   return Array.from(order.subarray(0, limit), (i) => list[i]!);

@@ -66,8 +66,16 @@ export function parseMetrics(text: string): Metrics[] {
   return text
     .split('\n')
     .slice(0, -1)
-    .map((line) => {
-      const raw = JSON.parse(line) as Record<string, number | string>;
+    .map((line, i) => {
+      let raw: Record<string, number | string>;
+      try {
+        raw = JSON.parse(line);
+      } catch (error) {
+        throw new GymError(
+          'E_FILE',
+          `metrics.jsonl:${i + 1}: not valid JSON (${messageOf(error)}); take the line out.`,
+        );
+      }
       return Object.fromEntries(Object.entries(raw).map(([key, value]) => [key, Number(value)]));
     });
 }
@@ -102,12 +110,14 @@ export class RunFolder {
           'E_FILE',
           `run ${path}: exists already; go on with it by --resume, start it afresh by --overwrite (its results are then lost), or give this one another --name.`,
         );
-      await rm(path, { recursive: true });
     } else if (existsSync(path) && (await readdir(path)).length > 0)
       throw new GymError('E_FILE', `run ${path}: a folder with other files has this name; choose another --name.`);
-    await writeFileAtomic(join(path, 'metrics.jsonl'), '');
-    // Last, because it is what makes the folder a run.
-    await writeFileAtomic(join(path, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
+    // Whole or not at all: a process killed here leaves the old run or none, never a part of one.
+    await writeFolderAtomic(path, async (temporary) => {
+      const created = new RunFolder(temporary);
+      await writeFileAtomic(created.#metrics, '');
+      await created.writeRecord(config);
+    });
     return folder;
   }
 
@@ -189,6 +199,11 @@ export class RunFolder {
   /** The metrics so far, one entry an epoch. */
   async metrics(): Promise<Metrics[]> {
     return parseMetrics(await readFile(this.#metrics, 'utf8').catch(() => ''));
+  }
+
+  /** Writes `config.json`: what the run was started with, or goes on with. */
+  async writeRecord(record: unknown): Promise<void> {
+    await writeFileAtomic(join(this.path, 'config.json'), `${JSON.stringify(record, null, 2)}\n`);
   }
 
   /** The configuration the run was started with. */

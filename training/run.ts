@@ -82,7 +82,15 @@ export async function runTraining(given: RunConfig, options: RunOptions = {}): P
   const { resume = false, overwrite = false } = options;
   const opened = resume ? await RunFolder.resume(path) : undefined;
   const stored = opened && (await readRunRecord(opened.folder));
-  if (stored) checkSame(stored.config, config, path);
+  if (stored) {
+    checkSame(stored.config, config, path);
+    const done = opened?.checkpoint?.state.epoch ?? 0;
+    if (config.epochs < done)
+      throw new GymError('E_CONFIG', `resume ${path}: epochs is ${config.epochs}, but ${done} are done; ask for more.`);
+    // So that a resume without options goes on with what this one was told.
+    const { runs, name } = stored.config;
+    await opened!.folder.writeRecord({ ...stored, config: { ...config, runs, name } });
+  }
   const backend = await useBackend(config.backend === 'auto' ? undefined : config.backend);
   options.onBackend?.(backend);
   let epoch = opened?.checkpoint?.state.epoch ?? 0;

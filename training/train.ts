@@ -130,10 +130,10 @@ export async function* train<O, A>(options: TrainOptions<O, A>): AsyncGenerator<
   try {
     if (checkpoint) {
       const { state, path } = checkpoint;
+      epoch = saved = state.epoch;
       await agent.restore(`${path}/agent`);
       await collector.restore(state.collector);
       Object.assign(counters, state.counters);
-      epoch = saved = state.epoch;
       for (const callback of callbacks) {
         const callbackState = state.callbacks[callback.name];
         if (callbackState !== undefined) await callback.restore?.(callbackState);
