@@ -2,12 +2,12 @@ import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { GymError } from '../core/errors.js';
 import { readJson } from '../core/files.js';
-import { CLIPTextModel } from './clip-text-model.js';
-import { CLIPTokenizer } from './clip-tokenizer.js';
-import { DIFFUSERS_VERSION, writeJson } from './model-folder.js';
+import { CLIPTextModel } from '../networks/clip-text-model.js';
+import { CLIPTokenizer } from '../networks/clip-tokenizer.js';
+import { DIFFUSERS_VERSION, writeJson } from '../networks/model-folder.js';
+import { UNet2DModel } from '../networks/unet-2d.js';
+import { UNet2DConditionModel } from '../networks/unet-2d-condition.js';
 import { DDIMScheduler, type DDPMScheduler, loadScheduler } from './schedulers/index.js';
-import { UNet2DConditionModel } from './unet-condition.js';
-import { UNet2DModel } from './unet-unconditional.js';
 
 const INDEX = 'model_index.json';
 

@@ -1,8 +1,13 @@
-export { type CLIPTextConfig, CLIPTextModel } from './clip-text-model.js';
-export { CLIPTokenizer, type CLIPTokenizerOptions, type Encoding } from './clip-tokenizer.js';
+export { type CLIPTextConfig, CLIPTextModel } from '../networks/clip-text-model.js';
+export { CLIPTokenizer, type CLIPTokenizerOptions, type Encoding } from '../networks/clip-tokenizer.js';
+export { UNet2DModel } from '../networks/unet-2d.js';
+export { UNet2DConditionModel } from '../networks/unet-2d-condition.js';
+export type {
+  UNet2DConditionConfig,
+  UNet2DConditionOptions,
+  UNet2DConfig,
+  UNet2DOptions,
+} from '../networks/unet-config.js';
+export { fromTorch, toTorch } from '../networks/weights.js';
 export { type Denoiser, disposeDenoiser, encodePrompts, loadDenoiser, saveDenoiser } from './denoiser.js';
 export * from './schedulers/index.js';
-export { fromTorch, toTorch } from './state.js';
-export { UNet2DConditionModel } from './unet-condition.js';
-export type { UNet2DConditionConfig, UNet2DConditionOptions, UNet2DConfig, UNet2DOptions } from './unet-config.js';
-export { UNet2DModel } from './unet-unconditional.js';

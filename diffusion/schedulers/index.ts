@@ -1,5 +1,5 @@
 import { unknownName } from '../../core/errors.js';
-import { takeFields } from '../config-fields.js';
+import { takeFields } from '../../networks/config-fields.js';
 import { DDIMScheduler } from './ddim.js';
 import { DDPMScheduler } from './ddpm.js';
 import { readSchedulerConfig } from './scheduler.js';

@@ -2,8 +2,8 @@ import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { GymError, unknownName } from '../../core/errors.js';
 import { readJson } from '../../core/files.js';
-import { checkIntegers, takeFields } from '../config-fields.js';
-import { writeJson } from '../model-folder.js';
+import { checkIntegers, takeFields } from '../../networks/config-fields.js';
+import { writeJson } from '../../networks/model-folder.js';
 import { BETA_SCHEDULES, cumulativeAlphas, makeBetas, type NoiseScheduleConfig } from './noise-schedule.js';
 
 /** What the network's output is: the noise, the clean sample, or the velocity √ᾱ·ε − √(1−ᾱ)·x_0. */

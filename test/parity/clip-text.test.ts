@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import { expect, it } from 'vitest';
 import { readSafetensors } from '../../core/safetensors.js';
-import { CLIPTextModel } from '../../diffusion/clip-text-model.js';
+import { CLIPTextModel } from '../../networks/clip-text-model.js';
 import { fixturePath, startBackend } from './fixtures.js';
 
 const tolerance = (await startBackend()) === 'wasm' ? 1e-4 : 1e-5;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { CLIPTokenizer } from '../../diffusion/clip-tokenizer.js';
+import { CLIPTokenizer } from '../../networks/clip-tokenizer.js';
 import { fixturePath, readFixture, startBackend } from './fixtures.js';
 
 interface Cases {

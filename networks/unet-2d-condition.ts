@@ -1,8 +1,9 @@
 import type * as tf from '@tensorflow/tfjs';
 import type { Random } from '../core/random.js';
-import { imageAttention } from './layers/attention.js';
+import { transformer } from './layers/attention.js';
 import { type AttentionFactory, type UNetForward, type UNetPlan, unet } from './layers/unet.js';
 import { readModel, renameAttention, writeModel } from './model-folder.js';
+import { at, parseConditionConfig, type UNet2DConditionConfig, type UNet2DConditionOptions } from './unet-config.js';
 import {
   build,
   copiedParameters,
@@ -11,19 +12,18 @@ import {
   type ParameterSource,
   randomParameters,
   storedParameters,
-} from './state.js';
-import { parseUnconditionalConfig, type UNet2DConfig, type UNet2DOptions } from './unet-config.js';
+} from './weights.js';
 
-const NAME = 'UNet2DModel';
+const NAME = 'UNet2DConditionModel';
 
-/** The unconditional UNet of DDPM (Ho et al. 2020); configured and stored as diffusers' class of this name. */
-export class UNet2DModel {
-  readonly config: UNet2DConfig;
+/** The text-conditional UNet of Stable Diffusion (Rombach et al. 2022); configured and stored as diffusers' class of this name. */
+export class UNet2DConditionModel {
+  readonly config: UNet2DConditionConfig;
   /** By diffusers' key; values in TensorFlow's layout (convolutions [height, width, in, out], linear [in, out]). */
   readonly parameters: ReadonlyMap<string, tf.Variable>;
   readonly #forward: UNetForward;
 
-  private constructor(config: UNet2DConfig, source: ParameterSource) {
+  private constructor(config: UNet2DConditionConfig, source: ParameterSource) {
     const { network, parameters } = build(source, (scope) => unet(scope, plan(config)));
     this.config = config;
     this.parameters = parameters;
@@ -35,18 +35,18 @@ export class UNet2DModel {
    * @param config the keys that differ from diffusers' defaults
    * @throws GymError E_CONFIG
    */
-  static create(config: UNet2DOptions, random: Random): UNet2DModel {
-    return new UNet2DModel(parseUnconditionalConfig(NAME, config), randomParameters(random));
+  static create(config: UNet2DConditionOptions, random: Random): UNet2DConditionModel {
+    return new UNet2DConditionModel(parseConditionConfig(NAME, config), randomParameters(random));
   }
 
   /**
    * Reads `config.json` and `diffusion_pytorch_model.safetensors`.
    * @throws GymError E_FILE (missing, corrupt, not of this configuration), E_CONFIG (not supported)
    */
-  static async load(folder: string): Promise<UNet2DModel> {
+  static async load(folder: string): Promise<UNet2DConditionModel> {
     const { where, config, weightsPath, state } = await readModel(folder, NAME);
-    return new UNet2DModel(
-      parseUnconditionalConfig(where, config),
+    return new UNet2DConditionModel(
+      parseConditionConfig(where, config),
       storedParameters(weightsPath, state, renameAttention),
     );
   }
@@ -63,8 +63,8 @@ export class UNet2DModel {
   }
 
   /** A copy with parameters of its own. */
-  clone(): UNet2DModel {
-    return new UNet2DModel(this.config, copiedParameters(this.parameters));
+  clone(): UNet2DConditionModel {
+    return new UNet2DConditionModel(this.config, copiedParameters(this.parameters));
   }
 
   /** Frees the parameters. */
@@ -76,7 +76,7 @@ export class UNet2DModel {
    * The prediction for noisy samples. Differentiable; the caller frees the result.
    * @param sample [batch, height, width, in_channels], -1..1
    * @param timesteps one for each sample, or one number for all (then the time costs next to nothing)
-   * @param encoderHiddenStates not taken by this network; here so that both kinds are called alike
+   * @param encoderHiddenStates the text [batch, tokens, cross_attention_dim]
    * @returns [batch, height, width, out_channels]: noise, sample or velocity, whatever it was trained for
    * @throws GymError E_SHAPE
    */
@@ -85,28 +85,40 @@ export class UNet2DModel {
   }
 }
 
-function plan(config: UNet2DConfig): UNetPlan {
+function plan(config: UNet2DConditionConfig): UNetPlan {
   const channels = config.block_out_channels;
+  const last = channels.length - 1;
   const groups = config.norm_num_groups;
-  const timeScaleShift = config.resnet_time_scale_shift;
-  const epsilon = config.norm_eps;
+  const transformerLayers = config.transformer_layers_per_block;
+  /** Layers of the transformers of block `block`, in order, where it is a list, a number of layers each. */
+  const layersOf = (list: typeof transformerLayers, block: number, layer: number): number => {
+    const entry = typeof list === 'number' ? list : list[block]!;
+    return typeof entry === 'number' ? entry : entry.at(layer)!;
+  };
 
   const attention =
-    (level: number, attentionGroups: number | null = groups, outputScale = 1): AttentionFactory =>
-    (scope) =>
-      imageAttention(scope, {
+    (level: number, onlyCrossAttention: boolean, layers: (layer: number) => number): AttentionFactory =>
+    (scope, layer) =>
+      transformer(scope, {
         channels: channels[level]!,
-        heads: channels[level]! / (config.attention_head_dim ?? channels[level]!),
-        groups: attentionGroups,
-        epsilon,
-        outputScale,
+        heads: at(config.attention_head_dim, level),
+        layers: layers(layer),
+        textChannels: at(config.cross_attention_dim, level),
+        groups,
+        linearProjection: config.use_linear_projection,
+        onlyCrossAttention,
       });
+
+  const usesText = [...config.down_block_types, ...config.up_block_types, config.mid_block_type].some((type) =>
+    type?.includes('CrossAttn'),
+  );
+
   return {
     name: NAME,
     inChannels: config.in_channels,
     outChannels: config.out_channels,
-    inKernel: 3,
-    outKernel: 3,
+    inKernel: config.conv_in_kernel,
+    outKernel: config.conv_out_kernel,
     centerInput: config.center_input_sample,
     channels,
     flipSinToCos: config.flip_sin_to_cos,
@@ -114,31 +126,37 @@ function plan(config: UNet2DConfig): UNetPlan {
     resnet: {
       timeChannels: config.time_embedding_dim ?? 4 * channels[0]!,
       groups,
-      epsilon,
-      timeScaleShift,
+      epsilon: config.norm_eps,
+      timeScaleShift: config.resnet_time_scale_shift,
     },
     downsamplePadding: config.downsample_padding,
     down: config.down_block_types.map((type, i) => ({
-      layers: config.layers_per_block,
-      attention: type === 'AttnDownBlock2D' ? attention(i) : undefined,
+      layers: at(config.layers_per_block, i),
+      attention:
+        type === 'CrossAttnDownBlock2D'
+          ? attention(i, at(config.only_cross_attention, i), (layer) => layersOf(transformerLayers, i, layer))
+          : undefined,
     })),
     middle:
       config.mid_block_type === null
         ? undefined
         : {
-            // diffusers leaves out this one norm in networks that scale and shift by time.
-            attention: config.add_attention
-              ? attention(
-                  channels.length - 1,
-                  config.attn_norm_num_groups ?? (timeScaleShift === 'default' ? groups : null),
-                  config.mid_block_scale_factor,
-                )
-              : undefined,
+            attention: attention(last, false, () => layersOf(transformerLayers, last, 0)),
             outputScale: config.mid_block_scale_factor,
           },
-    up: config.up_block_types.map((type, i) => ({
-      layers: config.layers_per_block + 1,
-      attention: type === 'AttnUpBlock2D' ? attention(channels.length - 1 - i) : undefined,
-    })),
+    up: config.up_block_types.map((type, i) => {
+      const level = last - i;
+      const reversed = config.reverse_transformer_layers_per_block;
+      return {
+        layers: at(config.layers_per_block, level) + 1,
+        attention:
+          type === 'CrossAttnUpBlock2D'
+            ? attention(level, at(config.only_cross_attention, level), (layer) =>
+                reversed ? layersOf(reversed, i, layer) : layersOf(transformerLayers, level, layer),
+              )
+            : undefined,
+      };
+    }),
+    textChannels: usesText ? at(config.cross_attention_dim, last) : undefined,
   };
 }

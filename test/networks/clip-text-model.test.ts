@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { useBackend } from '../../backend/index.js';
 import { Random } from '../../core/random.js';
 import { readSafetensors, writeSafetensors } from '../../core/safetensors.js';
-import { type CLIPTextConfig, CLIPTextModel } from '../../diffusion/clip-text-model.js';
+import { type CLIPTextConfig, CLIPTextModel } from '../../networks/clip-text-model.js';
 
 let folder = '';
 beforeAll(async () => {

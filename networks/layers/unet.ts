@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import { silu } from '../../backend/index.js';
 import { GymError } from '../../core/errors.js';
-import type { Scope } from '../state.js';
+import type { Scope } from '../weights.js';
 import type { AttentionLayer, Text } from './attention.js';
 import { conv2d, downsample, groupNormalization, linear, upsample } from './basic.js';
 import { type ResnetOptions, resnet } from './resnet.js';

@@ -4,7 +4,7 @@ import { GymError } from '../core/errors.js';
 import { readJson, writeFileAtomic } from '../core/files.js';
 import type { NdArray } from '../core/ndarray.js';
 import { readSafetensors, writeSafetensors } from '../core/safetensors.js';
-import { stateDict } from './state.js';
+import { stateDict } from './weights.js';
 
 const CONFIG = 'config.json';
 const WEIGHTS = 'diffusion_pytorch_model.safetensors';

@@ -1,6 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
 import { silu } from '../../backend/index.js';
-import type { Scope } from '../state.js';
+import type { Scope } from '../weights.js';
 import { addToPixels, convolution, convolve, groupNormalization, linear, plus } from './basic.js';
 
 /** What all residual blocks of a network share. */

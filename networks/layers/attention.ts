@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import type { Scope } from '../state.js';
+import type { Scope } from '../weights.js';
 import { groupNormalization, layerNormalization, linear, matMulBias, plus, pointwise, type RowLayer } from './basic.js';
 
 /** Text that images attend to: the tokens of all samples as rows [batch · tokens, channels]; undefined in a network without. */

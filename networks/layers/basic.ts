@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import { groupNorm, layerNorm } from '../../backend/index.js';
-import type { Scope } from '../state.js';
+import type { Scope } from '../weights.js';
 
 /** A layer on images [batch, height, width, channels]. */
 export type ImageLayer = (x: tf.Tensor4D) => tf.Tensor4D;

@@ -6,12 +6,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { useBackend } from '../../backend/index.js';
 import { Random } from '../../core/random.js';
 import { readSafetensors, writeSafetensors } from '../../core/safetensors.js';
-import {
-  UNet2DConditionModel,
-  type UNet2DConditionOptions,
-  UNet2DModel,
-  type UNet2DOptions,
-} from '../../diffusion/index.js';
+import { UNet2DModel } from '../../networks/unet-2d.js';
+import { UNet2DConditionModel } from '../../networks/unet-2d-condition.js';
+import type { UNet2DConditionOptions, UNet2DOptions } from '../../networks/unet-config.js';
 
 const condition: UNet2DConditionOptions = {
   in_channels: 3,

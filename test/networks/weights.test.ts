@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { fromTorch, toTorch } from '../../diffusion/index.js';
+import { fromTorch, toTorch } from '../../networks/weights.js';
 
 const count = (shape: number[]) => ({
   data: Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => i),

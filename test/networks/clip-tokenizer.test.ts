@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CLIPTokenizer } from '../../diffusion/clip-tokenizer.js';
+import { CLIPTokenizer } from '../../networks/clip-tokenizer.js';
 
 let folder = '';
 beforeAll(async () => {

@@ -16,7 +16,7 @@ import {
   type Scope,
   stateDict,
   storedParameters,
-} from './state.js';
+} from './weights.js';
 
 const NAME = 'CLIPTextModel';
 const CONFIG = 'config.json';
