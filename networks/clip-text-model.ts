@@ -146,7 +146,10 @@ export class CLIPTextModel {
     await writeJson(join(folder, CONFIG), config, FLOATS);
   }
 
-  /** A copy with parameters of its own. */
+  /**
+   * An encoder of the same configuration with copies of the present weights: training either leaves the other as it is.
+   * Whoever asks for it disposes of it.
+   */
   clone(): CLIPTextModel {
     return new CLIPTextModel(this.config, copiedParameters(this.parameters));
   }

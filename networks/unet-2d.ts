@@ -62,7 +62,10 @@ export class UNet2DModel {
     overwrite(this.parameters, storedParameters(weightsPath, state, renameAttention));
   }
 
-  /** A copy with parameters of its own. */
+  /**
+   * A network of the same configuration with copies of the present weights: training either leaves the other as it is, so
+   * that a clone serves as the frozen reference of a policy. Whoever asks for it disposes of it.
+   */
   clone(): UNet2DModel {
     return new UNet2DModel(this.config, copiedParameters(this.parameters));
   }

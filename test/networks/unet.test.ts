@@ -218,17 +218,55 @@ describe('memory', () => {
   });
 });
 
-test('a clone is trained apart from its original', async () => {
-  const model = UNet2DModel.create(unconditional, new Random(0));
-  const copy = model.clone();
-  const weight = copy.parameters.get('conv_in.weight')!;
-  const original = model.parameters.get('conv_in.weight')!;
-  expect(await weight.data()).toEqual(await original.data());
-  weight.assign(weight.add(1));
-  expect(await norm(weight.sub(original))).toBeGreaterThan(1);
-  expect(await norm(model.apply(image(1, 8), 1).sub(copy.apply(image(1, 8), 1)))).toBeGreaterThan(0);
-  model.dispose();
-  copy.dispose();
+describe('a clone', () => {
+  const change = (model: UNet2DConditionModel | UNet2DModel, f: (x: tf.Tensor) => tf.Tensor) =>
+    tf.tidy(() => {
+      for (const variable of model.parameters.values()) variable.assign(f(variable));
+    });
+  async function outputOf(model: UNet2DConditionModel | UNet2DModel): Promise<ArrayLike<number>> {
+    const output = tf.tidy(() => model.apply(image(2, 8), 5, model instanceof UNet2DModel ? undefined : text(2)));
+    const data = await output.data();
+    output.dispose();
+    return data;
+  }
+
+  test.each([
+    ['UNet2DConditionModel', () => UNet2DConditionModel.create(condition, new Random(0))],
+    ['UNet2DModel', () => UNet2DModel.create(unconditional, new Random(0))],
+  ])('of a %s keeps its weights while the original is trained', async (_, create) => {
+    const model = create();
+    // A clone has the present weights, which are no longer those of the seed.
+    change(model, (x) => x.mul(0.5));
+    const tensors = tf.memory().numTensors;
+
+    const copy = model.clone();
+    expect(copy.config).toEqual(model.config);
+    expect([...copy.parameters.keys()]).toEqual([...model.parameters.keys()]);
+    const before = await outputOf(model);
+    expect(await outputOf(copy)).toEqual(before);
+
+    change(model, (x) => x.add(0.1));
+    const after = await outputOf(model);
+    expect(after).not.toEqual(before);
+    expect(await outputOf(copy)).toEqual(before);
+    change(copy, (x) => x.mul(0));
+    expect(await outputOf(model)).toEqual(after);
+
+    expect(tf.memory().numTensors).toBe(tensors + copy.parameters.size);
+    copy.dispose();
+    expect(tf.memory().numTensors).toBe(tensors);
+    expect(await outputOf(model)).toEqual(after);
+    model.dispose();
+  });
+
+  test('outlives its original', async () => {
+    const model = UNet2DModel.create(unconditional, new Random(0));
+    const output = await outputOf(model);
+    const copy = model.clone();
+    model.dispose();
+    expect(await outputOf(copy)).toEqual(output);
+    copy.dispose();
+  });
 });
 
 describe('files', () => {
