@@ -1,17 +1,11 @@
-import { inspect } from 'node:util';
 import { GymError } from '../core/errors.js';
+import { shown } from '../core/shown.js';
 import type { Snapshot } from '../core/snapshot.js';
 import { indicesOf } from './spaces/base.js';
 import type { VectorResetOptions } from './vector-env.js';
 
 // What callers hand in is checked here, for single and vector environments alike: types end where JavaScript, JSON and
 // casts begin, and an error of the engine names neither the call nor the value.
-
-/** A value as an error shows it: short, whatever it is (JSON fails on a BigInt). */
-export function shown(value: unknown): string {
-  const text = inspect(value, { depth: 2, breakLength: Number.POSITIVE_INFINITY, maxArrayLength: 12 });
-  return text.length > 300 ? `${text.slice(0, 300)}...` : text;
-}
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null;

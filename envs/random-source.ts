@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { GymError } from '../core/errors.js';
 import { Random, type RandomState } from '../core/random.js';
-import { shown } from './checks.js';
+import { shown } from '../core/shown.js';
 import { NumpyRandom, type NumpyRandomState } from './numpy-random.js';
 
 /**

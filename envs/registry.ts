@@ -1,9 +1,10 @@
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { GymError, messageOf, nearest, unknownName } from '../core/errors.js';
+import { shown } from '../core/shown.js';
 import type { Awaitable } from '../core/types.js';
 import { builtin } from './builtin.js';
-import { checkEnvironment, shown } from './checks.js';
+import { checkEnvironment } from './checks.js';
 import type { Acrobot, AcrobotOptions } from './classic/acrobot.js';
 import type { Bandit, BanditOptions } from './classic/bandit.js';
 import type { CartPole, CartPoleOptions } from './classic/cart-pole.js';

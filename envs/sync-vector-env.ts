@@ -1,8 +1,9 @@
 import { GymError, messageOf } from '../core/errors.js';
 import type { NdArray } from '../core/ndarray.js';
+import { shown } from '../core/shown.js';
 import type { Snapshot } from '../core/snapshot.js';
 import { type Awaitable, type Info, isPromiseLike } from '../core/types.js';
-import { checkEnvironment, checkVectorReset, shown, snapshotParts, stillEnded, wrongActions } from './checks.js';
+import { checkEnvironment, checkVectorReset, snapshotParts, stillEnded, wrongActions } from './checks.js';
 import type { Env, EnvSpec, ResetResult, StepResult } from './env.js';
 import type { Space } from './spaces/space.js';
 import type { Autoreset, VectorEnv, VectorResetOptions, VectorResetResult, VectorStepResult } from './vector-env.js';

@@ -1,8 +1,9 @@
 import { GymError } from '../../core/errors.js';
 import type { NdArray } from '../../core/ndarray.js';
+import { shown } from '../../core/shown.js';
 import type { Snapshot } from '../../core/snapshot.js';
 import type { Info } from '../../core/types.js';
-import { checkReset, shown, snapshotParts } from '../checks.js';
+import { checkReset, snapshotParts } from '../checks.js';
 import type { Env, EnvSpec, ResetOptions, ResetResult, StepResult } from '../env.js';
 import {
   type RandomKind,

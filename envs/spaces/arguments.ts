@@ -1,12 +1,6 @@
-import { inspect } from 'node:util';
 import { GymError } from '../../core/errors.js';
+import { shown } from '../../core/shown.js';
 import type { Space } from './space.js';
-
-/** Any value as short text, for an error. */
-export function shown(value: unknown): string {
-  const text = inspect(value, { depth: 3, breakLength: Number.POSITIVE_INFINITY, maxArrayLength: 12 });
-  return text.length > 200 ? `${text.slice(0, 200)}...` : text;
-}
 
 /** A copy of a shape. @throws GymError E_SPACE unless it is a list of integers of at least `least`. */
 export function checkShape(kind: string, shape: readonly number[], least: 0 | 1): number[] {

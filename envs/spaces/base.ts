@@ -1,7 +1,7 @@
 import { GymError } from '../../core/errors.js';
 import type { TypedArray } from '../../core/ndarray.js';
+import { shown } from '../../core/shown.js';
 import { type RandomKind, type RandomSource, randomSource, restoreRandomSource } from '../random-source.js';
-import { shown } from './arguments.js';
 import type { DType } from './dtype.js';
 import type { SampleOptions, Space, SpaceState } from './space.js';
 

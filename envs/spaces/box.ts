@@ -1,7 +1,8 @@
 import { GymError } from '../../core/errors.js';
 import { isNdArray, type NdArray, sameShape, sizeOf, type TypedArray } from '../../core/ndarray.js';
+import { shown } from '../../core/shown.js';
 import { exponential } from '../random-source.js';
-import { checkList, checkShape, shown } from './arguments.js';
+import { checkList, checkShape } from './arguments.js';
 import { BaseSpace, type FlatLayout, oneRestriction } from './base.js';
 import { type ArrayOf, arrayOf, canCast, type DType, dtypeOf, dtypes, typeFacts, zeros } from './dtype.js';
 import type { SampleOptions, Space } from './space.js';

@@ -1,5 +1,6 @@
 import { GymError } from '../../core/errors.js';
-import { checkSpace, shown } from './arguments.js';
+import { shown } from '../../core/shown.js';
+import { checkSpace } from './arguments.js';
 import { type FlatLayout, oneRestriction } from './base.js';
 import { CompositeSpace, compositeLayout, type PartTest } from './composite.js';
 import type { ElementOf, Space } from './space.js';

@@ -1,6 +1,6 @@
 import { GymError, unknownName } from '../../core/errors.js';
 import type { NdArray } from '../../core/ndarray.js';
-import { shown } from './arguments.js';
+import { shown } from '../../core/shown.js';
 import { Box } from './box.js';
 import { hasForm } from './composite.js';
 import { Dict } from './dict.js';

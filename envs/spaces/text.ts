@@ -1,6 +1,6 @@
 import { GymError } from '../../core/errors.js';
+import { shown } from '../../core/shown.js';
 import { choiceIndex } from '../random-source.js';
-import { shown } from './arguments.js';
 import { BaseSpace, checkMask, checkProbability, type FlatLayout, indicesOf, oneRestriction } from './base.js';
 import type { Space } from './space.js';
 

@@ -1,8 +1,9 @@
 import { GymError } from '../../core/errors.js';
 import type { NdArray } from '../../core/ndarray.js';
+import { shown } from '../../core/shown.js';
 import type { Snapshot } from '../../core/snapshot.js';
 import { type Awaitable, isPromiseLike } from '../../core/types.js';
-import { checkEnvironment, shown, snapshotParts } from '../checks.js';
+import { checkEnvironment, snapshotParts } from '../checks.js';
 import type { Env, EnvSpec, ResetOptions, ResetResult, StepResult } from '../env.js';
 import type { Space } from '../spaces/space.js';
 
