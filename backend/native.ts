@@ -104,16 +104,17 @@ export function howToGetNative(): string {
 }
 
 /**
- * Builds the addon (see scripts/native.mjs), and says each step to `log`.
+ * Builds the addon (see build-native.mjs), and says each step to `log`.
  * @param options.wheel a TensorFlow wheel that is already here, instead of downloading one
  * @throws GymError E_BACKEND with what is missing and the command that installs it
  */
 export async function buildNative(options: { log?: (line: string) => void; wheel?: string } = {}): Promise<void> {
-  const script = ['../scripts/native.mjs', '../../scripts/native.mjs']
+  // The script lies beside this file in the sources, and is not compiled into the package's dist/.
+  const script = ['build-native.mjs', '../../backend/build-native.mjs']
     .map((path) => join(dirname(here), path))
     .find((path) => existsSync(path));
   if (!script)
-    throw new GymError('E_FILE', `native: scripts/native.mjs is missing from the package; install it again.`);
+    throw new GymError('E_FILE', 'native: backend/build-native.mjs is missing from the package; install it again.');
   const { buildNative: build } = (await import(pathToFileURL(script).href)) as {
     buildNative(options: { log?: (line: string) => void; wheel?: string }): Promise<unknown>;
   };

@@ -59,6 +59,12 @@ it('the example of a reward of your own type-checks, compiles and trains', async
   expect(await readFile(join(project, 'runs/redness/report.html'), 'utf8')).toContain('redness');
 }, 400_000);
 
+it('the native build starts from the installed package', async () => {
+  // It stops at once, since the package that it would build is an optional peer and not installed here.
+  const building = run('npx', ['denoise-gym', 'native'], { cwd: project });
+  await expect(building).rejects.toThrow(/native: @tensorflow\/tfjs-node-gpu is not installed\. Install it with/);
+});
+
 it('the command line runs from the installed package', async () => {
   const { stdout } = await run('npx', ['denoise-gym', 'list', 'rewards'], { cwd: project });
   expect(stdout).toContain('jpeg-incompressibility');

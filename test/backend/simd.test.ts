@@ -1,7 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { expect, it } from 'vitest';
 
-const { compileSimd } = (await import('../../scripts/simd.mjs' as string)) as { compileSimd(): Promise<string> };
+const { compileSimd } = (await import('../../backend/simd/compile.mjs' as string)) as {
+  compileSimd(): Promise<string>;
+};
 
 it('the WebAssembly in backend/simd is compiled from the source beside it', async () => {
   const there = await readFile(new URL('../../backend/simd/kernels.ts', import.meta.url), 'utf8');

@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 
 const run = promisify(execFile);
-const { installCommand } = (await import('../../scripts/native.mjs' as string)) as {
+const { installCommand } = (await import('../../backend/build-native.mjs' as string)) as {
   installCommand(missing: string[], os?: string, release?: string): string;
 };
 
@@ -21,6 +21,6 @@ describe('what installs the missing tools', () => {
 });
 
 it('names the arguments that it does not know', async () => {
-  const error = await run(process.execPath, ['scripts/native.mjs', '--gpu']).catch((e: unknown) => e);
+  const error = await run(process.execPath, ['backend/build-native.mjs', '--gpu']).catch((e: unknown) => e);
   expect(error).toMatchObject({ code: 1, stderr: expect.stringContaining('unknown arguments: --gpu') });
 });

@@ -1,10 +1,10 @@
-// Compiles backend/simd/kernels.as (AssemblyScript) into backend/simd/kernels.ts: `npm run simd`.
+// Compiles kernels.as (AssemblyScript) into kernels.ts, which is kept in the repository. Run as `npm run simd`.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import asc from 'assemblyscript/asc';
 
-const source = fileURLToPath(new URL('../backend/simd/kernels.as', import.meta.url));
-const target = fileURLToPath(new URL('../backend/simd/kernels.ts', import.meta.url));
+const source = fileURLToPath(new URL('./kernels.as', import.meta.url));
+const target = fileURLToPath(new URL('./kernels.ts', import.meta.url));
 
 /** @returns {Promise<string>} what kernels.ts is to contain */
 export async function compileSimd() {
