@@ -1,6 +1,6 @@
 import { agentNames } from '../agents/index.js';
 import { unknownName } from '../core/errors.js';
-import { registrations } from '../envs/registry.js';
+import { listEnvironments } from '../envs/registry.js';
 import { rewardNames } from '../rewards/index.js';
 import { runOptions } from '../training/config.js';
 import { flagOf, sectionOf, shown } from './flags.js';
@@ -12,7 +12,7 @@ interface Line {
 }
 
 const lists: Readonly<Record<string, () => Line[]>> = {
-  environments: () => registrations().map(({ id, description }) => ({ name: id, summary: description })),
+  environments: () => listEnvironments(),
   agents: () =>
     agentNames().map(({ name, aliases, summary, paper }) => ({
       name: [name, ...aliases].join(', '),

@@ -19,3 +19,15 @@ export interface Registration {
   /** Makes a native vector environment, which `makeVec` then prefers. */
   createVec?(numEnvs: number, options: Readonly<Record<string, unknown>>): Awaitable<VectorEnv<unknown, unknown>>;
 }
+
+/**
+ * The types of environments known by id: `make('CartPole-v1')` is typed by them. Each family adds its own by declaration
+ * merging, and so can you:
+ * `declare module 'denoise-gym/envs' { interface KnownEnvs { 'Mine-v0': { env: MyEnv; options: MyOptions } } }`.
+ */
+// biome-ignore lint/suspicious/noEmptyInterface: the families merge their ids into it, which a type alias would not allow
+export interface KnownEnvs {}
+
+/** The same for native vector environments, by which `makeVec` is typed. */
+// biome-ignore lint/suspicious/noEmptyInterface: as above
+export interface KnownVectorEnvs {}

@@ -1,48 +1,15 @@
-import { resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { GymError, messageOf, nearest, unknownName } from '../core/errors.js';
 import { shown } from '../core/shown.js';
 import type { Awaitable } from '../core/types.js';
-import { builtin } from './builtin.js';
+import { importUserModule } from '../core/user-module.js';
 import { checkEnvironment } from './checks.js';
-import type { Acrobot, AcrobotOptions } from './classic/acrobot.js';
-import type { Bandit, BanditOptions } from './classic/bandit.js';
-import type { CartPole, CartPoleOptions } from './classic/cart-pole.js';
-import type { Identity, IdentityOptions } from './classic/identity.js';
-import type { MountainCar, MountainCarContinuous, MountainCarOptions } from './classic/mountain-car.js';
-import type { Pendulum, PendulumOptions } from './classic/pendulum.js';
-import type { Probe, ProbeOptions } from './classic/probe.js';
-import type { Denoising, DenoisingOptions } from './denoising/index.js';
 import type { Env, EnvSpec } from './env.js';
-import type { Registration } from './registration.js';
+import * as families from './families.js';
+import type { KnownEnvs, KnownVectorEnvs, Registration } from './registration.js';
 import { SyncVectorEnv } from './sync-vector-env.js';
 import type { Autoreset, VectorEnv } from './vector-env.js';
 import { OrderEnforcing } from './wrappers/order-enforcing.js';
 import { TimeLimit } from './wrappers/time-limit.js';
-
-/**
- * The types of environments known by id: `make('CartPole-v1')` is typed by it. Add your own by declaration merging:
- * `declare module 'denoise-gym/envs' { interface KnownEnvs { 'Mine-v0': { env: MyEnv; options: MyOptions } } }`.
- */
-export interface KnownEnvs {
-  'CartPole-v1': { env: CartPole; options: CartPoleOptions };
-  'MountainCar-v0': { env: MountainCar; options: MountainCarOptions };
-  'MountainCarContinuous-v0': { env: MountainCarContinuous; options: MountainCarOptions };
-  'Pendulum-v1': { env: Pendulum; options: PendulumOptions };
-  'Acrobot-v1': { env: Acrobot; options: AcrobotOptions };
-  'Bandit-v0': { env: Bandit; options: BanditOptions };
-  'Identity-v0': { env: Identity; options: IdentityOptions };
-  'ProbeConstant-v0': { env: Probe; options: Omit<ProbeOptions, 'kind'> };
-  'ProbeObservation-v0': { env: Probe; options: Omit<ProbeOptions, 'kind'> };
-  'ProbeDiscount-v0': { env: Probe; options: Omit<ProbeOptions, 'kind'> };
-  'ProbeAction-v0': { env: Probe; options: Omit<ProbeOptions, 'kind'> };
-  'ProbePolicy-v0': { env: Probe; options: Omit<ProbeOptions, 'kind'> };
-}
-
-/** The same for native vector environments. */
-export interface KnownVectorEnvs {
-  'Denoising-v0': { env: Denoising; options: Omit<DenoisingOptions, 'numEnvs'> };
-}
 
 /** What `make(id)` gives: typed by {@link KnownEnvs}, else unknown observations and actions (cast to what you know). */
 export type EnvOf<K extends string> = K extends keyof KnownEnvs
@@ -76,7 +43,11 @@ interface Parsed {
   readonly version: number | undefined;
 }
 
-const registry = new Map<string, Registration>(builtin.map((registration) => [registration.id, registration]));
+const registry = new Map<string, Registration>(
+  Object.values(families)
+    .flat()
+    .map((registration) => [registration.id, registration]),
+);
 
 function parse(id: string): Parsed {
   const match = /^(?:([\w:-]+)\/)?([\w:.-]+?)(?:-v(\d+))?$/.exec(typeof id === 'string' ? id : '');
@@ -131,9 +102,31 @@ export function unregister(id: string): boolean {
   return registry.delete(id);
 }
 
-/** All registered environments, by id. */
-export function registrations(): Registration[] {
-  return [...registry.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+/** What there is to say of a registered environment, in the form that agents and rewards are listed in too. */
+export interface EnvironmentListing {
+  /** The id that `make` takes. */
+  readonly name: string;
+  /** One line. */
+  readonly summary: string;
+  /** A line for each option. */
+  readonly options: Readonly<Record<string, string>>;
+  /** A run solves the environment at this mean return. */
+  readonly rewardThreshold?: number | undefined;
+  /** `make` cuts episodes after so many steps. */
+  readonly maxEpisodeSteps?: number | undefined;
+}
+
+/** All registered environments, sorted by name. */
+export function listEnvironments(): EnvironmentListing[] {
+  return [...registry.values()]
+    .map(({ id, description, options = {}, rewardThreshold, maxEpisodeSteps }) => ({
+      name: id,
+      summary: description,
+      options,
+      ...(rewardThreshold !== undefined && { rewardThreshold }),
+      ...(maxEpisodeSteps !== undefined && { maxEpisodeSteps }),
+    }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 /**
@@ -176,20 +169,11 @@ export function spec(id: string): Registration {
   );
 }
 
-/** Imports `module` of `module:Name-v0` (a package, or a path from here that begins with . or /) and returns the id. */
+/** Imports `module` of `module:Name-v0` (a path or a package, see {@link importUserModule}) and returns the id. */
 async function importFirst(id: string): Promise<string> {
   const colon = typeof id === 'string' ? id.lastIndexOf(':') : -1;
   if (colon <= 0) return id;
-  const module = id.slice(0, colon);
-  try {
-    await import(/^[./]/.test(module) ? pathToFileURL(resolve(module)).href : module);
-  } catch (error) {
-    throw new GymError(
-      'E_NAME',
-      `registry: cannot import \`${module}\`, which is to register ${id.slice(colon + 1)}: ${messageOf(error)}`,
-      { cause: error },
-    );
-  }
+  await importUserModule(id.slice(0, colon), 'environment');
   return id.slice(colon + 1);
 }
 

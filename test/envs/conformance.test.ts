@@ -3,9 +3,10 @@ import {
   type Autoreset,
   frameStackObservation,
   type KnownVectorEnvs,
+  listEnvironments,
   make,
   makeVec,
-  registrations,
+  spec,
   stickyAction,
   type VectorEnv,
   wrap,
@@ -24,9 +25,9 @@ const variants: Record<string, Options[]> = {
 };
 
 describe('every registered environment keeps the contract', () => {
-  const single = registrations().filter((registration) => registration.create !== undefined);
-  const cases = single.flatMap(({ id }) =>
-    [{}, ...(variants[id] ?? [])].map((options): [string, Options] => [id, options]),
+  const single = listEnvironments().filter(({ name }) => spec(name).create !== undefined);
+  const cases = single.flatMap(({ name }) =>
+    [{}, ...(variants[name] ?? [])].map((options): [string, Options] => [name, options]),
   );
   it.each(cases)('%s %o', async (id, options) => {
     expect(errors(await checkEnv(() => make(id, options)))).toEqual([]);

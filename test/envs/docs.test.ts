@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { expect, it } from 'vitest';
 import type { NdArray } from '../../core/ndarray.js';
-import { type Env, make, makeVec, type Registration, registrations } from '../../envs/index.js';
+import { type Env, listEnvironments, make, makeVec } from '../../envs/index.js';
 
 const page = await readFile('docs/envs.md', 'utf8');
 const blocks = [...page.matchAll(/```ts\n(.*?)```/gs)].map((match) => match[1]!);
@@ -58,6 +58,6 @@ it('the page names every environment and every modification', async () => {
     'stepModification',
   ]);
   for (const name of Object.keys(wrappers).filter((n) => !inner.has(n))) expect(page, name).toContain(name);
-  for (const { id } of registrations().filter((r: Registration) => r.id !== 'Corridor-v0'))
-    expect(page, id).toContain(id);
+  for (const { name } of listEnvironments().filter((env) => env.name !== 'Corridor-v0'))
+    expect(page, name).toContain(name);
 });

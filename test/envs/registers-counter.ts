@@ -1,7 +1,7 @@
 import { existsSync, rmSync } from 'node:fs';
 import { ndarray } from '../../core/ndarray.js';
 import { Box, register, SyncVectorEnv } from '../../envs/index.js';
-import { Counter } from './counter.js';
+import { Counter, SlowCounter } from './counter.js';
 
 register({
   id: 'ModuleCounter-v0',
@@ -41,14 +41,14 @@ register({
   create: ({ length = 5, at = '' }) => new Crashing(length as number, at as string),
 });
 
-/** Is slow, so that a call can be cut. */
-class Slow extends Counter {
+/** Takes ten seconds for a step, so that a test can cut it. */
+class VerySlowCounter extends SlowCounter {
   override async step(action: number) {
     await new Promise((resolve) => setTimeout(resolve, 10_000));
     return super.step(action);
   }
 }
-register({ id: 'SlowCounter-v0', description: 'takes long', create: () => new Slow(5) as never });
+register({ id: 'SlowCounter-v0', description: 'takes long', create: () => new VerySlowCounter(5) });
 
 register({
   id: 'NativeCounter-v0',

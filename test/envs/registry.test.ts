@@ -5,11 +5,11 @@ import {
   type Denoising,
   type Env,
   findWrapper,
+  listEnvironments,
   make,
   makeVec,
   type Registration,
   register,
-  registrations,
   spec,
   TimeLimit,
   unregister,
@@ -38,7 +38,7 @@ beforeEach(() => {
 });
 afterEach(() => {
   warnings.mockRestore();
-  for (const { id } of registrations()) if (/Counter/.test(id)) unregister(id);
+  for (const { name } of listEnvironments()) if (/Counter/.test(name)) unregister(name);
 });
 
 describe('names', () => {
@@ -94,12 +94,25 @@ describe('register', () => {
   });
 
   it('lists everything with a line for it and for each option', () => {
-    const all = registrations();
-    expect(all.map(({ id }) => id)).toEqual(expect.arrayContaining(['CartPole-v1', 'Denoising-v0', 'Bandit-v0']));
-    for (const { id, description, options } of all) {
-      expect(description.length, id).toBeGreaterThan(20);
-      for (const line of Object.values(options ?? {})) expect(line.length).toBeGreaterThan(4);
+    const all = listEnvironments();
+    const names = all.map(({ name }) => name);
+    expect(names).toEqual(expect.arrayContaining(['CartPole-v1', 'Denoising-v0', 'Bandit-v0']));
+    expect(names).toEqual([...names].sort());
+    for (const { name, summary, options } of all) {
+      expect(summary.length, name).toBeGreaterThan(20);
+      for (const line of Object.values(options)) expect(line.length).toBeGreaterThan(4);
     }
+    register({ id: 'ListedCounter-v0', description: 'counts', create: () => new Counter(3) });
+    expect(listEnvironments().find(({ name }) => name === 'ListedCounter-v0')).toStrictEqual({
+      name: 'ListedCounter-v0',
+      summary: 'counts',
+      options: {},
+    });
+    expect(listEnvironments().find(({ name }) => name === 'CartPole-v1')).toMatchObject({
+      options: { suttonBartoReward: 'reward 0 a step and -1 for the fall (default false)' },
+      rewardThreshold: 475,
+      maxEpisodeSteps: 500,
+    });
   });
 });
 
@@ -154,7 +167,7 @@ describe('make', () => {
   });
 
   it('imports a module first when the id names one', async () => {
-    await expect(make('no-such-package:Counter-v0')).rejects.toThrow(/cannot import `no-such-package`/);
+    await expect(make('no-such-package:Counter-v0')).rejects.toThrow(/environment no-such-package: cannot be loaded: /);
     const env = await make('./test/envs/registers-counter.ts:ModuleCounter-v0');
     expect(unwrapped(env)).toBeInstanceOf(Counter);
   });

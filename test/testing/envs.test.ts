@@ -5,10 +5,11 @@ import {
   type Env,
   type EnvSpec,
   frameStackObservation,
+  listEnvironments,
   make,
   makeVec,
   recordEpisodeStatistics,
-  registrations,
+  spec,
   stickyAction,
   type VectorEnv,
   wrap,
@@ -38,7 +39,9 @@ const warned: Record<string, string[]> = {
   ],
 };
 
-const single = registrations().filter((registration) => registration.create !== undefined);
+const single = listEnvironments()
+  .map(({ name }) => spec(name))
+  .filter((registration) => registration.create !== undefined);
 const cases = single.flatMap((registration) =>
   variants(registration).map((options) => ({ registration, options, id: registration.id })),
 );

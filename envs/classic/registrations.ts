@@ -1,12 +1,28 @@
-import type { AcrobotOptions } from './classic/acrobot.js';
-import type { BanditOptions } from './classic/bandit.js';
-import type { CartPoleOptions } from './classic/cart-pole.js';
-import type { IdentityOptions } from './classic/identity.js';
-import type { MountainCarOptions } from './classic/mountain-car.js';
-import type { PendulumOptions } from './classic/pendulum.js';
-import type { ProbeKind, ProbeOptions } from './classic/probe.js';
-import type { DenoisingOptions } from './denoising/index.js';
-import type { Registration } from './registration.js';
+import type { Registration } from '../registration.js';
+import type { Acrobot, AcrobotOptions } from './acrobot.js';
+import type { Bandit, BanditOptions } from './bandit.js';
+import type { CartPole, CartPoleOptions } from './cart-pole.js';
+import type { Identity, IdentityOptions } from './identity.js';
+import type { MountainCar, MountainCarContinuous, MountainCarOptions } from './mountain-car.js';
+import type { Pendulum, PendulumOptions } from './pendulum.js';
+import type { Probe, ProbeKind, ProbeOptions } from './probe.js';
+
+declare module '../registration.js' {
+  interface KnownEnvs {
+    'CartPole-v1': { env: CartPole; options: CartPoleOptions };
+    'MountainCar-v0': { env: MountainCar; options: MountainCarOptions };
+    'MountainCarContinuous-v0': { env: MountainCarContinuous; options: MountainCarOptions };
+    'Pendulum-v1': { env: Pendulum; options: PendulumOptions };
+    'Acrobot-v1': { env: Acrobot; options: AcrobotOptions };
+    'Bandit-v0': { env: Bandit; options: BanditOptions };
+    'Identity-v0': { env: Identity; options: IdentityOptions };
+    'ProbeConstant-v0': { env: Probe; options: Omit<ProbeOptions, 'kind'> };
+    'ProbeObservation-v0': { env: Probe; options: Omit<ProbeOptions, 'kind'> };
+    'ProbeDiscount-v0': { env: Probe; options: Omit<ProbeOptions, 'kind'> };
+    'ProbeAction-v0': { env: Probe; options: Omit<ProbeOptions, 'kind'> };
+    'ProbePolicy-v0': { env: Probe; options: Omit<ProbeOptions, 'kind'> };
+  }
+}
 
 const render = "what render() gives: 'rgb' (default, where there is a picture) or 'text'";
 const random = "'numpy': resets equal Gymnasium's for the same seed (default 'seedrandom')";
@@ -17,31 +33,13 @@ const probe = (id: string, kind: ProbeKind, description: string): Registration =
   description,
   options: { random, render, continuous: 'actions are float32 [1] in -1..1 instead of indices (default false)' },
   create: async (options) => {
-    const { Probe } = await import('./classic/probe.js');
+    const { Probe } = await import('./probe.js');
     return new Probe({ ...(options as Omit<ProbeOptions, 'kind'>), kind });
   },
 });
 
-/** The environments of this package; each is loaded when it is made. */
-export const builtin: readonly Registration[] = [
-  {
-    id: 'Denoising-v0',
-    description: 'fine-tune a diffusion model: the action is the next latents, the reward that of the finished image',
-    options: {
-      timesteps: "the scheduler's timesteps, one a step",
-      latentShape: '[height, width, channels] of the latents',
-      initNoiseSigma: 'standard deviation of the first latents (default 1)',
-      decode: 'latents to uint8 images (default: 3-channel latents are the image, -1..1)',
-      prompts: 'a list of prompts, or promptList, promptFile, promptGenerator',
-      reward: 'a function of images and prompts, or an object with `score`',
-      seed: 'fixes prompts and noise of all episodes (default 0)',
-      rewardTimeoutMs: 'milliseconds after which a pending reward counts as failed (default: none)',
-    },
-    createVec: async (numEnvs, options) => {
-      const { Denoising } = await import('./denoising/index.js');
-      return new Denoising({ ...(options as unknown as DenoisingOptions), numEnvs });
-    },
-  },
+/** What the registry is told of the classic environments. The code of each is loaded when it is made. */
+export const classic: readonly Registration[] = [
   {
     id: 'CartPole-v1',
     description: 'balance a pole on a cart: 1 a step, until it falls or 500 steps',
@@ -49,7 +47,7 @@ export const builtin: readonly Registration[] = [
     maxEpisodeSteps: 500,
     options: { random, render, suttonBartoReward: 'reward 0 a step and -1 for the fall (default false)' },
     create: async (options) => {
-      const { CartPole } = await import('./classic/cart-pole.js');
+      const { CartPole } = await import('./cart-pole.js');
       return new CartPole(options as CartPoleOptions);
     },
   },
@@ -60,7 +58,7 @@ export const builtin: readonly Registration[] = [
     maxEpisodeSteps: 200,
     options: { random, render, goalVelocity },
     create: async (options) => {
-      const { MountainCar } = await import('./classic/mountain-car.js');
+      const { MountainCar } = await import('./mountain-car.js');
       return new MountainCar(options as MountainCarOptions);
     },
   },
@@ -71,7 +69,7 @@ export const builtin: readonly Registration[] = [
     maxEpisodeSteps: 999,
     options: { random, render, goalVelocity },
     create: async (options) => {
-      const { MountainCarContinuous } = await import('./classic/mountain-car.js');
+      const { MountainCarContinuous } = await import('./mountain-car.js');
       return new MountainCarContinuous(options as MountainCarOptions);
     },
   },
@@ -81,7 +79,7 @@ export const builtin: readonly Registration[] = [
     maxEpisodeSteps: 200,
     options: { random, render, g: 'gravity (default 10)' },
     create: async (options) => {
-      const { Pendulum } = await import('./classic/pendulum.js');
+      const { Pendulum } = await import('./pendulum.js');
       return new Pendulum(options as PendulumOptions);
     },
   },
@@ -97,7 +95,7 @@ export const builtin: readonly Registration[] = [
       torqueNoise: 'size of uniform noise on the torque (default 0)',
     },
     create: async (options) => {
-      const { Acrobot } = await import('./classic/acrobot.js');
+      const { Acrobot } = await import('./acrobot.js');
       return new Acrobot(options as AcrobotOptions);
     },
   },
@@ -111,7 +109,7 @@ export const builtin: readonly Registration[] = [
       std: 'of the reward (default 0)',
     },
     create: async (options) => {
-      const { Bandit } = await import('./classic/bandit.js');
+      const { Bandit } = await import('./bandit.js');
       return new Bandit(options as BanditOptions);
     },
   },
@@ -128,7 +126,7 @@ export const builtin: readonly Registration[] = [
       tolerance: 'how near each element of a Box action must be (default 0.5)',
     },
     create: async (options) => {
-      const { Identity } = await import('./classic/identity.js');
+      const { Identity } = await import('./identity.js');
       return new Identity(options as IdentityOptions);
     },
   },

@@ -1,0 +1,30 @@
+import type { Registration } from '../registration.js';
+import type { Denoising, DenoisingOptions } from './denoising.js';
+
+declare module '../registration.js' {
+  interface KnownVectorEnvs {
+    'Denoising-v0': { env: Denoising; options: Omit<DenoisingOptions, 'numEnvs'> };
+  }
+}
+
+/** What the registry is told of denoising. Its code is loaded when it is made. */
+export const denoising: readonly Registration[] = [
+  {
+    id: 'Denoising-v0',
+    description: 'fine-tune a diffusion model: the action is the next latents, the reward that of the finished image',
+    options: {
+      timesteps: "the scheduler's timesteps, one a step",
+      latentShape: '[height, width, channels] of the latents',
+      initNoiseSigma: 'standard deviation of the first latents (default 1)',
+      decode: 'latents to uint8 images (default: 3-channel latents are the image, -1..1)',
+      prompts: 'a list of prompts, or promptList, promptFile, promptGenerator',
+      reward: 'a function of images and prompts, or an object with `score`',
+      seed: 'fixes prompts and noise of all episodes (default 0)',
+      rewardTimeoutMs: 'milliseconds after which a pending reward counts as failed (default: none)',
+    },
+    createVec: async (numEnvs, options) => {
+      const { Denoising } = await import('./denoising.js');
+      return new Denoising({ ...(options as unknown as DenoisingOptions), numEnvs });
+    },
+  },
+];
