@@ -68,6 +68,15 @@ export async function writeFolderAtomic(path: string, fill: (folder: string) => 
   }
 }
 
+/** Removes a file where there is one, with an error that names it. */
+export async function removeFile(path: string): Promise<void> {
+  try {
+    await rm(path, { force: true });
+  } catch (error) {
+    throw fileError('cannot remove', path, error);
+  }
+}
+
 /** Reads a text file, with an error that names it. */
 export async function readText(path: string): Promise<string> {
   try {

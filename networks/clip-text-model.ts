@@ -4,9 +4,9 @@ import { layerNorm, silu } from '../backend/index.js';
 import { GymError, unknownName } from '../core/errors.js';
 import { readJson } from '../core/files.js';
 import type { Random } from '../core/random.js';
-import { readSafetensors, writeSafetensors } from '../core/safetensors.js';
+import { readSafetensors } from '../core/safetensors.js';
 import { checkIntegers, takeFields } from './config-fields.js';
-import { writeJson } from './model-folder.js';
+import { writeJson, writeWeights } from './model-folder.js';
 import {
   build,
   copiedParameters,
@@ -14,7 +14,6 @@ import {
   type ParameterSource,
   randomParameters,
   type Scope,
-  stateDict,
   storedParameters,
 } from './weights.js';
 
@@ -139,9 +138,13 @@ export class CLIPTextModel {
     return new CLIPTextModel(config, storedParameters(weights, await readSafetensors(weights), rename));
   }
 
-  /** Writes what {@link load} and Python's transformers (of any version: the keys have the prefix) read. */
+  /**
+   * Writes what {@link load} and Python's transformers read (of any version: the keys have the prefix), and removes other
+   * weights of an encoder from the folder.
+   * @throws GymError E_FILE when it cannot be written
+   */
   async save(folder: string): Promise<void> {
-    await writeSafetensors(join(folder, WEIGHTS), await stateDict(this.parameters));
+    await writeWeights(join(folder, WEIGHTS), ['model', 'pytorch_model'], this.parameters);
     const config = { ...this.config, architectures: [NAME], model_type: 'clip_text_model' };
     await writeJson(join(folder, CONFIG), config, FLOATS);
   }

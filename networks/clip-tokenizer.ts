@@ -1,7 +1,7 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GymError } from '../core/errors.js';
-import { readJson, readText, writeFileAtomic } from '../core/files.js';
+import { readJson, readText, removeFile, writeFileAtomic } from '../core/files.js';
 
 /** What makes a {@link CLIPTokenizer}. */
 export interface CLIPTokenizerOptions {
@@ -212,7 +212,11 @@ export class CLIPTokenizer {
     });
   }
 
-  /** Writes the four files that {@link load} and Python's transformers read. */
+  /**
+   * Writes the four files that {@link load} and Python's transformers read, and removes those that transformers would read
+   * instead of them: `tokenizer.json` and `added_tokens.json`.
+   * @throws GymError E_FILE when they cannot be written
+   */
   async save(folder: string): Promise<void> {
     const { vocab, merges, maxLength, bosToken, eosToken, unkToken, padToken } = this.#options;
     const special = { bos_token: bosToken, eos_token: eosToken, unk_token: unkToken, pad_token: padToken };
@@ -225,6 +229,7 @@ export class CLIPTokenizer {
       json({ tokenizer_class: 'CLIPTokenizer', model_max_length: maxLength, do_lower_case: true, ...special }),
     );
     await writeFileAtomic(join(folder, 'special_tokens_map.json'), json(special));
+    for (const name of ['tokenizer.json', 'added_tokens.json']) await removeFile(join(folder, name));
   }
 
   /** Number of tokens of the vocabulary, which is the least a text encoder's embedding needs. */

@@ -1,7 +1,8 @@
-import { join } from 'node:path';
+import { readdir } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import type * as tf from '@tensorflow/tfjs';
 import { GymError } from '../core/errors.js';
-import { readJson, writeFileAtomic } from '../core/files.js';
+import { readJson, removeFile, writeFileAtomic } from '../core/files.js';
 import type { NdArray } from '../core/ndarray.js';
 import { readSafetensors, writeSafetensors } from '../core/safetensors.js';
 import { stateDict } from './weights.js';
@@ -39,15 +40,39 @@ export async function readModel(folder: string, className: string): Promise<Mode
   return { where, config, weightsPath, state: await readSafetensors(weightsPath) };
 }
 
-/** Writes what {@link readModel} reads. */
+/** Writes what {@link readModel} reads, in place of a model that the folder holds already. */
 export async function writeModel(
   folder: string,
   className: string,
   config: Readonly<Record<string, unknown>>,
   parameters: ReadonlyMap<string, tf.Variable>,
 ): Promise<void> {
-  await writeSafetensors(join(folder, WEIGHTS), await stateDict(parameters));
+  await writeWeights(join(folder, WEIGHTS), ['diffusion_pytorch_model'], parameters);
   await writeJson(join(folder, CONFIG), { _diffusers_version: DIFFUSERS_VERSION, ...config, _class_name: className });
+}
+
+/**
+ * Writes a network's weights as one file, and then removes all other weight files of the same network from its folder.
+ * Python's libraries would read those instead: an index of shards goes before a single file, and a variant such as `fp16`
+ * or a pickled `.bin` is read where a caller asks for it.
+ * @param stems with what the names of the network's weight files begin in Python's libraries
+ * @throws GymError E_FILE when a file cannot be written or removed
+ */
+export async function writeWeights(
+  path: string,
+  stems: readonly string[],
+  parameters: ReadonlyMap<string, tf.Variable>,
+): Promise<void> {
+  await writeSafetensors(path, await stateDict(parameters));
+  const variant = String.raw`(\.[\w-]+)?`;
+  const shard = String.raw`(-\d+-of-\d+)?`;
+  const index = String.raw`(\.index${variant}\.json)?`;
+  const pattern = String.raw`^(${stems.join('|')})${variant}${shard}${variant}\.(safetensors|bin)${index}$`;
+  const weights = new RegExp(pattern);
+  const others = (await readdir(dirname(path))).filter((name) => name !== basename(path) && weights.test(name));
+  // An index is removed before its shards, so that no reader meets one whose shards are gone.
+  others.sort((a, b) => Number(b.endsWith('.json')) - Number(a.endsWith('.json')));
+  for (const name of others) await removeFile(join(dirname(path), name));
 }
 
 /**

@@ -51,7 +51,11 @@ export class UNet2DConditionModel {
     );
   }
 
-  /** Writes what {@link load} (and diffusers' `from_pretrained`) reads. */
+  /**
+   * Writes what {@link load} (and diffusers' `from_pretrained`) reads, and removes other weights of a network from the
+   * folder, such as shards with their index.
+   * @throws GymError E_FILE when it cannot be written
+   */
   save(folder: string): Promise<void> {
     return writeModel(folder, NAME, this.config, this.parameters);
   }

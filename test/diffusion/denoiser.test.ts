@@ -1,4 +1,4 @@
-import { access, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
@@ -143,6 +143,49 @@ describe('a model with text', () => {
   ])('an index that says %j', async (change, message) => {
     await changeIndex(change);
     await expect(loadDenoiser(folder)).rejects.toThrow(message);
+  });
+
+  test('a save removes what Python would read instead: shards, variants, pickles, another tokenizer', async () => {
+    const outdated = [
+      'unet/diffusion_pytorch_model.safetensors.index.json',
+      'unet/diffusion_pytorch_model-00001-of-00002.safetensors',
+      'unet/diffusion_pytorch_model-00002-of-00002.safetensors',
+      'unet/diffusion_pytorch_model.fp16.safetensors',
+      'unet/diffusion_pytorch_model.safetensors.index.fp16.json',
+      'unet/diffusion_pytorch_model.fp16-00001-of-00002.safetensors',
+      'unet/diffusion_pytorch_model-00002-of-00002.fp16.safetensors',
+      'unet/diffusion_pytorch_model.bin',
+      'unet/diffusion_pytorch_model.bin.index.json',
+      'text_encoder/model.safetensors.index.json',
+      'text_encoder/model-00001-of-00001.safetensors',
+      'text_encoder/model.fp16.safetensors',
+      'text_encoder/pytorch_model.bin',
+      'text_encoder/pytorch_model.fp16.bin',
+      'tokenizer/tokenizer.json',
+      'tokenizer/added_tokens.json',
+    ];
+    const others = [
+      'unet/README.md',
+      'unet/model.safetensors',
+      'unet/pytorch_lora_weights.safetensors',
+      'unet/diffusion_pytorch_model_of_mine.safetensors',
+      'unet/optimizer.bin',
+      'text_encoder/diffusion_pytorch_model.bin',
+      'diffusion_pytorch_model.bin',
+    ];
+    const written = await readdir(folder, { recursive: true });
+    for (const path of [...outdated, ...others]) await writeFile(join(folder, path), 'older');
+
+    await saveDenoiser(folder, denoiser);
+    expect((await readdir(folder, { recursive: true })).sort()).toEqual([...written, ...others].sort());
+    disposeDenoiser(await loadDenoiser(folder));
+  });
+
+  test('what cannot be removed is named', async () => {
+    const index = join(folder, 'unet/diffusion_pytorch_model.safetensors.index.json');
+    await mkdir(index);
+    const save = saveDenoiser(folder, denoiser);
+    await expect(save).rejects.toThrow(/cannot remove .*safetensors\.index\.json/);
   });
 
   test('parts that do not fit together are not saved', async () => {
