@@ -11,30 +11,61 @@ type Spaces = Readonly<Record<string, Space<unknown>>>;
 export type DictElement<S extends Spaces> = { [K in keyof S]: ElementOf<S[K]> };
 
 export interface DictSample<S extends Spaces> {
-  mask?: { readonly [K in keyof S]: MaskOf<S[K]> | undefined };
-  probability?: { readonly [K in keyof S]: ProbabilityOf<S[K]> | undefined };
+  mask?: { readonly [K in keyof S]: MaskOf<S[K]> | undefined } | undefined;
+  probability?: { readonly [K in keyof S]: ProbabilityOf<S[K]> | undefined } | undefined;
 }
 
-/** Plain objects with an element of a space under each key: `new Dict({ position: new Box(-1, 1), gear: new Discrete(5) })`. */
+function isIterable(value: object): value is Iterable<unknown> {
+  return typeof (value as Partial<Iterable<unknown>>)[Symbol.iterator] === 'function';
+}
+
+/** The entries of a Dict's constructor. @throws GymError E_SPACE unless each is a key of its own and a space. */
+function entriesOf(spaces: unknown): (readonly [string, Space<unknown>])[] {
+  if (typeof spaces !== 'object' || spaces === null)
+    throw new GymError(
+      'E_SPACE',
+      `Dict: spaces must be an object, or a list or Map of [key, space], actual value ${shown(spaces)}.`,
+    );
+  const entries: unknown[] = isIterable(spaces) ? [...spaces] : Object.entries(spaces);
+  const keys = new Set<string>();
+  return entries.map((entry) => {
+    if (!Array.isArray(entry) || entry.length !== 2 || typeof entry[0] !== 'string')
+      throw new GymError(
+        'E_SPACE',
+        `Dict: an entry of a list must be [key, space] (a list of spaces is a Tuple), actual value ${shown(entry)}.`,
+      );
+    const [key, space] = entry as [string, Space<unknown>];
+    checkSpace(`Dict: spaces.${key}`, space);
+    if (keys.has(key)) throw new GymError('E_SPACE', `Dict: key \`${key}\` is there twice; give each space its own.`);
+    keys.add(key);
+    return [key, space];
+  });
+}
+
+/**
+ * Plain objects with an element of a space under each key: `new Dict({ position: new Box(-1, 1), gear: new Discrete(5) })`.
+ *
+ * The order of the keys is that of flattening and seeding. An object's keys are sorted (as Gymnasium does); those of a
+ * list or a Map of `[key, space]` stay in their order. `sortKeys` says otherwise. JavaScript itself puts the keys of an
+ * object that look like integers before all others, so where these must stand elsewhere, give a list.
+ */
 export class Dict<S extends Spaces = Spaces> extends CompositeSpace<DictElement<S>> {
   readonly kind = 'Dict';
   readonly spaces: S;
-  /** In sorted order (as Gymnasium has them), which is that of flattening and seeding. */
+  /** In the order of flattening and seeding, which that of the object `spaces` need not be. */
   readonly keys: readonly (keyof S & string)[];
   readonly flat?: FlatLayout<DictElement<S>>;
 
-  /** @throws GymError E_SPACE on anything but an object of spaces. */
-  constructor(spaces: S, { sortKeys = true }: { sortKeys?: boolean } = {}) {
+  /** @throws GymError E_SPACE on anything but spaces, each under a key of its own. */
+  constructor(
+    spaces: S | Iterable<readonly [string, Space<unknown>]>,
+    { sortKeys }: { sortKeys?: boolean | undefined } = {},
+  ) {
     super();
-    if (typeof spaces !== 'object' || spaces === null || Array.isArray(spaces))
-      throw new GymError(
-        'E_SPACE',
-        `Dict: spaces must be an object, actual value ${shown(spaces)}; a list is a Tuple.`,
-      );
-    this.spaces = { ...spaces };
-    for (const key in this.spaces) checkSpace(`Dict: spaces.${key}`, this.spaces[key]);
-    const keys = Object.keys(spaces) as (keyof S & string)[];
-    this.keys = sortKeys ? keys.sort((a, b) => (a < b ? -1 : 1)) : keys;
+    const entries = entriesOf(spaces);
+    this.spaces = Object.fromEntries(entries) as S;
+    const keys = entries.map(([key]) => key);
+    this.keys = (sortKeys ?? !isIterable(spaces)) ? keys.sort((a, b) => (a < b ? -1 : 1)) : keys;
     const { keys: order } = this;
     this.flat = compositeLayout(
       this.parts,
@@ -51,14 +82,16 @@ export class Dict<S extends Spaces = Spaces> extends CompositeSpace<DictElement<
   sample(options?: DictSample<S>): DictElement<S> {
     const restriction = oneRestriction('Dict', options);
     const parts = restriction && (options![restriction] as Record<string, unknown>);
-    if (parts && (Object.keys(parts).length !== this.keys.length || !this.keys.every((key) => key in parts)))
+    if (
+      parts &&
+      (Object.keys(parts).length !== this.keys.length || !this.keys.every((key) => Object.hasOwn(parts, key)))
+    )
       throw new GymError(
         'E_VALUE',
         `Dict.sample: the ${restriction} has keys ${Object.keys(parts).join(', ')}; the space has ${this.keys.join(', ')}.`,
       );
-    const element: Record<string, unknown> = {};
-    for (const key of this.keys) element[key] = this.spaces[key]!.sample(restriction && { [restriction]: parts![key] });
-    return element as DictElement<S>;
+    const sampled = (key: string) => this.spaces[key]!.sample(restriction && { [restriction]: parts![key] });
+    return Object.fromEntries(this.keys.map((key) => [key, sampled(key)])) as DictElement<S>;
   }
 
   /** Plain objects with exactly the space's keys and a member of each. */

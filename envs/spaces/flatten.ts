@@ -49,10 +49,7 @@ export function flattenSpace(space: Space<unknown>): Space<unknown> {
     return new Box(low, high, [layout.size], layout.dtype);
   }
   if (space instanceof Tuple) return new Tuple(space.spaces.map(flattenSpace));
-  if (space instanceof Dict)
-    return new Dict(Object.fromEntries(space.keys.map((key) => [key, flattenSpace(space.spaces[key]!)])), {
-      sortKeys: false,
-    });
+  if (space instanceof Dict) return new Dict(space.keys.map((key) => [key, flattenSpace(space.spaces[key]!)] as const));
   if (space instanceof Sequence) return new Sequence(flattenSpace(space.feature));
   if (space instanceof Graph)
     return new Graph(flattenSpace(space.node), space.edge === null ? null : flattenSpace(space.edge));

@@ -62,7 +62,7 @@ const readers: Record<string, (json: Json) => Space<unknown>> = {
         throw new GymError('E_SPACE', `spaceFromJson: Dict.spaces needs [key, space], actual value ${shown(entry)}.`);
       return [entry[0], spaceFromJson(entry[1])] as const;
     });
-    return new Dict(Object.fromEntries(entries), { sortKeys: false });
+    return new Dict(entries);
   },
   Sequence: (json) => new Sequence(spaceFromJson(field(json, 'feature'))),
   Graph: (json) => {
@@ -149,7 +149,9 @@ function read(space: Space<unknown>, json: unknown): unknown {
     return list?.length === spaces.length ? spaces.map((part, i) => read(part, list[i])) : undefined;
   }
   if (space instanceof Dict)
-    return Object.fromEntries(space.keys.map((key) => [key, read(space.spaces[key]!, record[key])]));
+    return Object.fromEntries(
+      space.keys.map((key) => [key, read(space.spaces[key]!, Object.hasOwn(record, key) ? record[key] : undefined)]),
+    );
   if (space instanceof Sequence) return list?.map((item) => read(space.feature, item));
   if (space instanceof OneOf) {
     const part = space.spaces[list?.[0] as number];

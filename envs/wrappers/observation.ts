@@ -24,7 +24,7 @@ export function filterObservation<A>(
   keys: readonly (string | number)[],
 ): Modification<Record<string, unknown> | unknown[], A, unknown, A> {
   return observationModification<Record<string, unknown> | unknown[], A, unknown>('FilterObservation', (space) => {
-    if (keys.length === 0 || new Set(keys).size !== keys.length)
+    if (keys.length === 0 || new Set(keys.map(String)).size !== keys.length)
       throw new GymError(
         'E_CONFIG',
         `FilterObservation: name at least one key, each once; actual value [${keys.join(', ')}].`,
@@ -33,11 +33,12 @@ export function filterObservation<A>(
       for (const key of keys)
         if (!space.keys.includes(String(key)))
           throw unknownName('FilterObservation', 'key', String(key), space.keys as readonly string[]);
-      const pick = <T>(from: Readonly<Record<string, T>>): Record<string, T> =>
-        Object.fromEntries(space.keys.filter((key) => keys.includes(key)).map((key) => [key, from[key] as T]));
+      const kept = new Set(keys.map(String));
+      const pick = <T>(from: Readonly<Record<string, T>>) =>
+        space.keys.filter((key) => kept.has(key)).map((key) => [key, from[key] as T] as const);
       return {
         space: new Dict(pick(space.spaces)) as Space<Record<string, unknown> | unknown[]>,
-        observe: (observation) => pick(observation as Record<string, unknown>),
+        observe: (observation) => Object.fromEntries(pick(observation as Record<string, unknown>)),
       };
     }
     const { spaces } = needSpace('FilterObservation', space, Tuple) as { spaces: readonly Space<unknown>[] };

@@ -1,6 +1,6 @@
 import { existsSync, rmSync } from 'node:fs';
 import { ndarray } from '../../core/ndarray.js';
-import { Box, register, SyncVectorEnv } from '../../envs/index.js';
+import { Box, Dict, Discrete, register, SyncVectorEnv } from '../../envs/index.js';
 import { Counter, SlowCounter } from './counter.js';
 
 register({
@@ -89,4 +89,14 @@ class Large extends Counter {
     return { ...result, observation, info: { again: observation } };
   }
 }
+/** Observes its step under keys whose order in an object is not that of the space. */
+class Numbered extends Counter {
+  override readonly observationSpace = new Dict({ 2: new Discrete(9), 10: new Box(0, 9, [1]) }) as never;
+
+  override reset(options?: Parameters<Counter['reset']>[0]) {
+    return { ...super.reset(options), observation: { 2: this.t, 10: ndarray(Float32Array.of(-1), [1]) } as never };
+  }
+}
+register({ id: 'NumberedCounter-v0', description: 'observes a dict', create: () => new Numbered(5) });
+
 register({ id: 'LargeCounter-v0', description: 'observes much', create: () => new Large(5) });

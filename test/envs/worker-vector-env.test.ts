@@ -5,6 +5,7 @@ import { afterEach, describe, expect, expectTypeOf, it } from 'vitest';
 import { type NdArray, stack } from '../../core/ndarray.js';
 import {
   type Autoreset,
+  flatten,
   makeVec,
   makeWorkerVec,
   type VectorEnv,
@@ -73,6 +74,16 @@ describe('WorkerVectorEnv', () => {
       /environments 1 to 2: SyncVectorEnv: environment 1: that is too much/,
     );
     expect(values((await env.reset()).observations)).toEqual([0, 0, 0]);
+  });
+
+  it('has the space of the environments in it, whatever the keys of its Dicts', async () => {
+    const threads = await counters('NumberedCounter-v0', 1, { workers: 1 });
+    const one = await makeVec(`${here}:NumberedCounter-v0`, 1);
+    expect(threads.observationSpace.equals(one.observationSpace as never)).toBe(true);
+    const [first, there] = [await one.reset(), await threads.reset()];
+    expect(flatten(threads.observationSpace, there.observations[0]!)).toEqual(
+      flatten(one.observationSpace, first.observations[0]!),
+    );
   });
 
   it('carries large observations that are parts of a buffer, and leaves them whole in the thread', async () => {

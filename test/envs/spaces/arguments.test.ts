@@ -61,8 +61,14 @@ describe('a constructor refuses', () => {
     ['a Tuple of nothing', () => new Tuple(undefined as never), /Tuple: spaces must be a list/],
     ['a OneOf of null', () => new OneOf([null] as never), /OneOf: spaces\[0\] must be a space, actual value null/],
     ['a Dict of numbers', () => new Dict({ a: 3 } as never), /Dict: spaces.a must be a space, actual value 3/],
-    ['a Dict of nothing', () => new Dict(null as never), /Dict: spaces must be an object, actual value null/],
-    ['a Dict of a list', () => new Dict([bit] as never), /a list is a Tuple/],
+    [
+      'a Dict of nothing',
+      () => new Dict(null as never),
+      /Dict: spaces must be an object, or a list or Map of \[key, space\], actual value null/,
+    ],
+    ['a Dict of a key twice', () => new Dict([['a', bit] as const, ['a', bit] as const]), /key `a` is there twice/],
+    ['a Dict of pairs without a key', () => new Dict([[3, bit]] as never), /entry of a list must be \[key, space\]/],
+    ['a Dict of a list', () => new Dict([bit] as never), /a list of spaces is a Tuple/],
     ['a Sequence of nothing', () => new Sequence(undefined as never), /feature must be a space/],
     [
       'a Graph without a word on edges',

@@ -38,6 +38,13 @@ const every: [string, () => Space<unknown>][] = [
   ['Text', () => new Text(5, { minLength: 0, charset: 'abcÄ😀' })],
   ['Tuple', () => new Tuple([new Discrete(3), new Box(0, 1, [2])])],
   ['Dict', () => new Dict({ z: new Discrete(3), a: new Tuple([new MultiBinary(2), new Box(0, 1, [1], 'float64')]) })],
+  // in sorted order the keys are '10', '2', while JavaScript orders the properties of an object 2, 10
+  ['Dict with keys like integers', () => new Dict({ 2: new Discrete(2), 10: new Discrete(3), a: new Discrete(4) })],
+  ['Dict of a list', () => new Dict([['b', new Discrete(2)] as const, ['2', new Box(0, 1)], ['10', new Text(2)]])],
+  [
+    'Dict that does not flatten, with keys like integers',
+    () => new Dict({ 2: new Sequence(new Discrete(2)), 10: new Discrete(3) }),
+  ],
   ['Sequence', () => new Sequence(new Dict({ x: new Box(0, 1), y: new Text(3) }))],
   ['Graph', () => new Graph(new Box(0, 1, [2]), new Discrete(3))],
   ['Graph without edges', () => new Graph(new Discrete(3), null)],
@@ -248,6 +255,34 @@ describe('composite spaces', () => {
     expect(new Dict({ b: new Discrete(2), a: new Discrete(2) }).keys).toEqual(['a', 'b']);
     expect(new Dict({ b: new Discrete(2), a: new Discrete(2) }, { sortKeys: false }).keys).toEqual(['b', 'a']);
     expect(new Dict({ a: new Discrete(2) }).contains({ a: 1, b: 0 })).toBe(false);
+    const list = [['10', new Discrete(3)] as const, ['2', new Discrete(2)] as const];
+    expect(new Dict(list).keys).toEqual(['10', '2']);
+    expect(new Dict(new Map([...list].reverse())).keys).toEqual(['2', '10']);
+    expect(new Dict([...list].reverse(), { sortKeys: true }).keys).toEqual(['10', '2']);
+  });
+
+  it.each([
+    false,
+    true,
+  ])('of Dict keep the order of keys like integers when they are flattened (nested: %s)', (nested) => {
+    const inner = new Dict({ 2: new Discrete(2), 10: new Discrete(3) });
+    const space: Space<unknown> = nested ? new Tuple([inner]) : inner;
+    const value = { 2: 1, 10: 0 };
+    const copy = spaceFromJson(JSON.parse(JSON.stringify(spaceToJson(space))));
+    // one-hot of '10', then of '2'
+    for (const each of [space, copy])
+      expect([...(flatten(each, nested ? [value] : value) as NdArray).data]).toEqual([1, 0, 0, 0, 1]);
+  });
+
+  it('of Dict have any key, also those that JavaScript gives a meaning', () => {
+    const space = new Dict([['__proto__', new Discrete(2)] as const, ['toString', new Discrete(3)] as const]);
+    const sample = space.sample();
+    expect(space.contains(sample)).toBe(true);
+    expect(Object.keys(sample)).toEqual(['__proto__', 'toString']);
+    const copy = spaceFromJson(JSON.parse(JSON.stringify(spaceToJson(space))));
+    expect(copy.equals(space)).toBe(true);
+    expect(elementFromJson(space, JSON.parse(JSON.stringify(elementToJson(space, sample))))).toEqual(sample);
+    expect(() => new Dict({ toString: new Discrete(2) }).sample({ mask: { a: [1, 1] } as never })).toThrow(/keys a/);
   });
 
   it('of Graph check the links', () => {

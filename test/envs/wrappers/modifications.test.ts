@@ -28,6 +28,7 @@ import {
   normalizeObservation,
   normalizeReward,
   Pendulum,
+  type ResetResult,
   recordEpisodeStatistics,
   rescaleAction,
   rescaleObservation,
@@ -558,6 +559,23 @@ describe('mistakes', () => {
   ])('%s', (_, run, message) => {
     expect(run).toThrow(message);
   });
+});
+
+it('keys that look like integers are kept by name, and in the order of their space', () => {
+  const numbered = new Dict([
+    ['10', new Box(0, 1000, [1])] as const,
+    ['b', new Discrete(9)],
+    ['2', new Discrete(1001)],
+  ]);
+  const env = wrap(
+    new Counter(3),
+    transformObservation<unknown, number, Obs>((o) => ({ 2: o.data[0]!, 10: o, b: 4 }), numbered),
+  );
+  const some = wrap(env as Env<Record<string, unknown>, number>, filterObservation([2, 10]));
+  expect((some.observationSpace as Dict).keys).toEqual(['10', '2']);
+  const { observation } = some.reset() as ResetResult<unknown>;
+  expect(some.observationSpace.contains(observation)).toBe(true);
+  expect(() => wrap(env as Env<Record<string, unknown>, number>, filterObservation([2, '2']))).toThrow(/each once/);
 });
 
 it('wrap keeps types and promises apart, and takes what make and makeVec give', async () => {
