@@ -1,12 +1,14 @@
 #!/usr/bin/env node
-// Builds the native backend: the addon of @tensorflow/tfjs-node-gpu against the TensorFlow of today's Python wheel.
+// Builds the native backend: it compiles the addon of @tensorflow/tfjs-node-gpu against TensorFlow's current Python wheel.
 //
-// The package's own installer downloads TensorFlow 2.9. The Python wheel of a current TensorFlow holds the same C library
-// (libtensorflow_cc, libtensorflow_framework) and its headers, and the addon speaks Node-API only, so a C++ compiler is
-// all that it takes. Run as `npm run native`, or `buildNative()` from the command line of the package.
+// The installer of that package downloads TensorFlow 2.9. The Python wheel of a current TensorFlow holds the same C library
+// (libtensorflow_cc, libtensorflow_framework) and its headers, and the addon uses nothing of Node but Node-API, so that a
+// C++ compiler is enough. It runs as `npm run native` in a clone, and as `denoise-gym native` where the package is installed;
+// it is plain JavaScript, so that it runs with Node alone.
 //
-// Everything is made under a temporary name and renamed when it is whole, so a run that was killed at any moment leaves
-// nothing that the next one trusts: that one sweeps up, and goes on from the last whole piece.
+// Everything is made under a temporary name and renamed when it is complete. So a run that is killed at any moment leaves
+// nothing incomplete that the next run would use: the next run removes what is left, and continues from the last complete
+// part.
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
@@ -20,22 +22,22 @@ const addonPackage = '@tensorflow/tfjs-node-gpu';
 const addonVersion = '4.22.0';
 const stampName = 'built-by-denoise-gym.json';
 
-/** A failure that has been explained; its message is all that is printed. */
+/** An error whose message says what to do. Only the message is printed, without a stack. */
 class NativeError extends Error {}
 
-/** A file of an installed package, looked for from this package and from the folder that the user works in. */
+/** The path of a file of an installed package, from this package or from the folder that the user works in; else undefined. */
 function locate(file) {
   for (const from of [import.meta.url, join(process.cwd(), 'package.json')]) {
     try {
       return createRequire(from).resolve(file);
     } catch {
-      // Not there: the next place, or undefined.
+      // The package is not installed there.
     }
   }
   return undefined;
 }
 
-/** Runs a program to its end. Its output is kept, and shown only where it fails (`show`: its standard output is passed on). */
+/** Runs a program and gives its output. With `show`, its standard output goes to the terminal instead. */
 function run(command, args, { show = false, env = {}, cwd } = {}) {
   return new Promise((done) => {
     const child = spawn(command, args, {
@@ -59,7 +61,7 @@ function run(command, args, { show = false, env = {}, cwd } = {}) {
 
 const lastLines = (text, count = 12) => text.trim().split('\n').slice(-count).join('\n');
 
-/** Which wheel has TensorFlow's library for this machine: its name on PyPI and its platform tags. */
+/** Which wheel has TensorFlow's library for a machine, as its name on PyPI and its platform tags; undefined if none has. */
 function wheelFor(os, cpu) {
   if (os === 'linux' && cpu === 'x64')
     return { name: 'tensorflow-cpu', tags: ['manylinux_2_27_x86_64', 'manylinux_2_17_x86_64'] };
@@ -69,7 +71,7 @@ function wheelFor(os, cpu) {
   return undefined;
 }
 
-/** The command that installs the missing tools on this system. */
+/** Gives the command that installs the missing tools on this system. */
 export function installCommand(missing, os = platform(), release = osRelease()) {
   if (os === 'darwin') {
     const commands = { compiler: 'xcode-select --install', python: 'brew install python', pip: 'brew install python' };
@@ -102,7 +104,7 @@ function osRelease() {
   }
 }
 
-/** The C++ compiler and the Python that are here; names everything that is missing at once. */
+/** Finds the C++ compiler and Python. If any are missing, it throws one error that names all of them. */
 async function findTools(needPip) {
   const first = async (commands, args) => {
     for (const command of commands.filter(Boolean)) if ((await run(command, args)).ok) return command;
@@ -128,7 +130,7 @@ async function findTools(needPip) {
   return { compiler, python };
 }
 
-/** Downloads TensorFlow's wheel into `folder`; any CPython's will do, since only its C library is used. */
+/** Downloads TensorFlow's wheel into `folder`. It may be for any version of Python, since only the C library is used. */
 async function download(python, wheel, folder, temp) {
   const base = [
     '-m',
@@ -144,7 +146,7 @@ async function download(python, wheel, folder, temp) {
   const spec = `${wheel.name}==${tensorflow}`;
   const platforms = wheel.tags.flatMap((tag) => ['--platform', tag]);
   const attempts = [
-    [], // the local Python's own first: pip may have it in its cache
+    [], // The wheel for the local Python is tried first, since pip may have it in its cache.
     ...['3.13', '3.12', '3.11', '3.10'].map((version) => [
       '--python-version',
       version,
@@ -155,7 +157,7 @@ async function download(python, wheel, folder, temp) {
   ];
   let failure = '';
   for (const attempt of attempts) {
-    // pip keeps what it has half downloaded in TMPDIR; there it is swept up with the rest.
+    // pip keeps an incomplete download in TMPDIR, which is removed with everything else of this run.
     const result = await run(python, [...base, ...attempt, spec], {
       show: process.stdout.isTTY,
       env: { TMPDIR: temp },
@@ -172,7 +174,7 @@ async function download(python, wheel, folder, temp) {
   );
 }
 
-/** Unpacks the two libraries and the headers that the addon includes, in the layout that it is compiled and loaded with. */
+/** A Python program that unpacks the two libraries and the headers that the addon needs, where the addon looks for them. */
 const unpack = `
 import os, re, shutil, sys, zipfile
 wheel, deps = sys.argv[1:]
@@ -197,7 +199,7 @@ if found != {'cc', 'framework'} or not os.path.exists(os.path.join(deps, 'includ
     sys.exit('this wheel lacks the C library or its headers')
 `;
 
-/** Loads the addon in a process of its own, multiplies two matrices on it, and gives its versions; throws what went wrong. */
+/** A program that loads the addon, multiplies two matrices with it and prints TensorFlow's version, or fails. */
 const check = `
 const util = require('node:util');
 util.isNullOrUndefined ??= (x) => x === null || x === undefined;
@@ -216,7 +218,7 @@ async function verify(packageFolder) {
   return { ok: false, reason: (cause ?? lastLines(result.output, 3)).trim() };
 }
 
-/** Removes what runs that were killed have left; a run that is still going on keeps its own (an hour is enough for it). */
+/** Removes the folders of runs that were killed. The folder of a run that is still going on stays, for an hour at most. */
 async function sweep(packageFolder) {
   for (const name of await readdir(packageFolder)) {
     const pid = Number(/^\.native-(\d+)\.tmp$/.exec(name)?.[1]);
@@ -236,7 +238,7 @@ function alive(pid) {
   }
 }
 
-/** Puts a finished folder or file in its place; what was there is moved out of the way first, into `temp`. */
+/** Moves a complete folder or file to its place. What was in that place is moved into `temp` first. */
 async function put(from, to, temp) {
   await mkdir(dirname(to), { recursive: true });
   if (existsSync(to)) await rename(to, join(temp, `old-${Date.now()}`));
@@ -244,8 +246,8 @@ async function put(from, to, temp) {
 }
 
 /**
- * Builds the addon where it is not there yet, and verifies it in any case.
- * @param {{ log?: (line: string) => void, wheel?: string }} [options] `wheel`: a TensorFlow wheel that is already here
+ * Builds the addon if it is not built yet, and checks in any case that it works.
+ * @param {{ log?: (line: string) => void, wheel?: string }} [options] `wheel`: the path of a TensorFlow wheel, so that none is downloaded
  * @returns {Promise<{ built: boolean, addon: string, tensorflow: string }>}
  */
 export async function buildNative({ log = console.log, wheel: givenWheel } = {}) {
@@ -344,7 +346,7 @@ export async function buildNative({ log = console.log, wheel: givenWheel } = {})
 
     const state = await timed('checking it with a matrix product', () => verify(packageFolder));
     if (!state.ok) {
-      // Whatever is wrong, the next run is not to build on it.
+      // Without its stamp, the next run unpacks the library anew.
       await rm(join(deps, stampName), { force: true });
       throw new NativeError(`the addon was built, but it does not work: ${state.reason}`);
     }
@@ -356,7 +358,7 @@ export async function buildNative({ log = console.log, wheel: givenWheel } = {})
   }
 }
 
-/** The folder of node_api.h: of the package node-api-headers, or of this Node itself. */
+/** The folder of node_api.h, which comes with the package node-api-headers or with Node itself. */
 function nodeHeaders() {
   const own = locate('node-api-headers/package.json');
   const places = [own && join(dirname(own), 'include'), join(dirname(process.execPath), '..', 'include', 'node')];

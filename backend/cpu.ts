@@ -3,16 +3,19 @@ import { type KernelCall, registerKernel } from './kernels.js';
 
 let registered = false;
 
-/** Makes the plain JavaScript backend active: slow, and always there. */
+/** Makes the plain JavaScript backend active, which is slow but runs everywhere. */
 export async function loadCpu(): Promise<void> {
   if (!registered) registerKernel('cpu', 'ResizeNearestNeighborGrad', resizeNearestNeighborGrad);
   registered = true;
   await tf.setBackend('cpu');
-  // It would print a banner that advertises another package.
+  // At its first use the backend would print a banner that advertises another package.
   (tf.backend() as unknown as { firstUse: boolean }).firstUse = false;
 }
 
-/** The backend's own kernel (TensorFlow.js 4.22) reads `dy` at the wrong place for every sample but the first. */
+/**
+ * Calls the backend's own kernel for each sample by itself, since that of TensorFlow.js 4.22 reads `dy` at the wrong place
+ * for every sample but the first.
+ */
 function resizeNearestNeighborGrad({
   inputs,
   original,

@@ -9,31 +9,31 @@ export { groupNorm, layerNorm, silu } from './ops.js';
 
 export type BackendName = 'native' | 'wasm' | 'cpu';
 
-/** What runs the tensors of this process, and why. */
+/** The TensorFlow.js backend that computes in this process, and why it was chosen. */
 export interface BackendInfo {
   name: BackendName;
   /** TensorFlow.js's own name for it. */
   tfjsName: string;
-  /** Why this one, and why not those before it. */
+  /** Why this backend was chosen, and why each faster one was not. */
   reason: string;
-  /** Version of the library that computes: TensorFlow for native, else TensorFlow.js. */
+  /** Version of the library that computes: of TensorFlow for `native`, of TensorFlow.js for the others. */
   version?: string;
-  /** Results are the same bit for bit only where this number is the same too. */
+  /** Number of threads that compute. Only runs with the same number give the same results bit for bit. */
   threads?: number;
-  /** Native only: whether convolutions run on oneDNN (false: on Eigen, at half the speed). */
+  /** For `native` only: true where convolutions run on oneDNN, false where they run on Eigen at half the speed. */
   onednn?: boolean;
-  /** Native only: where its addon lies. */
+  /** For `native` only: the path of its addon. */
   addon?: string;
 }
 
-/** What `doctor` says of one backend. */
+/** Whether a backend is available on this machine; where it is not, why, and how to get it. */
 export type BackendReport =
   | ({ available: true } & Omit<BackendInfo, 'reason'>)
   | { available: false; name: BackendName; reason: string; remedy: string };
 
 type Details = Pick<BackendInfo, 'version' | 'threads' | 'onednn' | 'addon'>;
 
-/** The backends, fastest first. */
+/** How each backend is loaded, in order of speed from the fastest. */
 const backends: Record<BackendName, { tfjsName: string; load: () => Promise<Details>; remedy: () => string }> = {
   native: { tfjsName: 'tensorflow', load: loadNative, remedy: howToGetNative },
   wasm: {
@@ -54,13 +54,13 @@ const backends: Record<BackendName, { tfjsName: string; load: () => Promise<Deta
   },
 };
 
-/** The names of the backends, fastest first. */
+/** The names of the backends in order of speed, from the fastest. */
 export const backendNames = Object.keys(backends) as readonly BackendName[];
 
 let active: BackendInfo | undefined;
 let pending: Promise<unknown> = Promise.resolve();
 
-/** One after the other: TensorFlow.js has one active backend for the whole process. */
+/** Runs pieces of work one after the other, since TensorFlow.js has one active backend for the whole process. */
 function exclusively<T>(work: () => Promise<T>): Promise<T> {
   const result = pending.then(work);
   pending = result.catch(() => undefined);
@@ -68,11 +68,11 @@ function exclusively<T>(work: () => Promise<T>): Promise<T> {
 }
 
 /**
- * Makes a TensorFlow.js backend ready and active. Idempotent; calls at the same time wait for each other.
+ * Makes a TensorFlow.js backend ready and active. It may be called often, and calls at the same time wait for each other.
  *
- * Without a name: the one already chosen, else the one that the environment variable `DENOISE_GYM_BACKEND` names, else
- * the first of native, wasm, cpu that loads.
- * @throws GymError E_NAME for an unknown name, E_BACKEND where the named one cannot be loaded (with how to get it)
+ * Without a name it takes the backend that was chosen before; if there is none, the one that the environment variable
+ * `DENOISE_GYM_BACKEND` names; and if that is not set, the first of native, wasm and cpu that loads.
+ * @throws GymError E_NAME for an unknown name; E_BACKEND, which says how to get it, where the named backend cannot be loaded
  */
 export function useBackend(name?: BackendName): Promise<BackendInfo> {
   return exclusively(() => choose(name));
@@ -117,17 +117,17 @@ async function load(name: BackendName, reason: string): Promise<BackendInfo> {
 
 async function start(name: BackendName): Promise<Details> {
   const details = await backends[name].load();
-  // setBackend only warns where a backend's own start fails.
+  // Where a backend fails to start, TensorFlow.js's setBackend only prints a warning and keeps the former one.
   if (tf.getBackend() !== backends[name].tfjsName) throw new Error('it does not start');
   return details;
 }
 
-/** One line for people: what runs, and why. */
+/** Describes the chosen backend in one line for people: its name, its details, and why it was chosen. */
 export function describeBackend(info: BackendInfo): string {
   return `backend: ${info.name} (${describeDetails(info).join(', ')}): ${info.reason}`;
 }
 
-/** Version, threads and kernels of a backend, each a few words. */
+/** Describes version, kernels and threads of a backend in a few words each. */
 function describeDetails({ name, version, threads, onednn }: Omit<BackendInfo, 'reason'>): string[] {
   const details = [`${name === 'native' ? 'TensorFlow' : 'TensorFlow.js'} ${version}`];
   if (onednn !== undefined) details.push(`convolutions on ${onednn ? 'oneDNN' : 'Eigen'}`);
@@ -136,8 +136,8 @@ function describeDetails({ name, version, threads, onednn }: Omit<BackendInfo, '
 }
 
 /**
- * Every backend, fastest first: whether it is available, else why not and how to get it. Each is loaded to find out; the
- * active one stays active.
+ * Reports on every backend, from the fastest: whether it is available and, where it is not, why and how to get it. Each
+ * backend is loaded to find out; the active one is active again afterwards.
  */
 export function backendReport(): Promise<BackendReport[]> {
   return exclusively(async () => {
@@ -156,7 +156,7 @@ export function backendReport(): Promise<BackendReport[]> {
   });
 }
 
-/** One line for people about one backend of a report. */
+/** Describes one entry of {@link backendReport} in one line for people. */
 export function describeReport(report: BackendReport): string {
   if (!report.available) return `${report.name}: not available: ${report.reason}; ${report.remedy}`;
   const addon = report.addon ? `, ${report.addon}` : '';

@@ -2,16 +2,19 @@ import * as tf from '@tensorflow/tfjs';
 
 type Result = tf.TensorInfo | tf.TensorInfo[];
 
-/** One call of a kernel. */
+/** One call of a kernel: its arguments, and the way to the kernel that it replaces. */
 export interface KernelCall<Inputs, Attributes, Backend = unknown> {
   inputs: Inputs;
   attrs: Attributes;
   backend: Backend;
-  /** The backend's own kernel of this name, for what is not better served by the new one. */
+  /**
+   * Calls the backend's own kernel of this name, for cases in which the new one is no improvement.
+   * @param other inputs and attributes to give it instead of those of this call
+   */
   original: (other?: { inputs?: tf.NamedTensorMap; attrs?: Partial<Attributes> }) => Result;
 }
 
-/** The attributes of convolution kernels. */
+/** The attributes of TensorFlow.js's convolution kernels. */
 export interface ConvAttributes {
   strides: [number, number] | number;
   pad: 'same' | 'valid' | number | tf.backend_util.ExplicitPadding;
@@ -20,7 +23,7 @@ export interface ConvAttributes {
   dimRoundingMode?: 'floor' | 'round' | 'ceil';
 }
 
-/** Registers a kernel for a backend, in place of the backend's own where it has one. */
+/** Registers a kernel for a backend. Where the backend has a kernel of this name, the new one takes its place. */
 export function registerKernel<Inputs, Attributes, Backend = unknown>(
   backendName: string,
   kernelName: string,
@@ -49,7 +52,7 @@ export function registerKernel<Inputs, Attributes, Backend = unknown>(
   });
 }
 
-/** Sizes and paddings of a convolution, from the shapes of its input and filter. */
+/** Computes sizes and paddings of a convolution from the shapes of its input and its filter. */
 export function convInfo(
   inputShape: number[],
   filterShape: number[],

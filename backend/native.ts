@@ -11,7 +11,7 @@ const packageName = '@tensorflow/tfjs-node-gpu';
 const packageVersion = '4.22.0';
 const here = fileURLToPath(import.meta.url);
 
-/** Of tfjs-node's backend what is used here. */
+/** The parts of tfjs-node's backend that are used here. */
 interface NativeBackend extends tf.KernelBackend {
   readonly binding: Record<'TF_ATTR_TYPE' | 'TF_ATTR_INT' | 'TF_ATTR_STRING' | 'TF_ATTR_BOOL' | 'TF_FLOAT', number> & {
     readonly TF_Version: string;
@@ -21,18 +21,22 @@ interface NativeBackend extends tf.KernelBackend {
 }
 type Attribute = { name: string; type: number; value: unknown };
 
-/** What `loadNative` found. */
+/** What {@link loadNative} has loaded. */
 export interface NativeInfo {
+  /** TensorFlow's version. */
   version: string;
   threads: number;
+  /** Whether convolutions run on oneDNN; if not, they run on Eigen. */
   onednn: boolean;
+  /** The addon's path. */
   addon: string;
 }
 
 let loaded: NativeInfo | undefined;
 
 /**
- * Loads the addon of `@tensorflow/tfjs-node-gpu` and makes it the active backend, with its convolutions on oneDNN.
+ * Loads the addon of `@tensorflow/tfjs-node-gpu` and makes it the active backend, with its convolutions on oneDNN where
+ * this TensorFlow has it.
  * @throws Error that says what is missing: the package, its addon, or a library that the addon needs
  */
 export async function loadNative(): Promise<NativeInfo> {
@@ -57,21 +61,21 @@ export async function loadNative(): Promise<NativeInfo> {
   return loaded;
 }
 
-/** What must be so before the addon is loaded. A variable that is set already is left as it is. */
+/** Sets what must be set before the addon is loaded. An environment variable that has a value keeps it. */
 function prepareEnvironment(): void {
   const { env } = process;
   env.TF_CPP_MIN_LOG_LEVEL ??= '2';
-  // oneDNN's convolutions are called by name, below, on every processor alike. With this switch on (its default depends on
-  // the processor) TensorFlow also moves small matrix products there, which makes them slower, and prints three lines.
+  // `useOneDnn` calls oneDNN's convolutions by name, on every processor alike. This switch, whose default depends on the
+  // processor, would make TensorFlow compute small matrix products on oneDNN too, which is slower, and print three lines.
   env.TF_ENABLE_ONEDNN_OPTS ??= '0';
   if (env.OMP_NUM_THREADS) env.TF_NUM_INTRAOP_THREADS ??= env.OMP_NUM_THREADS;
-  // tfjs-node calls helpers that Node 23 took out of `util`.
+  // tfjs-node calls two functions of `util` that Node 23 has no more.
   const util = createRequire(import.meta.url)('node:util') as Record<string, unknown>;
   util.isNullOrUndefined ??= (x: unknown) => x === null || x === undefined;
   util.isArray ??= Array.isArray;
 }
 
-/** The package's manifest and its addon, beside this package or in the project of the working directory. */
+/** Finds the package.json of tfjs-node-gpu and its addon, from this package or from the project of the working directory. */
 function findAddon(): { manifest: string; addon: string } {
   for (const from of [here, join(process.cwd(), 'package.json')]) {
     const require = createRequire(from);
@@ -89,7 +93,7 @@ function findAddon(): { manifest: string; addon: string } {
   throw new Error(`${packageName} is not installed`);
 }
 
-/** How a person gets the native backend, from where this package lies. */
+/** Tells people how to get the native backend; the command depends on whether this package is a clone or installed. */
 export function howToGetNative(): string {
   if (!here.includes('node_modules')) return 'build it with `npm run native`';
   const installed = [here, join(process.cwd(), 'package.json')].some((from) => {
@@ -104,9 +108,9 @@ export function howToGetNative(): string {
 }
 
 /**
- * Builds the addon (see build-native.mjs), and says each step to `log`.
- * @param options.wheel a TensorFlow wheel that is already here, instead of downloading one
- * @throws GymError E_BACKEND with what is missing and the command that installs it
+ * Builds the addon of the native backend (see build-native.mjs), and tells `log` about each step.
+ * @param options.wheel the path of a TensorFlow wheel, so that none is downloaded
+ * @throws GymError E_BACKEND that says what is missing and which command installs it
  */
 export async function buildNative(options: { log?: (line: string) => void; wheel?: string } = {}): Promise<void> {
   // The script lies beside this file in the sources, and is not compiled into the package's dist/.
@@ -126,9 +130,9 @@ export async function buildNative(options: { log?: (line: string) => void; wheel
 }
 
 /**
- * Registers oneDNN's convolution kernels in place of Eigen's (about twice as fast, their gradients too). TensorFlow has
- * them under names of their own, `_MklNative...`, which resolve where the attribute `_kernel` says "MklNameChangeOp".
- * @returns false where this TensorFlow does not have them; Eigen's then stay
+ * Registers oneDNN's convolution kernels in place of Eigen's: they and their gradients are about twice as fast. TensorFlow
+ * has them under other names, `_MklNative...`, and finds them where the attribute `_kernel` is "MklNameChangeOp".
+ * @returns false where this TensorFlow does not have them, and Eigen's kernels stay
  */
 function useOneDnn(backend: NativeBackend): boolean {
   const { binding } = backend;

@@ -1,7 +1,8 @@
 /**
- * Kernels that training needs and the WebAssembly backend lacks (`Conv2DBackpropFilter`, `UnsortedSegmentSum`) or does
- * naively (the others): composed of those that it does fast (XNNPACK's convolution, elementwise arithmetic), or by
- * `simd/kernels.as`. The times in the comments are of one core, for 64 x 16 x 16 x 32 values.
+ * Kernels that training needs and the WebAssembly backend lacks (`Conv2DBackpropFilter`, `UnsortedSegmentSum`) or computes
+ * slowly (all others). They are composed of kernels that the backend computes fast, such as XNNPACK's convolution and
+ * elementwise arithmetic, or call the functions of `simd/kernels.as`. The times in the comments were measured on one core
+ * for 64 x 16 x 16 x 32 values.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
@@ -14,7 +15,7 @@ const size = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
 
 let registered = false;
 
-/** Registers the kernels of this file; once, however often it is called. */
+/** Registers the kernels of this file. Calls after the first one have no effect. */
 export function registerWasmKernels(): void {
   if (registered) return;
   registered = true;
@@ -35,7 +36,10 @@ function requireNHWC(kernel: string, attrs: ConvAttributes): void {
   if (attrs.dataFormat !== 'NHWC') throw new Error(`${kernel} on wasm: the data format must be NHWC.`);
 }
 
-/** XNNPACK computes a negative padding, and wrong values, for 'same' where a stride is larger than the filter. */
+/**
+ * Gives explicit paddings for 'same' where a stride is larger than the filter: XNNPACK would compute a negative padding
+ * there, and with it wrong values.
+ */
 function convolution({
   inputs,
   attrs,
@@ -56,8 +60,9 @@ function convolution({
 }
 
 /**
- * The gradient of a convolution in its input is a convolution of `dy` with the flipped filter, its channels exchanged;
- * where the stride is s, of `dy` with s - 1 zeros between its pixels (12 ms; the backend's own: 120).
+ * Computes the gradient of a convolution in its input as a convolution of `dy` with the filter, flipped and with its input
+ * and output channels exchanged. For a stride s there are s - 1 zeros between the pixels of `dy`. It takes 12 ms, where the
+ * backend's own kernel takes 120 ms.
  */
 function convBackpropInput({
   inputs,
@@ -102,7 +107,7 @@ function dilate(x: tf.Tensor4D, axis: 1 | 2, stride: number): tf.Tensor4D {
     .slice([0, 0, 0, 0], ends);
 }
 
-/** The gradient of a convolution in its filter; the backend has none. */
+/** Computes the gradient of a convolution in its filter, for which the backend has no kernel. */
 function convBackpropFilter({
   inputs,
   attrs,
@@ -134,7 +139,7 @@ function convBackpropFilter({
   return out;
 }
 
-/** A product of matrices, or of batches of them. */
+/** Multiplies matrices, or batches of matrices. */
 function batchMatMul({
   inputs,
   attrs,
@@ -147,9 +152,9 @@ function batchMatMul({
   const { transposeA, transposeB } = attrs;
   const batchA = size(a.shape.slice(0, -2));
   const batchB = size(b.shape.slice(0, -2));
-  // Batches that broadcast against each other in some axes only are the backend's own.
+  // The backend's own kernel computes batches that broadcast against each other in some of their axes only.
   if (batchA !== batchB && batchA !== 1 && batchB !== 1) return original();
-  // Columns must lie side by side; transposing costs little (.2 ms for 256 matrices of 64 x 8).
+  // The columns of the right matrix must lie side by side. To transpose it costs little: 0.2 ms for 256 matrices of 64 x 8.
   const right = transposeB ? tf.transpose(b, [...b.shape.keys()].slice(0, -2).concat(b.rank - 1, b.rank - 2)) : b;
   const [k, n] = right.shape.slice(-2) as [number, number];
   const m = a.shape.at(transposeA ? -1 : -2)!;
@@ -172,10 +177,10 @@ function batchMatMul({
   return out;
 }
 
-/** Where the values of a tensor begin in the backend's memory, in bytes. */
+/** The address in the backend's memory, in bytes, at which the values of a tensor begin. */
 const addressOf = (backend: BackendWasm, t: tf.TensorInfo): number => backend.typedArrayFromHeap(t).byteOffset;
 
-/** Sums rows that have the same segment; rows whose segment is out of range are dropped. The gradient of `tf.gather`. */
+/** Sums the rows of each segment, and drops rows whose segment is out of range. The gradient of `tf.gather` needs it. */
 function unsortedSegmentSum({
   inputs,
   attrs,
@@ -197,7 +202,10 @@ function unsortedSegmentSum({
   return out;
 }
 
-/** A sum over leading axes, such as a bias's gradient, is a matrix product with ones (.1 ms for 1.1). */
+/**
+ * Computes a sum over leading axes, such as the gradient of a bias, as a matrix product with ones. It takes 0.1 ms, where
+ * the backend's own kernel takes 1.1 ms.
+ */
 function sum({
   inputs,
   attrs,
@@ -213,7 +221,10 @@ function sum({
   return tf.tidy(() => tf.matMul(tf.ones([1, rows]), x.reshape<tf.Tensor2D>([rows, -1])).reshape(shape));
 }
 
-/** Repetition is a broadcast product with ones (.3 ms; the backend's own, entry by entry: 33). */
+/**
+ * Repeats a tensor by a broadcast product with ones. It takes 0.3 ms, where the backend's own kernel, which copies entry by
+ * entry, takes 33 ms.
+ */
 function tile({
   inputs,
   attrs,
@@ -234,10 +245,10 @@ function tile({
   });
 }
 
-/** Up to this length of a run a plain loop copies faster than `TypedArray.set`, each call of which costs 30 ns. */
+/** Up to this many entries a plain loop copies faster than `TypedArray.set`, each call of which costs 30 ns. */
 const shortRun = 40;
 
-/** A part of one axis, as a new tensor. */
+/** Copies `count` entries of one axis, from `begin` on, into a new tensor. */
 function cut(backend: BackendWasm, x: tf.TensorInfo, axis: number, begin: number, count: number): tf.TensorInfo {
   const shape = [...x.shape];
   shape[axis] = count;
@@ -282,7 +293,10 @@ function splitV({
   });
 }
 
-/** The gradient of an enlargement by whole factors sums each block: average pooling, times its size (1.4 ms for 16). */
+/**
+ * Computes the gradient of an enlargement by whole factors, which is the sum of each block of pixels, as an average pooling
+ * times the size of a block. It takes 1.4 ms, where the backend's own kernel takes 16 ms.
+ */
 function resizeNearestNeighborGrad({
   inputs,
   attrs,

@@ -4,14 +4,14 @@ import * as tf from '@tensorflow/tfjs';
 import { registerWasmKernels } from './wasm-kernels.js';
 
 /**
- * Loads the WebAssembly backend and makes it active (one thread, as in every Node process).
- * @throws Error on a processor without the vector instructions that it and its kernels here use
+ * Loads the WebAssembly backend and makes it active. It computes on one thread, as it does in every Node process.
+ * @throws Error on a processor without the vector instructions that the backend and `wasm-kernels.ts` use
  */
 export async function loadWasm(): Promise<void> {
   const wasm = await import('@tensorflow/tfjs-backend-wasm');
   if (!(await tf.env().getAsync('WASM_HAS_SIMD_SUPPORT')))
     throw new Error('this processor has no vector instructions (SIMD) for WebAssembly');
-  // Found next to its JavaScript wherever this package lies (repository, dist/, node_modules).
+  // The .wasm files lie beside the backend's JavaScript, wherever this package itself lies (repository, dist/, node_modules).
   const main = createRequire(import.meta.url).resolve('@tensorflow/tfjs-backend-wasm');
   wasm.setWasmPaths(dirname(main) + sep);
   registerWasmKernels();
@@ -19,8 +19,8 @@ export async function loadWasm(): Promise<void> {
 }
 
 /**
- * The module's start-up code adds process-wide handlers that rethrow every unhandled rejection; whoever runs the process
- * decides about that, so they are taken out again.
+ * Starts the backend and removes the process-wide handlers that its start-up code adds: they rethrow every unhandled
+ * rejection, which is a decision of whoever runs the process.
  */
 async function quietly<T>(start: () => Promise<T>): Promise<T> {
   const events = ['uncaughtException', 'unhandledRejection'] as const;

@@ -6,12 +6,12 @@ import asc from 'assemblyscript/asc';
 const source = fileURLToPath(new URL('./kernels.as', import.meta.url));
 const target = fileURLToPath(new URL('./kernels.ts', import.meta.url));
 
-/** @returns {Promise<string>} what kernels.ts is to contain */
+/** Compiles kernels.as. @returns {Promise<string>} the text of kernels.ts */
 export async function compileSimd() {
   let binary;
   const flags = ['--importMemory', '--noExportMemory', '--runtime', 'stub', '--enable', 'simd', '-O3', '--noAssert'];
   const { error, stderr } = await asc.main(['kernels.ts', '--outFile', 'kernels.wasm', ...flags], {
-    // The compiler insists on the extension; in the tree it would make editors take the file for TypeScript.
+    // The compiler asks for the extension .ts, with which editors would take the file for TypeScript.
     readFile: (name) => (name === 'kernels.ts' ? readFileSync(source, 'utf8') : null),
     writeFile: (name, contents) => {
       if (name.endsWith('.wasm')) binary = contents;

@@ -1,7 +1,7 @@
 import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
 import { simdKernels } from './kernels.js';
 
-/** The functions of `kernels.as`. */
+/** The functions of `kernels.as`, which documents their arguments. */
 export interface SimdKernels {
   batchMatMul(
     a: number,
@@ -35,7 +35,7 @@ export interface SimdKernels {
   ): void;
 }
 
-/** What is used here of WebAssembly, whose types TypeScript keeps with those of browsers. */
+/** The parts of WebAssembly's interface that are used here. TypeScript declares it only together with the types of browsers. */
 declare const WebAssembly: {
   Memory: abstract new () => object;
   Module: new (binary: Uint8Array) => object;
@@ -44,11 +44,11 @@ declare const WebAssembly: {
 
 const instances = new WeakMap<BackendWasm, SimdKernels>();
 
-/** The functions of `kernels.as` on a backend's memory. */
+/** The functions of `kernels.as`, made to work on the memory of a wasm backend. */
 export function simdOf(backend: BackendWasm): SimdKernels {
   let kernels = instances.get(backend);
   if (!kernels) {
-    // Emscripten keeps what the backend's module exports, its memory among it, under `asm`.
+    // Emscripten keeps all exports of the backend's module under `asm`, and its memory is among them.
     const { asm } = backend.wasm as unknown as { asm: Record<string, unknown> };
     const memory = Object.values(asm).find((value) => value instanceof WebAssembly.Memory);
     if (!memory) throw new Error('wasm: the memory of the TensorFlow.js backend was not found.');

@@ -1,18 +1,19 @@
-// AssemblyScript, compiled by `npm run simd` into kernels.ts: WebAssembly functions that run on the memory of
-// TensorFlow.js's wasm backend, on float32 values that it has allocated there. Addresses and steps are in bytes. They keep
-// no state. Each entry of a result is summed in one order, wherever it stands: the same input gives the same bits.
+// WebAssembly functions in AssemblyScript, which `npm run simd` compiles into kernels.ts. They run on the memory of
+// TensorFlow.js's wasm backend, on float32 values that it has allocated there, and keep no state. Addresses and steps are in
+// bytes. Each entry of a result is summed in an order that does not depend on where it stands, so that the same input always
+// gives the same bits.
 
-/** How many terms of a product's sums are added before the next rows are: what lies in the nearest cache. */
+/** How many terms of the sums of a product are added before the next rows: so many stay in the nearest cache. */
 const CHUNK: i32 = 256;
 
-/** Bytes of so many values. */
+/** The size in bytes of a number of values. */
 // @ts-ignore: decorator
 @inline
 function bytes(values: i32): usize {
   return <usize>values << 2;
 }
 
-/** c += a b for four rows and eight columns of c, summed over `outer` times `k` terms. */
+/** Adds a b to four rows and eight columns of c. The sums run over `outer` times `k` terms, as in `multiplyAdd`. */
 // @ts-ignore: decorator
 @inline
 function block(
@@ -58,7 +59,7 @@ function block(
   v128.store(c3, c31, 16);
 }
 
-/** The same for one row and eight columns. */
+/** Adds a b to one row and eight columns of c. */
 // @ts-ignore: decorator
 @inline
 function strip(
@@ -84,7 +85,7 @@ function strip(
   v128.store(c, c1, 16);
 }
 
-/** The same for one entry. */
+/** Adds a b to one entry of c. */
 // @ts-ignore: decorator
 @inline
 function entry(
@@ -108,8 +109,8 @@ function entry(
 }
 
 /**
- * c += a b, of [m, n], whose columns lie side by side in b and c. Its sums run over `outer` times `k` terms; from one to
- * the next is a step, from one k to the next an outer step.
+ * Adds a b to c [m, n], where the columns of b and of c lie side by side. The sums run over `outer` groups of `k` terms: from
+ * one term to the next it is a step (`stepA`, `stepB`), from one group to the next an outer step (`outerA`, `outerB`).
  */
 function multiplyAdd(
   a: usize, rowA: usize, stepA: usize, outerA: usize,
@@ -133,8 +134,8 @@ function multiplyAdd(
 }
 
 /**
- * c[s] = a[s] b[s] of `batch` matrices [m, k] and [k, n], those of a stored as [k, m] where `transposed`. From one matrix
- * to the next are `nextA` and `nextB` bytes, 0 where one serves all.
+ * Computes c[s] = a[s] b[s] for `batch` pairs of matrices [m, k] and [k, n]; where `transposed`, those of a are stored as
+ * [k, m]. From one matrix to the next it is `nextA` and `nextB` bytes, or 0 where all products use the same matrix.
  */
 export function batchMatMul(
   a: usize, b: usize, c: usize,
@@ -155,14 +156,14 @@ export function batchMatMul(
   }
 }
 
-/** The first position of an output whose pixel under filter position `tap` is inside the picture. */
+/** The first output position at which position `tap` of the filter lies on a pixel of the picture, not on the padding. */
 // @ts-ignore: decorator
 @inline
 function first(tap: i32, pad: i32, stride: i32): i32 {
   return max(0, (pad - tap + stride - 1) / stride);
 }
 
-/** One past the last such position. */
+/** One more than the last output position at which position `tap` of the filter lies on a pixel of the picture. */
 // @ts-ignore: decorator
 @inline
 function end(tap: i32, pad: i32, stride: i32, inputs: i32, outputs: i32): i32 {
@@ -171,8 +172,8 @@ function end(tap: i32, pad: i32, stride: i32, inputs: i32, outputs: i32): i32 {
 }
 
 /**
- * The gradient of a convolution in its filter [filterHeight, filterWidth, inChannels, outChannels], from pictures
- * x [batch, height, width, inChannels] and dy [batch, outHeight, outWidth, outChannels].
+ * Computes the gradient of a convolution in its filter [filterHeight, filterWidth, inChannels, outChannels], from the
+ * pictures x [batch, height, width, inChannels] and the gradient dy [batch, outHeight, outWidth, outChannels] of its output.
  */
 export function convFilterGradient(
   x: usize, dy: usize, filter: usize,

@@ -1,4 +1,4 @@
-// The native build's own rules; that it builds and computes is shown by running it (`npm run native`).
+// The parts of the native build that run without building. The build checks its own result whenever it runs.
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';

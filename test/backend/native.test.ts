@@ -1,4 +1,5 @@
-// The native backend where its addon is built (`npm run native`); where it is not, what people are told about it.
+// Where the addon is built (`npm run native`), these tests compute on the native backend; where it is not, they check what
+// people are told about it.
 import * as tf from '@tensorflow/tfjs';
 import { expect, it } from 'vitest';
 import { type BackendName, backendReport, useBackend } from '../../backend/index.js';
