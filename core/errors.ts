@@ -1,3 +1,7 @@
+import { isAbsolute, relative, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { inspect } from 'node:util';
+
 const marker = Symbol.for('denoise-gym.error');
 
 /** What went wrong, for programs; the message is for people. */
@@ -33,9 +37,97 @@ export class GymError extends Error {
   }
 }
 
-/** The message of anything that was thrown. */
+/** The message of anything that was thrown, which need not be an error; never empty. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  if (typeof error === 'string' && error !== '') return error;
+  if (!(error instanceof Error)) return inspect(error, { breakLength: Number.POSITIVE_INFINITY });
+  return error.message || (error as NodeJS.ErrnoException).code || error.name;
+}
+
+/** An error and what caused it, the outermost first. */
+function chainOf(error: unknown): unknown[] {
+  const chain: unknown[] = [];
+  for (let next = error; next !== undefined && !chain.includes(next); next = causeOf(next)) chain.push(next);
+  return chain;
+}
+
+function causeOf(error: unknown): unknown {
+  return error instanceof Error ? error.cause : undefined;
+}
+
+/** The folder of this package's modules: that of the repository, or `dist/`. */
+const root = fileURLToPath(new URL('../', import.meta.url));
+/** What of it is this package where that is the repository, in which its users may keep files of their own. */
+export const rooms = [
+  'agents',
+  'backend',
+  'benchmarks',
+  'cli',
+  'core',
+  'diffusion',
+  'envs',
+  'index.ts',
+  'networks',
+  'rewards',
+  'testing',
+  'training',
+];
+
+/** Whether a file is neither Node's, nor an installed package's, nor this package's. */
+function isUsers(file: string): boolean {
+  if (!isAbsolute(file) || file.includes(`${sep}node_modules${sep}`)) return false;
+  if (!file.startsWith(root)) return true;
+  return !import.meta.url.endsWith('.js') && !rooms.includes(file.slice(root.length).split(sep)[0]!);
+}
+
+/** File, line and column of a line of a stack, if it is in a file of the user's. */
+function placeOf(frame: string): string | undefined {
+  const call = /^\s+at (?:async )?(.*)$/.exec(frame)?.[1];
+  if (call === undefined) return undefined;
+  const location = call.endsWith(')') ? call.slice(call.indexOf(' (') + 2, -1) : call;
+  const [, name, line] = /^(.*?)(?:\?.*?)?(:\d+:\d+)$/.exec(location) ?? [];
+  if (name === undefined) return undefined;
+  const file = name.startsWith('file:') ? fileURLToPath(name) : name;
+  if (!isUsers(file)) return undefined;
+  const fromHere = relative(process.cwd(), file);
+  return `${fromHere.startsWith('..') || isAbsolute(fromHere) ? file : fromHere}${line}`;
+}
+
+/**
+ * The line of the user's own code in which an error, or what caused it, came about: `my-reward.ts:12:9`, from the working
+ * directory where the file is below it, else absolute; undefined where no line of the user's own was involved. Modules
+ * that were loaded by `importUserModule` are shown as they were written, TypeScript too.
+ */
+export function userFrame(error: unknown): string | undefined {
+  for (const link of chainOf(error).reverse()) {
+    if (!(link instanceof Error)) continue;
+    for (const frame of (link.stack ?? '').split('\n')) {
+      const place = placeOf(frame);
+      if (place !== undefined) return place;
+    }
+  }
+  return undefined;
+}
+
+/**
+ * What to print of an error: its message; a line for each cause that the message does not tell already (`fetch failed` hides
+ * that a connection was refused); and the line of the user's own code in which it came about, if any.
+ *
+ * @param options.debug also every stack.
+ */
+export function describeError(error: unknown, { debug = false }: { debug?: boolean } = {}): string {
+  const lines = [messageOf(error)];
+  const tell = (text: string, how: string) => {
+    if (!lines.some((line) => line.includes(text))) lines.push(`  ${how} ${text}`);
+  };
+  for (const cause of chainOf(error).slice(1)) {
+    // What tries several addresses fails with all of their errors, and may have no message of its own.
+    const parts = cause instanceof AggregateError ? cause.errors : [cause];
+    for (const part of parts) tell(messageOf(part), 'caused by:');
+  }
+  const place = userFrame(error);
+  if (place !== undefined) tell(place, 'at');
+  return debug ? `${lines.join('\n')}\n${inspect(error)}` : lines.join('\n');
 }
 
 /** Edit distance with adjacent swaps (optimal string alignment). */
