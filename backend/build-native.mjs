@@ -1,14 +1,15 @@
 #!/usr/bin/env node
-// Builds the native backend: it compiles the addon of @tensorflow/tfjs-node-gpu against TensorFlow's current Python wheel.
+// Builds the native backend: it compiles the addon of @tensorflow/tfjs-node-gpu against TensorFlow's current Python
+// wheel.
 //
-// The installer of that package downloads TensorFlow 2.9. The Python wheel of a current TensorFlow holds the same C library
-// (libtensorflow_cc, libtensorflow_framework) and its headers, and the addon uses nothing of Node but Node-API, so that a
-// C++ compiler is enough. It runs as `npm run native` in a clone, and as `denoise-gym native` where the package is installed;
-// it is plain JavaScript, so that it runs with Node alone.
+// The installer of that package downloads TensorFlow 2.9. The Python wheel of a current TensorFlow holds the same C
+// library (libtensorflow_cc, libtensorflow_framework) and its headers, and the addon uses nothing of Node but Node-API,
+// so that a C++ compiler is enough. It runs as `npm run native` in a clone, and as `denoise-gym native` where the
+// package is installed; it is plain JavaScript, so that it runs with Node alone.
 //
-// Everything is made under a temporary name and renamed when it is complete. So a run that is killed at any moment leaves
-// nothing incomplete that the next run would use: the next run removes what is left, and continues from the last complete
-// part.
+// Everything is made under a temporary name and renamed when it is complete. So a run that is killed at any moment
+// leaves nothing incomplete that the next run would use: the next run removes what is left, and continues from the last
+// complete part.
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
@@ -25,7 +26,10 @@ const stampName = 'built-by-denoise-gym.json';
 /** An error whose message says what to do. Only the message is printed, without a stack. */
 class NativeError extends Error {}
 
-/** The path of a file of an installed package, from this package or from the folder that the user works in; else undefined. */
+/**
+ * The path of a file of an installed package, from this package or from the folder that the user works in; else
+ * undefined.
+ */
 function locate(file) {
   for (const from of [import.meta.url, join(process.cwd(), 'package.json')]) {
     try {
@@ -61,7 +65,9 @@ function run(command, args, { show = false, env = {}, cwd } = {}) {
 
 const lastLines = (text, count = 12) => text.trim().split('\n').slice(-count).join('\n');
 
-/** Which wheel has TensorFlow's library for a machine, as its name on PyPI and its platform tags; undefined if none has. */
+/**
+ * Which wheel has TensorFlow's library for a machine, as its name on PyPI and its platform tags; undefined if none has.
+ */
 function wheelFor(os, cpu) {
   if (os === 'linux' && cpu === 'x64')
     return { name: 'tensorflow-cpu', tags: ['manylinux_2_27_x86_64', 'manylinux_2_17_x86_64'] };
@@ -130,7 +136,9 @@ async function findTools(needPip) {
   return { compiler, python };
 }
 
-/** Downloads TensorFlow's wheel into `folder`. It may be for any version of Python, since only the C library is used. */
+/**
+ * Downloads TensorFlow's wheel into `folder`. It may be for any version of Python, since only the C library is used.
+ */
 async function download(python, wheel, folder, temp) {
   const base = [
     '-m',
@@ -174,7 +182,9 @@ async function download(python, wheel, folder, temp) {
   );
 }
 
-/** A Python program that unpacks the two libraries and the headers that the addon needs, where the addon looks for them. */
+/**
+ * A Python program that unpacks the two libraries and the headers that the addon needs, where the addon looks for them.
+ */
 const unpack = `
 import os, re, shutil, sys, zipfile
 wheel, deps = sys.argv[1:]
@@ -218,7 +228,9 @@ async function verify(packageFolder) {
   return { ok: false, reason: (cause ?? lastLines(result.output, 3)).trim() };
 }
 
-/** Removes the folders of runs that were killed. The folder of a run that is still going on stays, for an hour at most. */
+/**
+ * Removes the folders of runs that were killed. The folder of a run that is still going on stays, for an hour at most.
+ */
 async function sweep(packageFolder) {
   for (const name of await readdir(packageFolder)) {
     const pid = Number(/^\.native-(\d+)\.tmp$/.exec(name)?.[1]);
@@ -247,7 +259,8 @@ async function put(from, to, temp) {
 
 /**
  * Builds the addon if it is not built yet, and checks in any case that it works.
- * @param {{ log?: (line: string) => void, wheel?: string }} [options] `wheel`: the path of a TensorFlow wheel, so that none is downloaded
+ * @param {{ log?: (line: string) => void, wheel?: string }} [options] `wheel`: the path of a TensorFlow wheel, so that
+ *   none is downloaded
  * @returns {Promise<{ built: boolean, addon: string, tensorflow: string }>}
  */
 export async function buildNative({ log = console.log, wheel: givenWheel } = {}) {

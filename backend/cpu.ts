@@ -13,8 +13,8 @@ export async function loadCpu(): Promise<void> {
 }
 
 /**
- * Calls the backend's own kernel for each sample by itself, since that of TensorFlow.js 4.22 reads `dy` at the wrong place
- * for every sample but the first.
+ * Calls the backend's own kernel for each sample by itself, since that of TensorFlow.js 4.22 reads `dy` at the wrong
+ * place for every sample but the first.
  */
 function resizeNearestNeighborGrad({
   inputs,

@@ -68,11 +68,13 @@ function exclusively<T>(work: () => Promise<T>): Promise<T> {
 }
 
 /**
- * Makes a TensorFlow.js backend ready and active. It may be called often, and calls at the same time wait for each other.
+ * Makes a TensorFlow.js backend ready and active. It may be called often, and calls at the same time wait for each
+ * other.
  *
  * Without a name it takes the backend that was chosen before; if there is none, the one that the environment variable
  * `DENOISE_GYM_BACKEND` names; and if that is not set, the first of native, wasm and cpu that loads.
- * @throws GymError E_NAME for an unknown name; E_BACKEND, which says how to get it, where the named backend cannot be loaded
+ * @throws GymError E_NAME for an unknown name; E_BACKEND, which says how to get it, where the named backend cannot be
+ *   loaded
  */
 export function useBackend(name?: BackendName): Promise<BackendInfo> {
   return exclusively(() => choose(name));

@@ -65,8 +65,9 @@ export async function loadNative(): Promise<NativeInfo> {
 function prepareEnvironment(): void {
   const { env } = process;
   env.TF_CPP_MIN_LOG_LEVEL ??= '2';
-  // `useOneDnn` calls oneDNN's convolutions by name, on every processor alike. This switch, whose default depends on the
-  // processor, would make TensorFlow compute small matrix products on oneDNN too, which is slower, and print three lines.
+  // `useOneDnn` calls oneDNN's convolutions by name, on every processor alike. This switch, whose default depends on
+  // the processor, would make TensorFlow compute small matrix products on oneDNN too, which is slower, and print three
+  // lines.
   env.TF_ENABLE_ONEDNN_OPTS ??= '0';
   if (env.OMP_NUM_THREADS) env.TF_NUM_INTRAOP_THREADS ??= env.OMP_NUM_THREADS;
   // tfjs-node calls two functions of `util` that Node 23 has no more.
@@ -75,7 +76,10 @@ function prepareEnvironment(): void {
   util.isArray ??= Array.isArray;
 }
 
-/** Finds the package.json of tfjs-node-gpu and its addon, from this package or from the project of the working directory. */
+/**
+ * Finds the package.json of tfjs-node-gpu and its addon, from this package or from the project of the working
+ * directory.
+ */
 function findAddon(): { manifest: string; addon: string } {
   for (const from of [here, join(process.cwd(), 'package.json')]) {
     const require = createRequire(from);
@@ -130,8 +134,9 @@ export async function buildNative(options: { log?: (line: string) => void; wheel
 }
 
 /**
- * Registers oneDNN's convolution kernels in place of Eigen's: they and their gradients are about twice as fast. TensorFlow
- * has them under other names, `_MklNative...`, and finds them where the attribute `_kernel` is "MklNameChangeOp".
+ * Registers oneDNN's convolution kernels in place of Eigen's: they and their gradients are about twice as fast.
+ * TensorFlow has them under other names, `_MklNative...`, and finds them where the attribute `_kernel` is
+ * "MklNameChangeOp".
  * @returns false where this TensorFlow does not have them, and Eigen's kernels stay
  */
 function useOneDnn(backend: NativeBackend): boolean {

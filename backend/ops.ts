@@ -2,8 +2,8 @@ import * as tf from '@tensorflow/tfjs';
 import { GymError } from '../core/errors.js';
 
 /**
- * Sums `x` [b, n, c] over its middle axis, as a matrix product. For 64 x 256 x 32 values this takes 0.5 ms on wasm, where a
- * reduction takes 0.7 ms, and 1.1 ms on cpu instead of 21 ms; on native both take the same time.
+ * Sums `x` [b, n, c] over its middle axis, as a matrix product. For 64 x 256 x 32 values this takes 0.5 ms on wasm,
+ * where a reduction takes 0.7 ms, and 1.1 ms on cpu instead of 21 ms; on native both take the same time.
  */
 function sumRows(x: tf.Tensor3D): tf.Tensor3D {
   return tf.matMul(tf.ones([1, 1, x.shape[1]]), x);
@@ -19,9 +19,9 @@ function checkAffine(where: string, channels: number, scale: tf.Tensor1D, offset
 }
 
 /**
- * Group normalisation with an affine map (Wu and He 2018, "Group Normalization"; `torch.nn.GroupNorm`):
- * `y = (x - mean) / sqrt(variance + epsilon) * scale + offset`, where mean and (biased) variance are taken over the pixels
- * and channels of each group of each sample.
+ * Group normalisation with an affine map (Wu and He 2018, "Group Normalization"; `torch.nn.GroupNorm`): `y = (x - mean)
+ * / sqrt(variance + epsilon) * scale + offset`, where mean and (biased) variance are taken over the pixels and channels
+ * of each group of each sample.
  *
  * It makes few kernel calls forward and backward, which is two (native) to five times (wasm) as fast as a chain of
  * `tf.moments`, `sub` and `div` with its automatic gradient.
@@ -59,8 +59,8 @@ export function groupNorm(
   const op = tf.customGrad((...args) => {
     const [input, gamma, beta, save] = args as unknown as [tf.Tensor4D, tf.Tensor1D, tf.Tensor1D, tf.GradSaveFunc];
     const flat = input.reshape<tf.Tensor3D>(shape);
-    // The values are centred before they are squared. The mean of squares less the square of the mean would lose its digits
-    // where the mean is much larger than the deviation.
+    // The values are centred before they are squared. The mean of squares less the square of the mean would lose its
+    // digits where the mean is much larger than the deviation.
     const centred = flat.sub<tf.Tensor3D>(spread(groupMean(sumRows(flat))));
     const inverse = groupMean(sumRows(centred.square())).add(epsilon).rsqrt();
     save([centred, inverse, gamma]);
@@ -127,7 +127,9 @@ export function layerNorm(x: tf.Tensor, scale: tf.Tensor1D, offset: tf.Tensor1D,
   return op(x, scale, offset);
 }
 
-/** The activation `x * sigmoid(x)`, also called swish, of a tensor of any shape. Its gradient takes four kernel calls. */
+/**
+ * The activation `x * sigmoid(x)`, also called swish, of a tensor of any shape. Its gradient takes four kernel calls.
+ */
 export function silu(x: tf.Tensor): tf.Tensor {
   const op = tf.customGrad((...args) => {
     const [input, save] = args as unknown as [tf.Tensor, tf.GradSaveFunc];

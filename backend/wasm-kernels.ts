@@ -1,8 +1,8 @@
 /**
- * Kernels that training needs and the WebAssembly backend lacks (`Conv2DBackpropFilter`, `UnsortedSegmentSum`) or computes
- * slowly (all others). They are composed of kernels that the backend computes fast, such as XNNPACK's convolution and
- * elementwise arithmetic, or call the functions of `simd/kernels.as`. The times in the comments were measured on one core
- * for 64 x 16 x 16 x 32 values.
+ * Kernels that training needs and the WebAssembly backend lacks (`Conv2DBackpropFilter`, `UnsortedSegmentSum`) or
+ * computes slowly (all others). They are composed of kernels that the backend computes fast, such as XNNPACK's
+ * convolution and elementwise arithmetic, or call the functions of `simd/kernels.as`. The times in the comments were
+ * measured on one core for 64 x 16 x 16 x 32 values.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
@@ -60,9 +60,9 @@ function convolution({
 }
 
 /**
- * Computes the gradient of a convolution in its input as a convolution of `dy` with the filter, flipped and with its input
- * and output channels exchanged. For a stride s there are s - 1 zeros between the pixels of `dy`. It takes 12 ms, where the
- * backend's own kernel takes 120 ms.
+ * Computes the gradient of a convolution in its input as a convolution of `dy` with the filter, flipped and with its
+ * input and output channels exchanged. For a stride s there are s - 1 zeros between the pixels of `dy`. It takes 12 ms,
+ * where the backend's own kernel takes 120 ms.
  */
 function convBackpropInput({
   inputs,
@@ -154,7 +154,8 @@ function batchMatMul({
   const batchB = size(b.shape.slice(0, -2));
   // The backend's own kernel computes batches that broadcast against each other in some of their axes only.
   if (batchA !== batchB && batchA !== 1 && batchB !== 1) return original();
-  // The columns of the right matrix must lie side by side. To transpose it costs little: 0.2 ms for 256 matrices of 64 x 8.
+  // The columns of the right matrix must lie side by side. To transpose it costs little: 0.2 ms for 256 matrices of 64
+  // x 8.
   const right = transposeB ? tf.transpose(b, [...b.shape.keys()].slice(0, -2).concat(b.rank - 1, b.rank - 2)) : b;
   const [k, n] = right.shape.slice(-2) as [number, number];
   const m = a.shape.at(transposeA ? -1 : -2)!;
@@ -180,7 +181,9 @@ function batchMatMul({
 /** The address in the backend's memory, in bytes, at which the values of a tensor begin. */
 const addressOf = (backend: BackendWasm, t: tf.TensorInfo): number => backend.typedArrayFromHeap(t).byteOffset;
 
-/** Sums the rows of each segment, and drops rows whose segment is out of range. The gradient of `tf.gather` needs it. */
+/**
+ * Sums the rows of each segment, and drops rows whose segment is out of range. The gradient of `tf.gather` needs it.
+ */
 function unsortedSegmentSum({
   inputs,
   attrs,
@@ -203,8 +206,8 @@ function unsortedSegmentSum({
 }
 
 /**
- * Computes a sum over leading axes, such as the gradient of a bias, as a matrix product with ones. It takes 0.1 ms, where
- * the backend's own kernel takes 1.1 ms.
+ * Computes a sum over leading axes, such as the gradient of a bias, as a matrix product with ones. It takes 0.1 ms,
+ * where the backend's own kernel takes 1.1 ms.
  */
 function sum({
   inputs,
@@ -222,8 +225,8 @@ function sum({
 }
 
 /**
- * Repeats a tensor by a broadcast product with ones. It takes 0.3 ms, where the backend's own kernel, which copies entry by
- * entry, takes 33 ms.
+ * Repeats a tensor by a broadcast product with ones. It takes 0.3 ms, where the backend's own kernel, which copies
+ * entry by entry, takes 33 ms.
  */
 function tile({
   inputs,
@@ -294,8 +297,8 @@ function splitV({
 }
 
 /**
- * Computes the gradient of an enlargement by whole factors, which is the sum of each block of pixels, as an average pooling
- * times the size of a block. It takes 1.4 ms, where the backend's own kernel takes 16 ms.
+ * Computes the gradient of an enlargement by whole factors, which is the sum of each block of pixels, as an average
+ * pooling times the size of a block. It takes 1.4 ms, where the backend's own kernel takes 16 ms.
  */
 function resizeNearestNeighborGrad({
   inputs,

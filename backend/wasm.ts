@@ -11,7 +11,8 @@ export async function loadWasm(): Promise<void> {
   const wasm = await import('@tensorflow/tfjs-backend-wasm');
   if (!(await tf.env().getAsync('WASM_HAS_SIMD_SUPPORT')))
     throw new Error('this processor has no vector instructions (SIMD) for WebAssembly');
-  // The .wasm files lie beside the backend's JavaScript, wherever this package itself lies (repository, dist/, node_modules).
+  // The .wasm files lie beside the backend's JavaScript, wherever this package itself lies (repository, dist/,
+  // node_modules).
   const main = createRequire(import.meta.url).resolve('@tensorflow/tfjs-backend-wasm');
   wasm.setWasmPaths(dirname(main) + sep);
   registerWasmKernels();

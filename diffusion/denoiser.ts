@@ -11,21 +11,25 @@ import { DDIMScheduler, type DDPMScheduler, loadScheduler } from './schedulers/i
 
 const INDEX = 'model_index.json';
 
-/** A whole diffusion model: the network that denoises, what turns prompts into its condition, and its noise schedule. */
+/**
+ * A whole diffusion model: the network that denoises, tokenizer and text encoder for its prompts, and its noise
+ * schedule.
+ */
 export interface Denoiser {
   readonly unet: UNet2DConditionModel | UNet2DModel;
-  /** Both there or both not: without them the model is unconditional. */
+  /** The text encoder, which is there if and only if the tokenizer is. Without both, the model is unconditional. */
   readonly textEncoder?: CLIPTextModel;
   readonly tokenizer?: CLIPTokenizer;
   readonly scheduler: DDIMScheduler | DDPMScheduler;
-  /** Where it was loaded from. */
+  /** The folder from which it was loaded. */
   readonly folder?: string;
 }
 
 /**
- * Reads a folder as diffusers' pipelines lay it out: `model_index.json`, `unet/`, `scheduler/`, and for a model with text
- * `text_encoder/` and `tokenizer/`.
- * @throws GymError E_FILE that names a missing or broken file; E_CONFIG for what is not supported or does not fit together
+ * Reads a folder in the layout of diffusers' pipelines: `model_index.json`, `unet/`, `scheduler/`, and for a model with
+ * text `text_encoder/` and `tokenizer/`.
+ * @throws GymError E_FILE that names a file that is missing or broken; E_CONFIG where something is not supported, or
+ *   the parts do not fit together
  */
 export async function loadDenoiser(folder: string): Promise<Denoiser> {
   const index = await readIndex(folder);
@@ -60,11 +64,13 @@ export async function loadDenoiser(folder: string): Promise<Denoiser> {
 }
 
 /**
- * Writes what {@link loadDenoiser} reads, each file whole or not at all and `model_index.json` last. Python reads it too:
- * every part with its class's `from_pretrained(folder, subfolder=...)`; an unconditional model as a `DDIMPipeline` or
- * `DDPMPipeline`; one with text, whose samples are pixels, as a `StableDiffusionPipeline` with `vae=None`, called with
- * `output_type='latent'`.
- * @throws GymError E_CONFIG where the parts do not fit together, E_FILE when it cannot be written
+ * Writes what {@link loadDenoiser} reads, in place of a model that the folder holds already. Each file is written
+ * completely or not at all, and `model_index.json` is the last.
+ *
+ * Python reads the model too: each part by `from_pretrained(folder, subfolder=...)` of its class; an unconditional
+ * model as a `DDIMPipeline` or `DDPMPipeline`; a model with text, whose samples are pixels, as a
+ * `StableDiffusionPipeline` with `vae=None` that is called with `output_type='latent'`.
+ * @throws GymError E_CONFIG where the parts do not fit together, E_FILE where a file cannot be written
  */
 export async function saveDenoiser(folder: string, denoiser: Denoiser): Promise<void> {
   checkFit(folder, denoiser);
@@ -94,10 +100,10 @@ export async function saveDenoiser(folder: string, denoiser: Denoiser): Promise<
 }
 
 /**
- * The condition that the network takes for each prompt; the empty prompt's is the unconditional one of guidance.
- * Differentiable in the text encoder's parameters; the caller frees the result.
- * @returns [prompts, tokens, width]
- * @throws GymError E_STATE for a model without text, E_VALUE for no prompts or one that is too long
+ * Encodes prompts as the network takes them. The encoding of the empty prompt is the unconditional one of guidance. The
+ * result is differentiable in the parameters of the text encoder, and the caller frees it.
+ * @returns [prompts, tokens, channels]
+ * @throws GymError E_STATE for a model without text, E_VALUE where there is no prompt or one is too long
  */
 export function encodePrompts(denoiser: Denoiser, prompts: readonly string[]): tf.Tensor3D {
   const { textEncoder, tokenizer } = denoiser;
@@ -119,7 +125,7 @@ export function disposeDenoiser(denoiser: Denoiser): void {
   denoiser.textEncoder?.dispose();
 }
 
-/** The class of each part that is there, by its name. */
+/** Reads the class of each part of a model, by the name of the part. */
 async function readIndex(folder: string): Promise<Map<string, string>> {
   const index = await readJson(join(folder, INDEX));
   if (typeof index !== 'object' || index === null || Array.isArray(index))
@@ -132,7 +138,7 @@ async function readIndex(folder: string): Promise<Map<string, string>> {
   return classes;
 }
 
-/** Whether the parts of a model belong together. */
+/** Checks that the parts of a model belong together. @throws GymError E_CONFIG where they do not */
 function checkFit(folder: string, { unet, textEncoder, tokenizer }: Denoiser): void {
   const conditional = unet instanceof UNet2DConditionModel;
   if (!textEncoder !== !tokenizer)

@@ -21,23 +21,26 @@ const NAME = 'CLIPTextModel';
 const CONFIG = 'config.json';
 const WEIGHTS = 'model.safetensors';
 
-/** The configuration of a text encoder, named and meant as in Python's `transformers.CLIPTextConfig`. */
+/** The configuration of a text encoder, with the names and meanings of Python's `transformers.CLIPTextConfig`. */
 export interface CLIPTextConfig {
   readonly vocab_size: number;
-  /** Width of a token. */
+  /** The number of channels of a token. */
   readonly hidden_size: number;
-  /** Width inside the feed-forward layers. */
+  /** The number of channels inside the feed-forward layers. */
   readonly intermediate_size: number;
   readonly num_hidden_layers: number;
   readonly num_attention_heads: number;
-  /** The longest prompt, start and end token included. */
+  /** The number of tokens of the longest prompt, including start and end token. */
   readonly max_position_embeddings: number;
   readonly hidden_act: 'quick_gelu' | 'gelu';
   readonly layer_norm_eps: number;
-  /** Scales the standard deviations of new parameters. */
+  /** A factor on the standard deviations of new parameters. */
   readonly initializer_factor: number;
   readonly bos_token_id: number;
-  /** Where the pooled output is taken: its first place; 2 is an old mistake that means the largest id of the prompt. */
+  /**
+   * The end token: the pooled output is taken where it first stands. Old files have a wrong 2 here, and the output is
+   * then taken at the largest id of the prompt.
+   */
   readonly eos_token_id: number;
   readonly pad_token_id: number;
 }
@@ -71,7 +74,7 @@ const FLOATS = ['attention_dropout', 'initializer_factor', 'initializer_range', 
 type Activation = (x: tf.Tensor2D) => tf.Tensor2D;
 
 const activations: Record<CLIPTextConfig['hidden_act'], Activation> = {
-  /** x · sigmoid(1.702 x), of Hendrycks and Gimpel 2016, which OpenAI's CLIP was trained with. */
+  /** x · sigmoid(1.702 x) (Hendrycks and Gimpel 2016), with which OpenAI's CLIP was trained. */
   quick_gelu: (x) => silu(x.mul(1.702)).div(1.702),
   /** The exact GELU, x · Φ(x). */
   gelu: (x) => x.mul(0.5).mul(x.mul(Math.SQRT1_2).erf().add(1)),
@@ -90,24 +93,32 @@ function parseConfig(where: string, given: unknown): CLIPTextConfig {
   return Object.freeze(config);
 }
 
-/** Files of transformers 5 lack the prefix, old ones have a buffer of positions, SDXL's a projection that is not used here. */
+/**
+ * The present key of a tensor. Files of transformers 5 lack the prefix `text_model.`; old files have a buffer of
+ * positions, and those of SDXL a projection, neither of which is a parameter here.
+ */
 function rename(name: string): string | undefined {
   if (name.endsWith('position_ids') || name === 'text_projection.weight') return undefined;
   return name.startsWith('text_model.') ? name : `text_model.${name}`;
 }
 
-/** What a text encoder gives; a type alias, so that `tf.dispose` takes it. */
+/**
+ * What a text encoder gives. It is a type alias and no interface, because `tf.dispose` does not accept an interface.
+ */
 export type CLIPTextOutput = {
-  /** [batch, tokens, hidden_size]: what a UNet attends to. */
+  /** The hidden states [batch, tokens, hidden_size], to which a UNet attends. */
   lastHiddenState: tf.Tensor3D;
-  /** [batch, hidden_size]: the hidden state at the end token. */
+  /** The hidden state at the end token [batch, hidden_size]. */
   poolerOutput: tf.Tensor2D;
 };
 
-/** The text encoder of CLIP (Radford et al. 2021) and Stable Diffusion; configured and stored as transformers' class of this name. */
+/**
+ * The text encoder of CLIP (Radford et al. 2021) and Stable Diffusion, configured and stored as transformers' class of
+ * the same name.
+ */
 export class CLIPTextModel {
   readonly config: CLIPTextConfig;
-  /** By transformers' key, with the prefix `text_model.`; linear layers are [in, out]. */
+  /** The parameters by transformers' keys, with the prefix `text_model.`; linear layers are [in, out]. */
   readonly parameters: ReadonlyMap<string, tf.Variable>;
   readonly #encode: (inputIds: tf.Tensor2D) => tf.Tensor2D;
 
@@ -119,9 +130,9 @@ export class CLIPTextModel {
   }
 
   /**
-   * A new encoder, initialised as transformers does.
-   * @param config the keys that differ from transformers' defaults
-   * @throws GymError E_CONFIG, E_NAME
+   * Makes a new encoder, with initial weights as in transformers.
+   * @param config the keys whose values are not transformers' defaults
+   * @throws GymError E_CONFIG where a value is malformed, E_NAME where `hidden_act` is not supported
    */
   static create(config: Partial<CLIPTextConfig>, random: Random): CLIPTextModel {
     return new CLIPTextModel(parseConfig(NAME, config), randomParameters(random));
@@ -129,7 +140,8 @@ export class CLIPTextModel {
 
   /**
    * Reads `config.json` and `model.safetensors`.
-   * @throws GymError E_FILE (missing, corrupt, not of this configuration), E_CONFIG or E_NAME (not supported)
+   * @throws GymError E_FILE where a file is missing, is corrupt or does not fit its configuration; E_CONFIG or E_NAME
+   *   where the configuration is not supported
    */
   static async load(folder: string): Promise<CLIPTextModel> {
     const where = join(folder, CONFIG);
@@ -139,8 +151,8 @@ export class CLIPTextModel {
   }
 
   /**
-   * Writes what {@link load} and Python's transformers read (of any version: the keys have the prefix), and removes other
-   * weights of an encoder from the folder.
+   * Writes what {@link load} and Python's transformers read (of any version: the keys have the prefix), and removes
+   * other weights of an encoder from the folder.
    * @throws GymError E_FILE when it cannot be written
    */
   async save(folder: string): Promise<void> {
@@ -150,8 +162,8 @@ export class CLIPTextModel {
   }
 
   /**
-   * An encoder of the same configuration with copies of the present weights: training either leaves the other as it is.
-   * Whoever asks for it disposes of it.
+   * Makes an encoder of the same configuration with copies of the present weights. Training one of the two leaves the
+   * other as it is. The caller disposes of it.
    */
   clone(): CLIPTextModel {
     return new CLIPTextModel(this.config, copiedParameters(this.parameters));
@@ -163,9 +175,9 @@ export class CLIPTextModel {
   }
 
   /**
-   * Encodes prompts. Differentiable; the caller frees the result.
-   * @param inputIds int32 [batch, tokens], each below `vocab_size`; at most `max_position_embeddings` tokens
-   * @throws GymError E_SHAPE
+   * Encodes prompts. The result is differentiable, and the caller frees it.
+   * @param inputIds int32 [batch, tokens], each id below `vocab_size`, at most `max_position_embeddings` tokens
+   * @throws GymError E_SHAPE where the ids have another type or shape, or are too many
    */
   apply(inputIds: tf.Tensor2D): CLIPTextOutput {
     const [batch, tokens] = inputIds.shape;
@@ -192,7 +204,10 @@ export class CLIPTextModel {
   }
 }
 
-/** Token and position embeddings, then layers of causal attention and feed-forward, on rows [batch · tokens, width]. */
+/**
+ * Builds the encoder: token and position embeddings, then layers of causal attention and feed-forward. It gives rows
+ * [batch · tokens, width].
+ */
 function encoder(scope: Scope, config: CLIPTextConfig): (inputIds: tf.Tensor2D) => tf.Tensor2D {
   const { hidden_size: width, num_hidden_layers: count, initializer_factor: factor, layer_norm_eps: epsilon } = config;
   const embeddings = scope.at('embeddings');
@@ -217,7 +232,10 @@ function encoder(scope: Scope, config: CLIPTextConfig): (inputIds: tf.Tensor2D) 
   };
 }
 
-/** [tokens, tokens] to add to scores: nothing for what came before, minus infinity (nearly) for what comes after. */
+/**
+ * What is added to the attention scores [tokens, tokens]: 0 for tokens that came before, and -1e9 for those that come
+ * after.
+ */
 function causalMask(tokens: number): tf.Tensor2D {
   const mask = new Float32Array(tokens * tokens);
   for (let i = 0; i < tokens; i++) mask.fill(-1e9, i * tokens + i + 1, (i + 1) * tokens);

@@ -3,26 +3,26 @@ import { join } from 'node:path';
 import { GymError } from '../core/errors.js';
 import { readJson, readText, removeFile, writeFileAtomic } from '../core/files.js';
 
-/** What makes a {@link CLIPTokenizer}. */
+/** The vocabulary, merges and special tokens of a {@link CLIPTokenizer}. */
 export interface CLIPTokenizerOptions {
-  /** Token to id. Tokens are written in the byte alphabet of GPT-2; one that ends a word ends in `</w>`. */
+  /** The id of each token. Tokens are written in the byte alphabet of GPT-2; one that ends a word ends in `</w>`. */
   readonly vocab: Readonly<Record<string, number>>;
-  /** Pairs of tokens that are joined, the first ones first. */
+  /** Pairs of tokens that are joined, in the order in which they are. */
   readonly merges: readonly (readonly [string, string])[];
-  /** Ids a prompt is padded to, start and end token included. Default 77. */
+  /** The number of ids to which a prompt is padded, including start and end token. The default is 77. */
   readonly maxLength?: number;
   readonly bosToken?: string;
   readonly eosToken?: string;
-  /** Stands for what the vocabulary cannot spell. */
+  /** The token for what the vocabulary cannot spell. */
   readonly unkToken?: string;
   readonly padToken?: string;
 }
 
-/** A prompt as a text encoder takes it. */
+/** A prompt in the form that a text encoder takes. */
 export interface Encoding {
-  /** Start token, the prompt's, end token, padding: `maxLength` ids. */
+  /** `maxLength` ids: the start token, the tokens of the prompt, the end token, padding. */
   readonly inputIds: Int32Array;
-  /** 1 for a token, 0 for padding. */
+  /** For each id, 1 where it is a token and 0 where it is padding. */
   readonly attentionMask: Int32Array;
 }
 
@@ -31,12 +31,15 @@ const END = '<|endoftext|>';
 const WORD_END = '</w>';
 const VERSION = '#version: 0.2';
 
-/** Contractions, runs of letters, single digits, runs of anything else that is no space (Radford et al. 2021's CLIP). */
+/**
+ * The pieces of a text that are tokenized one by one: contractions, runs of letters, single digits, and runs of
+ * anything else that is no space (CLIP, Radford et al. 2021).
+ */
 const PIECES = /'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\p{White_Space}\p{L}\p{N}]+/gu;
 
 /**
- * A printable character for every byte, as in GPT-2: printable Latin-1 stands for itself, the other bytes for the
- * characters from 256 on.
+ * A printable character for each of the 256 bytes, as in GPT-2: a byte that is a printable character of Latin-1 has
+ * that character, and the other bytes have those from 256 on.
  */
 const BYTE_SYMBOLS: readonly string[] = (() => {
   const printable = (byte: number) =>
@@ -46,20 +49,23 @@ const BYTE_SYMBOLS: readonly string[] = (() => {
 })();
 const SYMBOL_BYTES = new Map(BYTE_SYMBOLS.map((symbol, byte) => [symbol, byte]));
 
-/** A word's bytes as symbols, the last one marked as the end. */
+/** The bytes of a word as symbols, of which the last is marked as the end of the word. */
 function symbolsOf(piece: string): string[] {
   const symbols = Array.from(new TextEncoder().encode(piece), (byte) => BYTE_SYMBOLS[byte]!);
   symbols[symbols.length - 1] += WORD_END;
   return symbols;
 }
 
-/** NFC, single spaces, lower case: character by character, as Python's tokenizers do it (so every capital sigma is σ). */
+/**
+ * Normalises a text to NFC, single spaces and lower case. Each character is lowered by itself, as in Python's
+ * tokenizers, so that a capital sigma becomes σ even at the end of a word.
+ */
 function normalize(text: string): string {
   const spaced = text.normalize('NFC').replace(/\p{White_Space}+/gu, ' ');
   return Array.from(spaced, (character) => character.toLowerCase()).join('');
 }
 
-/** Ranks of merges, and the join of a word's symbols by them: always the pair of lowest rank first. */
+/** The ranks of the merges, by which the symbols of a word are joined: always the pair of lowest rank first. */
 class Merges {
   readonly #ranks = new Map<string, number>();
 
@@ -100,8 +106,9 @@ class Merges {
 }
 
 /**
- * The byte-pair tokenizer of CLIP, with the ids of Python's `transformers.CLIPTokenizer`: the text is normalised (NFC,
- * lower case), split into words, digits and punctuation, and each piece joined from bytes by the learnt merges.
+ * The byte-pair tokenizer of CLIP, which gives the ids of Python's `transformers.CLIPTokenizer`. It normalises a text
+ * (NFC, lower case), splits it into words, digits and punctuation, and joins the bytes of each piece by the learnt
+ * merges.
  */
 export class CLIPTokenizer {
   readonly maxLength: number;
@@ -152,9 +159,10 @@ export class CLIPTokenizer {
   }
 
   /**
-   * A small tokenizer in which each of the given words is one token; what else its letters can spell is spelt by them.
-   * @param words letters, digits or punctuation as the tokenizer splits them; case does not matter, repeats are dropped.
-   * @param maxLength ids a prompt is padded to, start and end token included.
+   * Makes a small tokenizer in which each of the given words is one token. Other words are spelt by their letters.
+   * @param words each is what the tokenizer does not split: letters, a digit, or punctuation. Upper and lower case are
+   *   the same, and a word that is given twice is taken once.
+   * @param maxLength the number of ids to which a prompt is padded, including start and end token.
    * @throws GymError E_VALUE on a word that the tokenizer would split, like "two words" or "x2".
    */
   static fromWords(words: Iterable<string>, maxLength: number): CLIPTokenizer {
@@ -173,7 +181,7 @@ export class CLIPTokenizer {
         symbols.add(symbol.replace(WORD_END, ''));
         symbols.add(symbol);
       }
-      // New merges rank behind all earlier ones, so the words before are still joined as they were.
+      // New merges rank behind all earlier ones, so that earlier words are still joined as before.
       for (let parts = merges.join(spelt); parts.length > 1; parts = merges.join(spelt)) {
         merges.add(parts[0]!, parts[1]!);
         joined.add(parts[0]! + parts[1]!);
@@ -188,14 +196,15 @@ export class CLIPTokenizer {
   }
 
   /**
-   * Reads a tokenizer folder: `vocab.json` and `merges.txt`, or the `tokenizer.json` that newer transformers write;
-   * `tokenizer_config.json` and `special_tokens_map.json` where they are there.
+   * Reads a tokenizer's folder: `vocab.json` and `merges.txt`, or the `tokenizer.json` that newer versions of
+   * transformers write, and `tokenizer_config.json` and `special_tokens_map.json` if they are there.
    * @throws GymError E_FILE when vocabulary or merges are missing or broken, E_CONFIG when they do not fit together.
    */
   static async load(folder: string): Promise<CLIPTokenizer> {
     const config = await readOptional(join(folder, 'tokenizer_config.json'));
     const special = await readOptional(join(folder, 'special_tokens_map.json'));
-    // The map is the older place for these and, unless the newer `added_tokens_decoder` is there, has the last word.
+    // The special tokens may stand in both files. Those of the map, which is the older place, are used, unless the
+    // configuration has the newer `added_tokens_decoder`.
     const names = 'added_tokens_decoder' in config ? { ...special, ...config } : { ...config, ...special };
     const fast = !(await exists(join(folder, 'vocab.json'))) && (await exists(join(folder, 'tokenizer.json')));
     const { vocab, merges } = fast ? await readFast(folder) : await readSlow(folder);
@@ -203,7 +212,8 @@ export class CLIPTokenizer {
     return new CLIPTokenizer({
       vocab,
       merges,
-      // Some configurations say "no limit" as 1e30; the text encoder of every CLIP has 77 positions.
+      // Some configurations say 1e30 for no limit. The text encoder of every CLIP has 77 positions, which is the
+      // default.
       maxLength: typeof maxLength === 'number' && maxLength < 1e9 ? maxLength : undefined,
       bosToken: contentOf(names.bos_token),
       eosToken: contentOf(names.eos_token),
@@ -213,8 +223,8 @@ export class CLIPTokenizer {
   }
 
   /**
-   * Writes the four files that {@link load} and Python's transformers read, and removes those that transformers would read
-   * instead of them: `tokenizer.json` and `added_tokens.json`.
+   * Writes the four files that {@link load} and Python's transformers read, and removes those that transformers would
+   * read instead of them: `tokenizer.json` and `added_tokens.json`.
    * @throws GymError E_FILE when they cannot be written
    */
   async save(folder: string): Promise<void> {
@@ -232,12 +242,12 @@ export class CLIPTokenizer {
     for (const name of ['tokenizer.json', 'added_tokens.json']) await removeFile(join(folder, name));
   }
 
-  /** Number of tokens of the vocabulary, which is the least a text encoder's embedding needs. */
+  /** The largest id plus one: the number of rows that the embedding of a text encoder must have at least. */
   get vocabSize(): number {
     return Math.max(...this.#tokens.keys()) + 1;
   }
 
-  /** All ids of a text with start and end token, however many; neither padded nor truncated. */
+  /** Gives all ids of a text, with start and end token, neither padded nor truncated. */
   tokenize(text: string): number[] {
     const ids = [this.bosTokenId];
     for (const part of this.#splitSpecial(text)) {
@@ -249,8 +259,8 @@ export class CLIPTokenizer {
   }
 
   /**
-   * A prompt's ids, padded to `maxLength`.
-   * @param options.truncation cut a prompt that is too long (its end token is kept) instead of throwing.
+   * Gives the ids of a prompt, padded to `maxLength`.
+   * @param options.truncation whether a prompt that is too long is cut, and given an end token, instead of refused.
    * @throws GymError E_VALUE that says how many tokens the prompt has.
    */
   encode(text: string, { truncation = false }: { truncation?: boolean } = {}): Encoding {
@@ -270,7 +280,7 @@ export class CLIPTokenizer {
   }
 
   /**
-   * The normalised text of ids, special tokens left out.
+   * Gives the normalised text of ids, without special tokens.
    * @throws GymError E_VALUE on an id that no token has.
    */
   decode(ids: Iterable<number>): string {
@@ -295,7 +305,7 @@ export class CLIPTokenizer {
     return id;
   }
 
-  /** The text cut at its special tokens, which are kept as parts of their own. */
+  /** Splits a text at its special tokens, which are parts of their own in the result. */
   #splitSpecial(text: string): string[] {
     const escaped = [...this.#special]
       .sort((a, b) => b.length - a.length)
@@ -307,7 +317,7 @@ export class CLIPTokenizer {
     let ids = this.#cache.get(piece);
     if (!ids) {
       ids = this.#merges.join(symbolsOf(piece)).map((token) => this.#ids.get(token) ?? this.#unkTokenId);
-      // A run's prompts come from few words; a stream of strange ones must not fill the memory.
+      // The prompts of a run use few words. The limit keeps a stream of ever new words from filling the memory.
       if (this.#cache.size < 10_000) this.#cache.set(piece, ids);
     }
     return ids;

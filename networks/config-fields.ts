@@ -1,10 +1,10 @@
 import { GymError } from '../core/errors.js';
 
 /**
- * The fields of a configuration file that a class knows, with its defaults for those that are absent; other fields are
- * left out. A field whose default is null is taken as it is, for the caller to check.
- * @param where the file or class, for errors
- * @throws GymError E_CONFIG naming the field and its value when its type is not the default's
+ * Takes those fields of a configuration that have a default, and the default where a field is absent. A value must have
+ * the type of its default, except where the default is null: the caller checks those values.
+ * @param where the file or class, which errors name
+ * @throws GymError E_CONFIG that names the field and its value where the type is another one
  */
 export function takeFields<C extends object>(where: string, defaults: C, given: unknown): C {
   if (typeof given !== 'object' || given === null || Array.isArray(given))
@@ -20,7 +20,7 @@ export function takeFields<C extends object>(where: string, defaults: C, given: 
   return Object.fromEntries(taken) as C;
 }
 
-/** @throws GymError E_CONFIG unless each of the fields is an integer of at least `least`. */
+/** Checks that each of the fields is an integer of at least `least`. @throws GymError E_CONFIG where one is not */
 export function checkIntegers<C extends object>(where: string, config: C, keys: readonly (keyof C)[], least: number) {
   for (const key of keys)
     if (!(Number.isInteger(config[key]) && Number(config[key]) >= least))

@@ -12,20 +12,20 @@ const WEIGHTS = 'diffusion_pytorch_model.safetensors';
 /** The version of diffusers whose file layout is written. */
 export const DIFFUSERS_VERSION = '0.42.0';
 
-/** A model's folder as diffusers lays it out, read but not yet understood. */
+/** The contents of a model's folder in diffusers' layout, before they are checked and made into a network. */
 export interface ModelFolder {
-  /** The configuration's path, for errors. */
+  /** The path of the configuration, which errors name. */
   readonly where: string;
   readonly config: unknown;
   readonly weightsPath: string;
-  /** In PyTorch's layout. */
+  /** The weights by name, in PyTorch's layout. */
   readonly state: ReadonlyMap<string, NdArray>;
 }
 
 /**
  * Reads `config.json` and `diffusion_pytorch_model.safetensors`.
- * @param className what the configuration's `_class_name` must be, where it has one
- * @throws GymError E_FILE, E_CONFIG
+ * @param className what `_class_name` of the configuration must be, if it has one
+ * @throws GymError E_FILE where a file is missing or broken, E_CONFIG where the configuration is of another class
  */
 export async function readModel(folder: string, className: string): Promise<ModelFolder> {
   const where = join(folder, CONFIG);
@@ -53,8 +53,8 @@ export async function writeModel(
 
 /**
  * Writes a network's weights as one file, and then removes all other weight files of the same network from its folder.
- * Python's libraries would read those instead: an index of shards goes before a single file, and a variant such as `fp16`
- * or a pickled `.bin` is read where a caller asks for it.
+ * Python's libraries would read those instead: an index of shards goes before a single file, and a variant such as
+ * `fp16` or a pickled `.bin` is read where a caller asks for it.
  * @param stems with what the names of the network's weight files begin in Python's libraries
  * @throws GymError E_FILE when a file cannot be written or removed
  */
@@ -76,8 +76,10 @@ export async function writeWeights(
 }
 
 /**
- * JSON with sorted keys, as Python's libraries write it.
- * @param floats keys whose whole numbers are written with a point: transformers refuses an integer for a float
+ * Writes JSON with sorted keys, as Python's libraries write it.
+ * @param floats keys whose values are written with a decimal point even if they are whole numbers, since transformers
+ *   refuses an integer where it expects a float
+ * @throws GymError E_FILE when it cannot be written
  */
 export function writeJson(
   path: string,
@@ -97,7 +99,7 @@ const oldNames: Readonly<Record<string, string>> = {
   proj_attn: 'to_out.0',
 };
 
-/** The current key of a parameter of an image attention, which checkpoints from before 2023 store under other names. */
+/** The present key of a parameter. Checkpoints from before 2023 store those of image attentions under other names. */
 export function renameAttention(name: string): string {
   return name.replace(
     /(attentions\.\d+)\.(query|key|value|proj_attn)\.(weight|bias)$/,

@@ -16,10 +16,16 @@ import {
 
 const NAME = 'UNet2DConditionModel';
 
-/** The text-conditional UNet of Stable Diffusion (Rombach et al. 2022); configured and stored as diffusers' class of this name. */
+/**
+ * The text-conditional UNet of Stable Diffusion (Rombach et al. 2022), configured and stored as diffusers' class of the
+ * same name.
+ */
 export class UNet2DConditionModel {
   readonly config: UNet2DConditionConfig;
-  /** By diffusers' key; values in TensorFlow's layout (convolutions [height, width, in, out], linear [in, out]). */
+  /**
+   * The parameters by diffusers' keys, in TensorFlow's layout: convolutions [height, width, in, out], linear layers
+   * [in, out].
+   */
   readonly parameters: ReadonlyMap<string, tf.Variable>;
   readonly #forward: UNetForward;
 
@@ -31,9 +37,9 @@ export class UNet2DConditionModel {
   }
 
   /**
-   * A new network, initialised as PyTorch does.
-   * @param config the keys that differ from diffusers' defaults
-   * @throws GymError E_CONFIG
+   * Makes a new network, with initial weights as in PyTorch.
+   * @param config the keys whose values are not diffusers' defaults
+   * @throws GymError E_CONFIG where the configuration is malformed or not supported
    */
   static create(config: UNet2DConditionOptions, random: Random): UNet2DConditionModel {
     return new UNet2DConditionModel(parseConditionConfig(NAME, config), randomParameters(random));
@@ -41,7 +47,8 @@ export class UNet2DConditionModel {
 
   /**
    * Reads `config.json` and `diffusion_pytorch_model.safetensors`.
-   * @throws GymError E_FILE (missing, corrupt, not of this configuration), E_CONFIG (not supported)
+   * @throws GymError E_FILE where a file is missing, is corrupt or does not fit its configuration; E_CONFIG where the
+   *   configuration is not supported
    */
   static async load(folder: string): Promise<UNet2DConditionModel> {
     const { where, config, weightsPath, state } = await readModel(folder, NAME);
@@ -60,15 +67,18 @@ export class UNet2DConditionModel {
     return writeModel(folder, NAME, this.config, this.parameters);
   }
 
-  /** Reads weights that {@link save} wrote into the existing parameters. @throws GymError E_FILE when they are of another configuration. */
+  /**
+   * Reads weights that {@link save} wrote, into the variables that are there.
+   * @throws GymError E_FILE where they belong to another configuration
+   */
   async restore(folder: string): Promise<void> {
     const { weightsPath, state } = await readModel(folder, NAME);
     overwrite(this.parameters, storedParameters(weightsPath, state, renameAttention));
   }
 
   /**
-   * A network of the same configuration with copies of the present weights: training either leaves the other as it is, so
-   * that a clone serves as the frozen reference of a policy. Whoever asks for it disposes of it.
+   * Makes a network of the same configuration with copies of the present weights. Training one of the two leaves the
+   * other as it is, so that a clone can be the frozen reference of a policy. The caller disposes of it.
    */
   clone(): UNet2DConditionModel {
     return new UNet2DConditionModel(this.config, copiedParameters(this.parameters));
@@ -80,12 +90,13 @@ export class UNet2DConditionModel {
   }
 
   /**
-   * The prediction for noisy samples. Differentiable; the caller frees the result.
-   * @param sample [batch, height, width, in_channels], -1..1
-   * @param timesteps one for each sample, or one number for all (then the time costs next to nothing)
-   * @param encoderHiddenStates the text [batch, tokens, cross_attention_dim]
-   * @returns [batch, height, width, out_channels]: noise, sample or velocity, whatever it was trained for
-   * @throws GymError E_SHAPE
+   * Predicts from noisy samples. The prediction is differentiable, and the caller frees it.
+   * @param sample [batch, height, width, in_channels]; clean samples are within -1..1
+   * @param timesteps one for each sample, or one number for all, which is faster
+   * @param encoderHiddenStates the encoded text [batch, tokens, cross_attention_dim]
+   * @returns [batch, height, width, out_channels]: the noise, the sample or the velocity, whichever it was trained to
+   *   predict
+   * @throws GymError E_SHAPE where a shape does not fit the configuration
    */
   apply(sample: tf.Tensor4D, timesteps: tf.Tensor1D | number, encoderHiddenStates?: tf.Tensor3D): tf.Tensor4D {
     return this.#forward(sample, timesteps, encoderHiddenStates);
@@ -97,7 +108,7 @@ function plan(config: UNet2DConditionConfig): UNetPlan {
   const last = channels.length - 1;
   const groups = config.norm_num_groups;
   const transformerLayers = config.transformer_layers_per_block;
-  /** Layers of the transformers of block `block`, in order, where it is a list, a number of layers each. */
+  /** The number of layers of one transformer of a block: the block's own, or its entry where the block has a list. */
   const layersOf = (list: typeof transformerLayers, block: number, layer: number): number => {
     const entry = typeof list === 'number' ? list : list[block]!;
     return typeof entry === 'number' ? entry : entry.at(layer)!;

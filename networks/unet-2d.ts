@@ -16,10 +16,13 @@ import {
 
 const NAME = 'UNet2DModel';
 
-/** The unconditional UNet of DDPM (Ho et al. 2020); configured and stored as diffusers' class of this name. */
+/** The unconditional UNet of DDPM (Ho et al. 2020), configured and stored as diffusers' class of the same name. */
 export class UNet2DModel {
   readonly config: UNet2DConfig;
-  /** By diffusers' key; values in TensorFlow's layout (convolutions [height, width, in, out], linear [in, out]). */
+  /**
+   * The parameters by diffusers' keys, in TensorFlow's layout: convolutions [height, width, in, out], linear layers
+   * [in, out].
+   */
   readonly parameters: ReadonlyMap<string, tf.Variable>;
   readonly #forward: UNetForward;
 
@@ -31,9 +34,9 @@ export class UNet2DModel {
   }
 
   /**
-   * A new network, initialised as PyTorch does.
-   * @param config the keys that differ from diffusers' defaults
-   * @throws GymError E_CONFIG
+   * Makes a new network, with initial weights as in PyTorch.
+   * @param config the keys whose values are not diffusers' defaults
+   * @throws GymError E_CONFIG where the configuration is malformed or not supported
    */
   static create(config: UNet2DOptions, random: Random): UNet2DModel {
     return new UNet2DModel(parseUnconditionalConfig(NAME, config), randomParameters(random));
@@ -41,7 +44,8 @@ export class UNet2DModel {
 
   /**
    * Reads `config.json` and `diffusion_pytorch_model.safetensors`.
-   * @throws GymError E_FILE (missing, corrupt, not of this configuration), E_CONFIG (not supported)
+   * @throws GymError E_FILE where a file is missing, is corrupt or does not fit its configuration; E_CONFIG where the
+   *   configuration is not supported
    */
   static async load(folder: string): Promise<UNet2DModel> {
     const { where, config, weightsPath, state } = await readModel(folder, NAME);
@@ -60,15 +64,18 @@ export class UNet2DModel {
     return writeModel(folder, NAME, this.config, this.parameters);
   }
 
-  /** Reads weights that {@link save} wrote into the existing parameters. @throws GymError E_FILE when they are of another configuration. */
+  /**
+   * Reads weights that {@link save} wrote, into the variables that are there.
+   * @throws GymError E_FILE where they belong to another configuration
+   */
   async restore(folder: string): Promise<void> {
     const { weightsPath, state } = await readModel(folder, NAME);
     overwrite(this.parameters, storedParameters(weightsPath, state, renameAttention));
   }
 
   /**
-   * A network of the same configuration with copies of the present weights: training either leaves the other as it is, so
-   * that a clone serves as the frozen reference of a policy. Whoever asks for it disposes of it.
+   * Makes a network of the same configuration with copies of the present weights. Training one of the two leaves the
+   * other as it is, so that a clone can be the frozen reference of a policy. The caller disposes of it.
    */
   clone(): UNet2DModel {
     return new UNet2DModel(this.config, copiedParameters(this.parameters));
@@ -80,12 +87,13 @@ export class UNet2DModel {
   }
 
   /**
-   * The prediction for noisy samples. Differentiable; the caller frees the result.
-   * @param sample [batch, height, width, in_channels], -1..1
-   * @param timesteps one for each sample, or one number for all (then the time costs next to nothing)
-   * @param encoderHiddenStates not taken by this network; here so that both kinds are called alike
-   * @returns [batch, height, width, out_channels]: noise, sample or velocity, whatever it was trained for
-   * @throws GymError E_SHAPE
+   * Predicts from noisy samples. The prediction is differentiable, and the caller frees it.
+   * @param sample [batch, height, width, in_channels]; clean samples are within -1..1
+   * @param timesteps one for each sample, or one number for all, which is faster
+   * @param encoderHiddenStates must be undefined for this network; it is declared so that both kinds are called alike
+   * @returns [batch, height, width, out_channels]: the noise, the sample or the velocity, whichever it was trained to
+   *   predict
+   * @throws GymError E_SHAPE where a shape does not fit the configuration
    */
   apply(sample: tf.Tensor4D, timesteps: tf.Tensor1D | number, encoderHiddenStates?: tf.Tensor3D): tf.Tensor4D {
     return this.#forward(sample, timesteps, encoderHiddenStates);
@@ -133,7 +141,7 @@ function plan(config: UNet2DConfig): UNetPlan {
       config.mid_block_type === null
         ? undefined
         : {
-            // diffusers leaves out this one norm in networks that scale and shift by time.
+            // diffusers leaves out this one norm in networks whose blocks are scaled and shifted by the time embedding.
             attention: config.add_attention
               ? attention(
                   channels.length - 1,

@@ -5,7 +5,7 @@ const count = z.int().positive();
 const counts = z.array(count).nonempty();
 const countOrList = z.union([count, counts]);
 
-/** A key of which one setting is supported. */
+/** A key of which only one setting is supported. */
 const only = <T extends string | number | boolean | null>(value: T) => z.literal(value).default(value);
 
 const shared = {
@@ -52,12 +52,12 @@ const conditionSchema = z.looseObject({
     .array(z.union([count, counts]))
     .nullable()
     .default(null),
-  /** Despite its name the number of heads: diffusers keeps the mistake for the files that have it. */
+  /** The number of heads, despite its name: diffusers keeps this old mistake, since configuration files contain it. */
   attention_head_dim: countOrList.default(8),
-  /** diffusers refuses this one, because of the same mistake. */
+  /** Because of the same mistake, diffusers accepts no other value than null. */
   num_attention_heads: only(null),
   use_linear_projection: z.boolean().default(false),
-  // Whether attention is computed in float32, which is all there is here.
+  // Whether attention is computed in float32, which it always is here.
   upcast_attention: z.boolean().default(false),
   dual_cross_attention: only(false),
   attention_type: only('default'),
@@ -92,7 +92,7 @@ const unconditionalSchema = z.looseObject({
   downsample_type: only('conv'),
   upsample_type: only('conv'),
   add_attention: z.boolean().default(true),
-  /** Channels of one head; null for a single head. */
+  /** The number of channels of one head; null for a single head. */
   attention_head_dim: count.nullable().default(8),
   attn_norm_num_groups: count.nullable().default(null),
   num_train_timesteps: z.number().nullable().default(null),
@@ -103,15 +103,15 @@ export type UNet2DConditionConfig = z.output<typeof conditionSchema>;
 /** The configuration of a `UNet2DModel`, with the keys and defaults of diffusers; unknown keys are kept. */
 export type UNet2DConfig = z.output<typeof unconditionalSchema>;
 
-/** The keys of a `UNet2DConditionModel`'s configuration that differ from the defaults. */
+/** What `UNet2DConditionModel.create` takes: the keys whose values are not diffusers' defaults. */
 export type UNet2DConditionOptions = z.input<typeof conditionSchema>;
-/** The keys of a `UNet2DModel`'s configuration that differ from the defaults. */
+/** What `UNet2DModel.create` takes: the keys whose values are not diffusers' defaults. */
 export type UNet2DOptions = z.input<typeof unconditionalSchema>;
 
 /**
- * Checks a configuration and fills in the defaults.
- * @param where what it belongs to, for errors
- * @throws GymError E_CONFIG that names the key and its value, where it is malformed or asks for what is not supported
+ * Checks the configuration of a `UNet2DConditionModel`, and fills in the defaults.
+ * @param where the file or class, which errors name
+ * @throws GymError E_CONFIG that names the key and its value, where it is malformed or not supported
  */
 export function parseConditionConfig(where: string, config: unknown): UNet2DConditionConfig {
   const parsed = parse(conditionSchema, where, config);
@@ -153,7 +153,7 @@ export function parseConditionConfig(where: string, config: unknown): UNet2DCond
   return parsed;
 }
 
-/** Like {@link parseConditionConfig}, for a `UNet2DModel`. */
+/** Checks the configuration of a `UNet2DModel` as {@link parseConditionConfig} does. */
 export function parseUnconditionalConfig(where: string, config: unknown): UNet2DConfig {
   const parsed = parse(unconditionalSchema, where, config);
   const levels = checkShared(where, parsed);
@@ -174,7 +174,7 @@ export function parseUnconditionalConfig(where: string, config: unknown): UNet2D
   return parsed;
 }
 
-/** An entry of a list that stands for each block, or the one value that stands for all. */
+/** The value for one block, where a configuration gives a list with an entry for each block or one value for all. */
 export function at<T extends number | boolean>(value: T | readonly T[], index: number): T {
   return typeof value === 'object' ? value.at(index)! : value;
 }
@@ -186,7 +186,7 @@ interface Shared {
   norm_num_groups: number;
 }
 
-/** Checks what both kinds of network ask for; the number of resolutions. */
+/** Checks the keys that both kinds of network share. @returns the number of resolutions */
 function checkShared(where: string, config: Shared): number {
   const { block_out_channels: channels, norm_num_groups: groups } = config;
   for (const key of ['down_block_types', 'up_block_types'] as const)

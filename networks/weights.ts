@@ -4,8 +4,8 @@ import { type NdArray, sameShape } from '../core/ndarray.js';
 import type { Random } from '../core/random.js';
 
 /**
- * Where PyTorch and TensorFlow lay out a tensor differently: the axes that give the TensorFlow layout, or undefined where
- * they agree (norms, biases, embeddings).
+ * The permutation of axes that takes a parameter from PyTorch's layout to TensorFlow's; undefined where the layouts
+ * agree, as they do for norms, biases and embeddings.
  */
 function axesFromTorch(name: string, rank: number): number[] | undefined {
   if (!name.endsWith('.weight') || /(^|\.)(token|position|class)_embedding\.weight$/.test(name)) return undefined;
@@ -15,8 +15,8 @@ function axesFromTorch(name: string, rank: number): number[] | undefined {
 }
 
 /**
- * A parameter (or its gradient) in PyTorch's layout, as files hold it, to TensorFlow's.
- * @param name its key in the state dict, which tells a linear layer's weight from an embedding's
+ * Takes a parameter, or its gradient, from PyTorch's layout, in which files store it, to TensorFlow's.
+ * @param name its key in the state dict, which tells the weight of a linear layer from that of an embedding
  */
 export function fromTorch(name: string, value: NdArray): NdArray {
   const axes = axesFromTorch(name, value.shape.length);
@@ -50,21 +50,24 @@ function transpose({ data, shape }: NdArray, axes: readonly number[]): NdArray {
   return { data: out, shape: outShape };
 }
 
-/** How a new parameter starts: from a fan-in's uniform law as PyTorch's layers do, or constant. */
+/**
+ * The initial values of a new parameter: uniform within 1/√fanIn, as in PyTorch's layers; normal with mean 0 and the
+ * given standard deviation; or constant.
+ */
 export type Initial = { readonly fanIn: number } | { readonly normal: number } | 0 | 1;
 
 /** Where the values of a network's parameters come from. */
 export interface ParameterSource {
-  /** The value of one parameter, in TensorFlow's layout. */
+  /** Gives the value of one parameter, in TensorFlow's layout. The caller frees it. */
   tensor(name: string, shape: readonly number[], initial: Initial): tf.Tensor;
-  /** Called when the network has taken all it needs. */
+  /** Is called when the network has taken all of its parameters. */
   finish?(): void;
 }
 
 /**
- * New parameters. Each draws from a stream of its own, made from its name, so that one more layer changes no other.
- * Convolution and linear layers: weight and bias uniform within 1/sqrt(fan in), which is what `torch.nn.Conv2d` and
- * `torch.nn.Linear` do (Kaiming uniform with a = sqrt(5)).
+ * New parameters, each as its layer asks for it. Each parameter draws from a random stream of its own, which is made
+ * from its name, so that an additional layer changes the initial values of no other. The uniform distribution within
+ * 1/√fanIn is what `torch.nn.Conv2d` and `torch.nn.Linear` use for weight and bias (Kaiming uniform with a = √5).
  */
 export function randomParameters(random: Random): ParameterSource {
   return {
@@ -85,9 +88,9 @@ export function randomParameters(random: Random): ParameterSource {
 
 /**
  * Parameters from a state dict in PyTorch's layout.
- * @param where the file, for errors
- * @param rename an older key to the one in use, or to undefined for one that is no parameter
- * @throws GymError E_FILE (on use) for a tensor that is missing, has the wrong shape, or is left over
+ * @param where the path of the file, which errors name
+ * @param rename takes an older key to the present one, and the key of a tensor that is no parameter to undefined
+ * @throws GymError E_FILE, while the network is built, for a tensor that is missing, has another shape or is left over
  */
 export function storedParameters(
   where: string,
@@ -127,7 +130,7 @@ export function storedParameters(
   };
 }
 
-/** Copies of another network's parameters; training either leaves the other as it is. */
+/** Copies of the parameters of another network, so that training one of the two leaves the other as it is. */
 export function copiedParameters(parameters: ReadonlyMap<string, tf.Variable>): ParameterSource {
   return {
     tensor(name) {
@@ -138,7 +141,7 @@ export function copiedParameters(parameters: ReadonlyMap<string, tf.Variable>): 
   };
 }
 
-/** A place in a network's tree of named parameters: layers take their variables from it. */
+/** A place in the tree of a network's named parameters, from which a layer takes its variables. */
 export class Scope {
   readonly #source: ParameterSource;
   readonly #parameters: Map<string, tf.Variable>;
@@ -150,12 +153,12 @@ export class Scope {
     this.#prefix = prefix;
   }
 
-  /** The place below this one: `scope.at('resnets', 0)` is `...resnets.0`. */
+  /** The place of that name below this one: `scope.at('resnets', 0)` is the place `resnets.0`. */
   at(...path: readonly (string | number)[]): Scope {
     return new Scope(this.#source, this.#parameters, `${this.#prefix}${path.join('.')}.`);
   }
 
-  /** One parameter, in TensorFlow's layout. */
+  /** Makes the variable of one parameter, in TensorFlow's layout. */
   variable<R extends tf.Rank>(name: string, shape: readonly number[], initial: Initial): tf.Variable<R> {
     const key = this.#prefix + name;
     const value = this.#source.tensor(key, shape, initial);
@@ -167,8 +170,8 @@ export class Scope {
 }
 
 /**
- * Builds a network from a source of parameters; frees what was made if that fails.
- * @returns the network and its parameters by name
+ * Builds a network from a source of parameters. If that fails, the variables that were made are freed.
+ * @returns the network, and its parameters by name
  */
 export function build<T>(
   source: ParameterSource,
@@ -185,7 +188,10 @@ export function build<T>(
   }
 }
 
-/** Gives a network's parameters other values, in place: whoever holds the variables (an optimiser) goes on with them. */
+/**
+ * Gives the parameters of a network other values. The variables stay the same, so that an optimiser can go on with
+ * them.
+ */
 export function overwrite(parameters: ReadonlyMap<string, tf.Variable>, source: ParameterSource): void {
   for (const [name, variable] of parameters) {
     const value = source.tensor(name, variable.shape, 0);
@@ -195,12 +201,12 @@ export function overwrite(parameters: ReadonlyMap<string, tf.Variable>, source: 
   source.finish?.();
 }
 
-/** Frees all of a network's parameters. */
+/** Frees all parameters of a network. */
 export function disposeParameters(parameters: ReadonlyMap<string, tf.Variable>): void {
   for (const variable of parameters.values()) variable.dispose();
 }
 
-/** The parameters in PyTorch's layout, as files hold them. */
+/** Reads the values of the parameters, in PyTorch's layout, in which files store them. */
 export async function stateDict(parameters: ReadonlyMap<string, tf.Variable>): Promise<Map<string, NdArray>> {
   const state = new Map<string, NdArray>();
   for (const [name, variable] of parameters) {

@@ -1,6 +1,7 @@
-// What a change must pass: format, lint, types, import rules, and the tests by the command that the README names. All of it
-// is run, whatever fails before, so that one run shows everything there is to mend. Run as `npm run check` or `.ci/run`;
-// needs Node and npm alone. The last line is "N passed, N failed": it counts the tests, and each other step that failed.
+// Runs everything that a change must pass: format, lint, types, import rules, and the tests by the command that the
+// README names. A step that fails does not stop the others, so that one run shows everything there is to mend. It runs
+// as `npm run check` and as `.ci/run`, and needs Node and npm alone. Its last line is "N passed, N failed", which counts
+// the tests, and as failed also each other step that failed.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** Runs a command under a heading; whether it ended well. */
+/** Runs a command under a heading. @returns whether it succeeded */
 function step(name, command, shown = command) {
   console.log(`\n== ${name}: ${shown} ==`);
   const ended = spawnSync(command, { cwd: root, shell: true, stdio: 'inherit' }).status === 0;
@@ -17,7 +18,7 @@ function step(name, command, shown = command) {
   return ended;
 }
 
-/** Runs the tests; how many passed and failed. */
+/** Runs the tests. @returns how many passed and failed */
 function runTests() {
   const folder = mkdtempSync(join(tmpdir(), 'check-'));
   try {
@@ -32,7 +33,7 @@ function runTests() {
   }
 }
 
-/** What vitest's JSON report counts. Without a report, the tests did not run at all. */
+/** Reads the numbers of passed and failed tests from vitest's JSON report. There is none if the tests did not start. */
 function readReport(path) {
   let report;
   try {
@@ -40,14 +41,14 @@ function readReport(path) {
   } catch {
     return { passed: 0, failed: 0 };
   }
-  // A file that could not be loaded has no failed test that would be counted.
+  // A test file that could not be loaded is counted as a failure, since it has no failed test.
   const broken = report.testResults.filter(
     (file) => file.status === 'failed' && !file.assertionResults.some((test) => test.status === 'failed'),
   );
   return { passed: report.numPassedTests, failed: report.numFailedTests + broken.length };
 }
 
-/** Runs everything; says at the end what failed, and how many tests passed and failed. */
+/** Runs everything. @returns how many tests passed, which steps failed, and the number of failures */
 function check() {
   if (!step('set-up', 'node scripts/setup.mjs')) return { passed: 0, failed: ['set-up'], count: 1 };
   const failed = ['format', 'lint', 'types', 'imports'].filter((name) => !step(name, `npm run --silent ${name}`));

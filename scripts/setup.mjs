@@ -1,6 +1,6 @@
-// Makes the repository ready to run: checks that Node is new enough, and installs the dependencies of package-lock.json if
-// they are not installed yet. It needs Node and npm alone, and prints nothing where there is nothing to do. The scripts of
-// package.json call it themselves, since npm runs no pre- and post-scripts here (.npmrc).
+// Makes the repository ready to run: checks that Node is new enough, and installs the dependencies of package-lock.json
+// if they are not installed yet. It needs Node and npm alone, and prints nothing where there is nothing to do. The
+// scripts of package.json call it themselves, since npm runs no pre- and post-scripts here (.npmrc).
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -9,16 +9,16 @@ import { fileURLToPath } from 'node:url';
 
 const needed = [20, 19];
 
-/** Whether a Node of this version (such as "20.19.0") can run the package. */
+/** Whether a version of Node, such as "20.19.0", can run the package. */
 export function nodeIsNewEnough(version) {
   const [major, minor] = version.split('.').map(Number);
   return major > needed[0] || (major === needed[0] && minor >= needed[1]);
 }
 
 /**
- * Whether node_modules is what package-lock.json says. A positive answer is kept inside node_modules, as the hash of the lock
- * file. Where there is no such hash, the lock file is compared with npm's own record, so that an `npm ci` that was called by
- * hand is not repeated.
+ * Whether node_modules is what package-lock.json says. A positive answer is kept inside node_modules, as the hash of
+ * the lock file. Where there is no such hash, the lock file is compared with npm's own record, so that an `npm ci` that
+ * was called by hand is not repeated.
  */
 export function isUpToDate(root) {
   const lock = readFileSync(join(root, 'package-lock.json'));
@@ -49,7 +49,8 @@ function setUp(root) {
   const hadNative = existsSync(join(root, 'node_modules', '@tensorflow', 'tfjs-node-gpu', 'deps'));
   process.stdout.write('Installing the dependencies (npm ci; about half a minute) ... ');
   const start = Date.now();
-  // Under `npm run`, an environment variable says where npm lies. A plain `npm` is a script, for which Windows needs a shell.
+  // Under `npm run`, an environment variable says where npm lies. A plain `npm` is a script, for which Windows needs a
+  // shell.
   const npm = process.env.npm_execpath;
   const [command, args] = npm?.endsWith('.js') ? [process.execPath, [npm, 'ci']] : ['npm', ['ci']];
   const options = { cwd: root, encoding: 'utf8', shell: process.platform === 'win32' && command === 'npm' };

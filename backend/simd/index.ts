@@ -35,7 +35,7 @@ export interface SimdKernels {
   ): void;
 }
 
-/** The parts of WebAssembly's interface that are used here. TypeScript declares it only together with the types of browsers. */
+/** The parts of WebAssembly that are used here. TypeScript declares it only together with the types of browsers. */
 declare const WebAssembly: {
   Memory: abstract new () => object;
   Module: new (binary: Uint8Array) => object;

@@ -1,7 +1,7 @@
 // WebAssembly functions in AssemblyScript, which `npm run simd` compiles into kernels.ts. They run on the memory of
-// TensorFlow.js's wasm backend, on float32 values that it has allocated there, and keep no state. Addresses and steps are in
-// bytes. Each entry of a result is summed in an order that does not depend on where it stands, so that the same input always
-// gives the same bits.
+// TensorFlow.js's wasm backend, on float32 values that it has allocated there, and keep no state. Addresses and steps
+// are in bytes. Each entry of a result is summed in an order that does not depend on where it stands, so that the same
+// input always gives the same bits.
 
 /** How many terms of the sums of a product are added before the next rows: so many stay in the nearest cache. */
 const CHUNK: i32 = 256;
@@ -109,8 +109,9 @@ function entry(
 }
 
 /**
- * Adds a b to c [m, n], where the columns of b and of c lie side by side. The sums run over `outer` groups of `k` terms: from
- * one term to the next it is a step (`stepA`, `stepB`), from one group to the next an outer step (`outerA`, `outerB`).
+ * Adds a b to c [m, n], where the columns of b and of c lie side by side. The sums run over `outer` groups of `k`
+ * terms: from one term to the next it is a step (`stepA`, `stepB`), from one group to the next an outer step (`outerA`,
+ * `outerB`).
  */
 function multiplyAdd(
   a: usize, rowA: usize, stepA: usize, outerA: usize,
@@ -134,8 +135,8 @@ function multiplyAdd(
 }
 
 /**
- * Computes c[s] = a[s] b[s] for `batch` pairs of matrices [m, k] and [k, n]; where `transposed`, those of a are stored as
- * [k, m]. From one matrix to the next it is `nextA` and `nextB` bytes, or 0 where all products use the same matrix.
+ * Computes c[s] = a[s] b[s] for `batch` pairs of matrices [m, k] and [k, n]; where `transposed`, those of a are stored
+ * as [k, m]. From one matrix to the next it is `nextA` and `nextB` bytes, or 0 where all products use the same matrix.
  */
 export function batchMatMul(
   a: usize, b: usize, c: usize,
@@ -156,7 +157,9 @@ export function batchMatMul(
   }
 }
 
-/** The first output position at which position `tap` of the filter lies on a pixel of the picture, not on the padding. */
+/**
+ * The first output position at which position `tap` of the filter lies on a pixel of the picture, not on the padding.
+ */
 // @ts-ignore: decorator
 @inline
 function first(tap: i32, pad: i32, stride: i32): i32 {
@@ -173,7 +176,8 @@ function end(tap: i32, pad: i32, stride: i32, inputs: i32, outputs: i32): i32 {
 
 /**
  * Computes the gradient of a convolution in its filter [filterHeight, filterWidth, inChannels, outChannels], from the
- * pictures x [batch, height, width, inChannels] and the gradient dy [batch, outHeight, outWidth, outChannels] of its output.
+ * pictures x [batch, height, width, inChannels] and the gradient dy [batch, outHeight, outWidth, outChannels] of its
+ * output.
  */
 export function convFilterGradient(
   x: usize, dy: usize, filter: usize,

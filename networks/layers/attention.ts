@@ -2,16 +2,19 @@ import * as tf from '@tensorflow/tfjs';
 import type { Scope } from '../weights.js';
 import { groupNormalization, layerNormalization, linear, matMulBias, plus, pointwise, type RowLayer } from './basic.js';
 
-/** Text that images attend to: the tokens of all samples as rows [batch · tokens, channels]; undefined in a network without. */
+/**
+ * The encoded text to which images attend: the tokens of all samples as rows [batch · tokens, channels]. It is
+ * undefined in a network without text.
+ */
 export type Text = tf.Tensor2D | undefined;
 
 /** An attention layer on images. */
 export type AttentionLayer = (x: tf.Tensor4D, text: Text) => tf.Tensor4D;
 
 /**
- * Scaled dot-product attention (Vaswani et al. 2017) of rows to rows.
+ * Scaled dot-product attention (Vaswani et al. 2017). The rows of each sample attend to the rows of the same sample.
  * @param query [batch · n, channels]
- * @param key [batch · m, channels], as is `value`
+ * @param key [batch · m, channels], like `value`
  */
 function attend(query: tf.Tensor2D, key: tf.Tensor2D, value: tf.Tensor2D, batch: number, heads: number): tf.Tensor2D {
   const [rows, channels] = query.shape;
@@ -27,14 +30,14 @@ function attend(query: tf.Tensor2D, key: tf.Tensor2D, value: tf.Tensor2D, batch:
 
 interface AttentionOptions {
   readonly channels: number;
-  /** Width of what is attended to; `channels` for self-attention. */
+  /** The number of channels of the rows that are attended to. By default it is `channels`, for self-attention. */
   readonly contextChannels?: number;
   readonly heads: number;
   /** Whether the projections to queries, keys and values have a bias. */
   readonly bias: boolean;
 }
 
-/** diffusers' Attention on rows; without `context` rows attend to each other. */
+/** diffusers' Attention on rows. Without a `context`, the rows attend to each other. */
 function attention(scope: Scope, { channels, contextChannels = channels, heads, bias }: AttentionOptions) {
   const toQuery = linear(scope.at('to_q'), channels, channels, { bias });
   const toKey = linear(scope.at('to_k'), contextChannels, channels, { bias });
@@ -44,7 +47,9 @@ function attention(scope: Scope, { channels, contextChannels = channels, heads, 
     toOut(attend(toQuery(x), toKey(context), toValue(context), batch, heads));
 }
 
-/** hidden · GELU(gate), with the exact (erf) GELU; Shazeer 2020, "GLU Variants Improve Transformer". */
+/**
+ * Computes hidden · GELU(gate) with the exact GELU, which uses erf (Shazeer 2020, "GLU Variants Improve Transformer").
+ */
 export function gatedGelu(hidden: tf.Tensor2D, gate: tf.Tensor2D): tf.Tensor2D {
   const op = tf.customGrad((...args) => {
     const [hidden, gate, save] = args as unknown as [tf.Tensor2D, tf.Tensor2D, tf.GradSaveFunc];
@@ -65,7 +70,10 @@ export function gatedGelu(hidden: tf.Tensor2D, gate: tf.Tensor2D): tf.Tensor2D {
   return op(hidden, gate) as tf.Tensor2D;
 }
 
-/** diffusers' FeedForward with GEGLU. Hidden and gate come of halves of the weight, which is smaller to split than the rows. */
+/**
+ * diffusers' FeedForward with GEGLU. The weight is split into the halves that give hidden and gate, since it is smaller
+ * than their rows.
+ */
 function feedForward(scope: Scope, channels: number): RowLayer {
   const inner = 4 * channels;
   const projection = scope.at('net', 0, 'proj');
@@ -79,20 +87,23 @@ function feedForward(scope: Scope, channels: number): RowLayer {
   };
 }
 
+/** The sizes of a {@link transformer}. */
 export interface TransformerOptions {
   readonly channels: number;
   readonly heads: number;
   readonly layers: number;
-  /** Width of the text. */
+  /** The number of channels of the text. */
   readonly textChannels: number;
   readonly groups: number;
-  /** Whether the projections in and out are kept as linear layers or as 1×1 convolutions; they compute the same. */
+  /** Whether the projections in and out are stored as linear layers or as 1×1 convolutions, which compute the same. */
   readonly linearProjection: boolean;
-  /** Whether the first attention of each layer attends to the text too, instead of to the image. */
+  /**
+   * Whether the first attention of each layer, like the second, attends to the text; if not, it attends to the image.
+   */
   readonly onlyCrossAttention: boolean;
 }
 
-/** diffusers' Transformer2DModel: every pixel attends to all pixels and to the text. */
+/** diffusers' Transformer2DModel, in which every pixel attends to all pixels and to the text. */
 export function transformer(scope: Scope, options: TransformerOptions): AttentionLayer {
   const { channels, heads, layers, textChannels, groups, linearProjection, onlyCrossAttention } = options;
   const norm = groupNormalization(scope.at('norm'), channels, groups, 1e-6);
@@ -125,17 +136,21 @@ export function transformer(scope: Scope, options: TransformerOptions): Attentio
   };
 }
 
+/** The sizes of an {@link imageAttention}. */
 export interface ImageAttentionOptions {
   readonly channels: number;
   readonly heads: number;
-  /** Groups of the norm before; null for none. */
+  /** The number of groups of the norm before the attention; null for no norm. */
   readonly groups: number | null;
   readonly epsilon: number;
-  /** What the sum with the input is divided by. */
+  /** The divisor of the sum of attention and input. */
   readonly outputScale: number;
 }
 
-/** Self-attention of an image's pixels, as in Ho et al. 2020 (diffusers' Attention inside AttnDownBlock2D and its like). */
+/**
+ * Self-attention of the pixels of an image, as in Ho et al. 2020 (diffusers' Attention in AttnDownBlock2D and similar
+ * blocks).
+ */
 export function imageAttention(scope: Scope, options: ImageAttentionOptions): AttentionLayer {
   const { channels, heads, groups, epsilon, outputScale } = options;
   const norm = groups === null ? undefined : groupNormalization(scope.at('group_norm'), channels, groups, epsilon);

@@ -7,6 +7,7 @@ export type ImageLayer = (x: tf.Tensor4D) => tf.Tensor4D;
 /** A layer on rows [rows, channels]. */
 export type RowLayer = (x: tf.Tensor2D) => tf.Tensor2D;
 
+/** The parameters of a convolution. */
 export interface Convolution {
   /** [kernel, kernel, in, out] */
   readonly weight: tf.Variable<tf.Rank.R4>;
@@ -14,7 +15,7 @@ export interface Convolution {
   readonly bias: tf.Variable<tf.Rank.R1>;
 }
 
-/** The parameters of a convolution with a square kernel. */
+/** Makes the parameters of a convolution with a square kernel. */
 export function convolution(scope: Scope, inChannels: number, outChannels: number, kernel: number): Convolution {
   const fanIn = inChannels * kernel * kernel;
   return {
@@ -24,8 +25,8 @@ export function convolution(scope: Scope, inChannels: number, outChannels: numbe
 }
 
 /**
- * Convolution with an added bias of [out]. Its gradient differs from that of `tf.fused.conv2d` in the bias, whose sum over
- * pixels is a matrix product: much faster than a reduction over leading axes, above all on wasm.
+ * Convolution with an added bias [out]. The gradient of its bias, a sum over pixels, is computed as a matrix product,
+ * which is much faster than the reduction over leading axes of `tf.fused.conv2d`, above all on wasm.
  */
 export function convolve(
   x: tf.Tensor4D,
@@ -53,12 +54,15 @@ export function convolve(
   return op(x, weight, bias) as tf.Tensor4D;
 }
 
-/** [rows, channels] to [channels]. */
+/** Sums [rows, channels] over its rows, to [channels]. */
 function sumRows(x: tf.Tensor2D): tf.Tensor1D {
   return tf.matMul(tf.ones([1, x.shape[0]]), x).reshape([x.shape[1]]);
 }
 
-/** a + b of one shape. The gradient of `tf.add` reshapes, for the sake of broadcasting, which costs a kernel call each. */
+/**
+ * Adds two tensors of the same shape. The gradient of `tf.add` would reshape both sides, in case they were broadcast,
+ * which costs a kernel call for each.
+ */
 export function plus<T extends tf.Tensor>(a: T, b: T): T {
   const op = tf.customGrad((...args) => {
     const [a, b] = args as unknown as [T, T];
@@ -67,14 +71,15 @@ export function plus<T extends tf.Tensor>(a: T, b: T): T {
   return op(a, b) as T;
 }
 
-/** x [batch, height, width, channels] plus one row of [batch, channels] on each pixel of its sample. */
+/** Adds one row of `row` [batch, channels] to each pixel of its sample in `x` [batch, height, width, channels]. */
 export function addToPixels(x: tf.Tensor4D, row: tf.Tensor2D): tf.Tensor4D {
   const op = tf.customGrad((...args) => {
     const [x, row] = args as unknown as [tf.Tensor4D, tf.Tensor2D];
     const [batch, height, width, channels] = x.shape;
     const value = tf.add(x, row.reshape([batch, 1, 1, channels]));
     const gradFunc = (dy: tf.Tensor) => {
-      // The sum over pixels, as an average pooling of the whole image: fast on every backend, unlike a reduction of middle axes.
+      // The sum over pixels is computed as an average pooling of the whole image. Unlike a reduction of middle axes,
+      // this is fast on every backend.
       const mean = tf.avgPool(dy as tf.Tensor4D, [height, width], 1, 'valid').reshape([batch, channels]);
       return [dy.clone(), mean.mul(height * width)];
     };
@@ -83,13 +88,13 @@ export function addToPixels(x: tf.Tensor4D, row: tf.Tensor2D): tf.Tensor4D {
   return op(x, row) as tf.Tensor4D;
 }
 
-/** A convolution layer with stride 1 that keeps the size. */
+/** A convolution layer with stride 1 that keeps height and width. */
 export function conv2d(scope: Scope, inChannels: number, outChannels: number, kernel: number): ImageLayer {
   const { weight, bias } = convolution(scope, inChannels, outChannels, kernel);
   return (x) => convolve(x, weight, bias);
 }
 
-/** x · weight + bias on rows; `torch.nn.Linear`. */
+/** A linear layer on rows, x · weight + bias (`torch.nn.Linear`). */
 export function linear(scope: Scope, inChannels: number, outChannels: number, { bias = true } = {}): RowLayer {
   const fanIn = inChannels;
   const weight = scope.variable<tf.Rank.R2>('weight', [inChannels, outChannels], { fanIn });
@@ -97,13 +102,13 @@ export function linear(scope: Scope, inChannels: number, outChannels: number, { 
   return (x) => matMulBias(x, weight, offset);
 }
 
-/** A convolution with a 1×1 kernel, applied to rows (one a pixel). */
+/** A convolution with a 1×1 kernel, applied to rows, each of which is a pixel. */
 export function pointwise(scope: Scope, inChannels: number, outChannels: number): RowLayer {
   const { weight, bias } = convolution(scope, inChannels, outChannels, 1);
   return (x) => matMulBias(x, weight.reshape([inChannels, outChannels]), bias);
 }
 
-/** x · weight + bias, with a gradient of few kernel calls. */
+/** Computes x · weight + bias, with a gradient that takes few kernel calls. */
 export function matMulBias(x: tf.Tensor2D, weight: tf.Tensor2D, bias?: tf.Tensor1D): tf.Tensor2D {
   if (!bias) return tf.matMul(x, weight);
   const op = tf.customGrad((...args) => {
@@ -138,8 +143,9 @@ export function layerNormalization(scope: Scope, channels: number, epsilon: numb
 }
 
 /**
- * Convolution 3×3 with stride 2. Padding 1 is symmetric, which TensorFlow's 'same' is not for even sizes; padding 0 adds
- * one row and column at the end (diffusers' Downsample2D).
+ * A 3×3 convolution with stride 2 (diffusers' Downsample2D).
+ * @param padding 1 pads all sides alike, which TensorFlow's 'same' does not for even sizes; 0 adds one row and one
+ *   column at the end
  */
 export function downsample(scope: Scope, channels: number, padding: 0 | 1): ImageLayer {
   const { weight, bias } = convolution(scope.at('conv'), channels, channels, 3);
@@ -154,7 +160,10 @@ export function downsample(scope: Scope, channels: number, padding: 0 | 1): Imag
   };
 }
 
-/** Nearest-neighbour enlargement to twice the size (or to `size`, where a skip connection asks for it), then a 3×3 convolution. */
+/**
+ * A layer that enlarges an image to twice its size, or to `size` where a skip connection has another one, by nearest
+ * neighbours, and then applies a 3×3 convolution (diffusers' Upsample2D).
+ */
 export function upsample(
   scope: Scope,
   channels: number,
@@ -163,17 +172,21 @@ export function upsample(
   return (x, size) => conv(enlarge(x, size ?? [2 * x.shape[1], 2 * x.shape[2]]));
 }
 
-/** Nearest-neighbour enlargement; `torch.nn.functional.interpolate(mode='nearest')`. */
+/** Enlarges an image by nearest neighbours, as `torch.nn.functional.interpolate(mode='nearest')` does. */
 export function enlarge(x: tf.Tensor4D, [height, width]: readonly [number, number]): tf.Tensor4D {
   const [batch, h, w, channels] = x.shape;
   if (height === 2 * h && width === 2 * w) return double(x);
-  // Where the small image came from rounding up, the nearest neighbours are those of twice the size, cut.
+  // Where the size of the small image is half of an odd size, rounded up, the nearest neighbours are those of the image
+  // of twice its size, of which the last row or column is cut off.
   if (Math.ceil(height / 2) === h && Math.ceil(width / 2) === w)
     return tf.slice(double(x), [0, 0, 0, 0], [batch, height, width, channels]);
   return tf.image.resizeNearestNeighbor(x, [height, width]);
 }
 
-/** Every pixel twice in both directions: two copies forward, one average pooling backward, which all backends do fast. */
+/**
+ * Repeats every pixel in both directions. It is computed as two concatenations forward and one average pooling
+ * backward, which are fast on all backends.
+ */
 function double(x: tf.Tensor4D): tf.Tensor4D {
   const [batch, height, width, channels] = x.shape;
   const op = tf.customGrad((...args) => {

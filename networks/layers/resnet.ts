@@ -3,9 +3,9 @@ import { silu } from '../../backend/index.js';
 import type { Scope } from '../weights.js';
 import { addToPixels, convolution, convolve, groupNormalization, linear, plus } from './basic.js';
 
-/** What all residual blocks of a network share. */
+/** The options that all residual blocks of a network share. */
 export interface ResnetOptions {
-  /** Width of the time embedding. */
+  /** The number of channels of the time embedding. */
   readonly timeChannels: number;
   readonly groups: number;
   readonly epsilon: number;
@@ -13,12 +13,13 @@ export interface ResnetOptions {
   readonly timeScaleShift: 'default' | 'scale_shift';
 }
 
-/** A residual block: (image, silu of the time embedding [batch or 1, timeChannels]) to an image. */
+/** A residual block, which takes an image and the SiLU of the time embedding [batch or 1, timeChannels] to an image. */
 export type Resnet = (x: tf.Tensor4D, time: tf.Tensor2D) => tf.Tensor4D;
 
 /**
- * diffusers' ResnetBlock2D: two 3×3 convolutions, each after group norm and SiLU, with the time between them.
- * @param outputScale what the sum of both branches is divided by
+ * diffusers' ResnetBlock2D: two 3×3 convolutions, each after a group norm and SiLU. The time embedding enters between
+ * them.
+ * @param outputScale the divisor of the sum of both branches
  */
 export function resnet(
   scope: Scope,
@@ -38,7 +39,8 @@ export function resnet(
 
   const addTime = (x: tf.Tensor4D, time: tf.Tensor2D): tf.Tensor4D => {
     const offset = timeProjection(time);
-    // Where all samples share one time it joins the bias, at no cost.
+    // Where all samples have the same timestep, its embedding is added to the bias of the convolution, which costs
+    // nothing.
     return offset.shape[0] === 1
       ? convolve(x, conv1.weight, offset.reshape<tf.Tensor1D>([outChannels]).add(conv1.bias))
       : addToPixels(convolve(x, conv1.weight, conv1.bias), offset);

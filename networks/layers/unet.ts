@@ -6,17 +6,17 @@ import type { AttentionLayer, Text } from './attention.js';
 import { conv2d, downsample, groupNormalization, linear, upsample } from './basic.js';
 import { type ResnetOptions, resnet } from './resnet.js';
 
-/** Makes the attention after residual block `layer`, at `scope`. */
+/** Makes the attention that follows residual block number `layer`, with its parameters at `scope`. */
 export type AttentionFactory = (scope: Scope, layer: number) => AttentionLayer;
 
 /** One resolution on the way down or up. */
 export interface BlockPlan {
-  /** Residual blocks. */
+  /** The number of residual blocks. */
   readonly layers: number;
   readonly attention?: AttentionFactory;
 }
 
-/** The shape of a UNet, read out of one of diffusers' configurations. */
+/** The structure of a UNet, as it is derived from one of diffusers' configurations. */
 export interface UNetPlan {
   readonly name: string;
   readonly inChannels: number;
@@ -35,14 +35,14 @@ export interface UNetPlan {
   readonly middle?: { readonly attention?: AttentionFactory; readonly outputScale: number };
   /** From the coarsest resolution to the finest. */
   readonly up: readonly BlockPlan[];
-  /** Width of the text; undefined for a network without. */
+  /** The number of channels of the text; undefined for a network without text. */
   readonly textChannels?: number;
 }
 
-/** (noisy sample, timesteps, text [batch, tokens, channels]) to the network's prediction. */
+/** Takes noisy samples, timesteps and text [batch, tokens, channels] to the prediction of the network. */
 export type UNetForward = (sample: tf.Tensor4D, timesteps: tf.Tensor1D | number, text?: tf.Tensor3D) => tf.Tensor4D;
 
-/** Builds the network of a plan: diffusers' UNet2DConditionModel and UNet2DModel share this skeleton. */
+/** Builds the network of a plan. diffusers' UNet2DConditionModel and UNet2DModel have this structure in common. */
 export function unet(scope: Scope, plan: UNetPlan): UNetForward {
   const { channels } = plan;
   const finest = channels[0]!;
@@ -86,13 +86,17 @@ function checkInputs(plan: UNetPlan, sample: tf.Tensor4D, timesteps: tf.Tensor1D
     );
 }
 
-/** Sinusoids of the timestep (Ho et al. 2020, appendix B; diffusers' Timesteps), then an MLP, then the SiLU that every residual block applies first. */
+/**
+ * Embeds timesteps: sinusoids (Ho et al. 2020, appendix B; diffusers' Timesteps), then an MLP, then the SiLU that every
+ * residual block would apply first.
+ */
 function timeEmbedder(scope: Scope, plan: UNetPlan): (timesteps: tf.Tensor1D | number) => tf.Tensor2D {
   const width = plan.channels[0]!;
   const linear1 = linear(scope.at('linear_1'), width, plan.resnet.timeChannels);
   const linear2 = linear(scope.at('linear_2'), plan.resnet.timeChannels, plan.resnet.timeChannels);
   const half = width / 2;
-  // Rounded to float32 after every operation, as PyTorch does: at t = 1000 a last bit of the frequency is seen.
+  // Each operation is rounded to float32, as in PyTorch. At t = 1000 the last bit of a frequency makes a visible
+  // difference.
   const frequencies = Float32Array.from({ length: half }, (_, i) =>
     Math.exp(Math.fround(Math.fround(Math.fround(-Math.log(10000)) * i) / (half - plan.freqShift))),
   );
@@ -109,7 +113,7 @@ type BlockForward = (
   x: tf.Tensor4D,
   time: tf.Tensor2D,
   text: Text,
-  /** Outputs of the way down, pushed there and popped on the way up. */
+  /** The outputs of the way down. Blocks on the way down push to it, and blocks on the way up pop from it. */
   skips: tf.Tensor4D[],
 ) => tf.Tensor4D;
 
@@ -173,7 +177,8 @@ function upBlock(scope: Scope, plan: UNetPlan, block: BlockPlan, index: number):
       h = residual(tf.concat([h, skips.pop()!], 3), time);
       if (attention) h = attention(h, text);
     }
-    // The next skip's size, not just twice this one: they differ where an odd size was halved on the way down.
+    // The image is enlarged to the size of the next skip connection. It is not always twice the present size, since an
+    // odd size may have been halved on the way down.
     const target = skips.at(-1)?.shape;
     return grow ? grow(h, target && [target[1], target[2]]) : h;
   };
