@@ -7,7 +7,7 @@ import type { Awaitable, Metrics } from '../core/types.js';
 import type { Env } from '../envs/env.js';
 import { SyncVectorEnv } from '../envs/sync-vector-env.js';
 import type { VectorEnv } from '../envs/vector-env.js';
-import { closeQuietly } from './driver.js';
+import { closeQuietly } from './env-checks/trial.js';
 import {
   assertNoFindings,
   type Check,

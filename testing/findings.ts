@@ -1,5 +1,6 @@
 import { GymError, messageOf, unknownName } from '../core/errors.js';
 import type { Awaitable } from '../core/types.js';
+import { show } from './values.js';
 
 /** One thing that is wrong with an environment, a reward or an agent. */
 export interface Finding {
@@ -62,6 +63,17 @@ export class Report {
       if (error instanceof Stopped) throw error;
       return this.fail(where, 'it throws', messageOf(error), 'make the call work; see the stack of what it throws');
     }
+  }
+
+  /** Makes a call that the subject must refuse; that it does not throw is an error. */
+  async refusal(where: string, todo: string, call: () => unknown): Promise<void> {
+    let result: unknown;
+    try {
+      result = await call();
+    } catch {
+      return;
+    }
+    this.error(where, 'it must throw', show(result), todo);
   }
 }
 

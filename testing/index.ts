@@ -7,8 +7,8 @@ export {
   assertAgent,
   checkAgent,
 } from './agent.js';
-export type { ActionChoice } from './driver.js';
 export { assertEnv, checkEnv, type EnvCheckOptions, type EnvSource, type EnvSubject, envChecks } from './env.js';
+export type { ActionChoice } from './env-checks/driver.js';
 export { assertNoFindings, type Check, type CheckOptions, describeFindings, type Finding } from './findings.js';
 export {
   assertReward,

@@ -1,9 +1,11 @@
+import { GymError, messageOf } from '../core/errors.js';
 import { isNdArray, sameShape, type TypedArray } from '../core/ndarray.js';
 import { Box } from '../envs/spaces/box.js';
 import { Dict } from '../envs/spaces/dict.js';
 import { Discrete } from '../envs/spaces/discrete.js';
 import type { DType } from '../envs/spaces/dtype.js';
 import { Graph } from '../envs/spaces/graph.js';
+import { spaceFromJson } from '../envs/spaces/json.js';
 import { OneOf } from '../envs/spaces/one-of.js';
 import { Sequence } from '../envs/spaces/sequence.js';
 import type { Space } from '../envs/spaces/space.js';
@@ -56,6 +58,7 @@ export async function checkSpaces(
   for (const name of ['observationSpace', 'actionSpace'] as const) {
     const space = spaces[name];
     await checkSampling(report, name, space);
+    checkJson(report, name, space);
     for (const [part, path] of parts(space, name)) {
       if ((part instanceof Tuple && part.spaces.length === 0) || (part instanceof Dict && part.keys.length === 0))
         report.error(path, 'the space has no part', String(part), 'give it at least one space');
@@ -94,6 +97,20 @@ async function checkSampling(report: Report, name: string, space: Space<unknown>
     } catch (error) {
       report.error(`${name}.contains(${show(value)})`, 'it throws', show(error), 'return false for what is no element');
     }
+}
+
+/** Reports a space that JSON, by which spaces reach the threads of workers, brings back as another one. */
+function checkJson(report: Report, name: string, space: Space<unknown>): void {
+  const where = `${name}.toJson()`;
+  const todo = 'write all that makes the space what it is, in an order that JSON keeps';
+  try {
+    const back = spaceFromJson(JSON.parse(JSON.stringify(space.toJson())));
+    if (!space.equals(back))
+      report.error(where, 'it comes back from JSON as another space', `${space} and ${back}`, todo);
+  } catch (error) {
+    if (GymError.is(error) && error.code === 'E_NAME') return; // spaceFromJson does not know spaces of other packages
+    report.error(where, 'spaceFromJson() cannot read it', messageOf(error), todo);
+  }
 }
 
 function checkBox(report: Report, path: string, box: Box<DType>, action: boolean): void {

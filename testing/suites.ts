@@ -1,6 +1,7 @@
 import { GymError } from '../core/errors.js';
 import { type AgentCheckOptions, type AgentEnvMaker, type AgentMaker, agentChecks, agentSubject } from './agent.js';
-import { type EnvCheckOptions, type EnvSource, envChecks, envSubject } from './env.js';
+import { type EnvCheckOptions, type EnvSource, type EnvSubject, envChecks } from './env.js';
+import { subjectOf } from './env-checks/trial.js';
 import { assertNoFindings, type Check, type CheckOptions, runCheck, selectChecks } from './findings.js';
 import { type RewardCheckOptions, type RewardSource, rewardChecks, rewardSubject } from './reward.js';
 import { type VectorEnvCheckOptions, type VectorEnvSource, vectorEnvChecks, vectorEnvSubject } from './vector-env.js';
@@ -48,7 +49,7 @@ export function describeEnv<O, A>(
   make: EnvSource<O, A>,
   options: EnvCheckOptions<A> & SuiteOptions = {},
 ): void {
-  suite(name, envChecks, envSubject(make, options) as unknown as ReturnType<typeof envSubject>, options);
+  suite(name, envChecks, subjectOf(make, options) as unknown as EnvSubject<unknown, unknown>, options);
 }
 
 /** The same for a vector environment. */

@@ -106,6 +106,22 @@ function continuous(step: (action: NdArray, env: Walk) => number, space = new Bo
   });
 }
 
+/** A walk on the spot, of 100 steps, whose step results are changed from a step on: more steps than a check plays. */
+function long(change: (result: StepResult<Vector>) => unknown, from = 100): Env<Vector, number> {
+  const env = new Walk();
+  const observe = (): Vector => ({ data: Float32Array.of(env.position, 0), shape: [2] });
+  return Object.assign(env, {
+    observe,
+    step: (action: number) => {
+      if (!env.running || !env.actionSpace.contains(action)) throw new Error('not now');
+      env.t++;
+      env.running = env.t < 100;
+      const result = { observation: observe(), reward: action, terminated: false, truncated: !env.running, info: {} };
+      return env.t >= from ? change(result) : result;
+    },
+  });
+}
+
 const buffer = { data: new Float32Array(2), shape: [2] };
 const nothing = { steps: {} };
 let made = 0;
@@ -222,6 +238,21 @@ const defects: [string, () => unknown, string, 'error' | 'warning', RegExp][] = 
     /actionSpace\.contains\(undefined\): it throws/,
   ],
   [
+    'has a space that JSON brings back as another one',
+    () =>
+      walk({ observationSpace: Object.assign(new Box(-10, 10, [2]), { toJson: () => new Box(-1, 1, [2]).toJson() }) }),
+    'spaces',
+    'error',
+    /observationSpace\.toJson\(\): it comes back from JSON as another space; actual: Box.* and Box/,
+  ],
+  [
+    'has a space whose JSON lacks a part',
+    () => walk({ actionSpace: Object.assign(new Discrete(2), { toJson: () => ({ kind: 'Discrete', n: 2 }) }) }),
+    'spaces',
+    'error',
+    /actionSpace\.toJson\(\): spaceFromJson\(\) cannot read it; actual: .*needs `start`/,
+  ],
+  [
     'has an empty Dict',
     () => walk({ observationSpace: new Dict({}) }),
     'spaces',
@@ -336,6 +367,13 @@ const defects: [string, () => unknown, string, 'error' | 'warning', RegExp][] = 
     'step',
     'error',
     /step 1: it must give .*\n.*not a list/,
+  ],
+  [
+    'has no info at a step',
+    () => stepped(({ info: _, ...rest }) => rest),
+    'step',
+    'error',
+    /step 1: it lacks info; actual: keys observation, reward, terminated, truncated/,
   ],
   [
     'throws in a later step',
@@ -466,6 +504,20 @@ const defects: [string, () => unknown, string, 'error' | 'warning', RegExp][] = 
     'reward',
     'error',
     /step 1: reward: it must be a number; actual: \[1\] \(object\)/,
+  ],
+  [
+    'gives a text as reward',
+    () => stepped((result) => ({ ...result, reward: '1' })),
+    'reward',
+    'error',
+    /step 1: reward: it must be a number; actual: "1" \(string\)/,
+  ],
+  [
+    'gives undefined as reward',
+    () => stepped((result) => ({ ...result, reward: undefined })),
+    'reward',
+    'error',
+    /step 1: reward: it must be a number; actual: undefined \(undefined\)/,
   ],
   [
     'gives a boolean as reward',
@@ -664,6 +716,20 @@ const defects: [string, () => unknown, string, 'error' | 'warning', RegExp][] = 
     /step\(\) before reset\(\): it gives nonsense/,
   ],
   [
+    'forgets the reward at the end of a long episode',
+    () => long(({ reward, ...result }) => ({ ...result, reward: result.truncated ? undefined : reward })),
+    'after-end',
+    'error',
+    /step 100: reward: it must be a number; actual: undefined/,
+  ],
+  [
+    'leaves its space late in a long episode',
+    () => long((result) => ({ ...result, observation: { data: Float32Array.of(0, 99), shape: [2] } }), 80),
+    'after-end',
+    'error',
+    /step 80: observation\.data\[1\]: it must be within -10 and 10; actual: 99/,
+  ],
+  [
     'goes on after the end',
     () => {
       const env = new Walk();
@@ -714,6 +780,16 @@ const defects: [string, () => unknown, string, 'error' | 'warning', RegExp][] = 
     /step 1 of the first episode: observation(\.data)?: it is the very object that the first reset returned/,
   ],
   [
+    'returns one result again',
+    () => {
+      const result = {};
+      return stepped((fresh) => Object.assign(result, fresh));
+    },
+    'fresh-objects',
+    'error',
+    /step 2 of the first episode: the result: it is the very object that step 1 of the first episode returned/,
+  ],
+  [
     'returns one info again',
     () => stepped((result) => ({ ...result, info: nothing })),
     'fresh-objects',
@@ -753,6 +829,47 @@ const defects: [string, () => unknown, string, 'error' | 'warning', RegExp][] = 
     'inputs',
     'error',
     /action of step\(\) data\[0\]: the call changes it/,
+  ],
+  [
+    'returns nothing from restore',
+    () => {
+      const env = new Walk();
+      const restore = env.restore.bind(env);
+      return Object.assign(env, { restore: (snapshot: Snapshot) => void restore(snapshot) });
+    },
+    'snapshot',
+    'error',
+    /restore\(\): it must give { observation, info }; actual: undefined/,
+  ],
+  [
+    'takes anything for a snapshot',
+    () => {
+      const env = new Walk();
+      const restore = env.restore.bind(env);
+      const start = env.snapshot();
+      return Object.assign(env, {
+        restore: (snapshot: object) => restore({ ...(start as object), ...snapshot } as never),
+      });
+    },
+    'snapshot',
+    'warning',
+    /restore\(null\): what is no snapshot is taken silently/,
+  ],
+  [
+    'is half restored when it refuses a snapshot',
+    () => {
+      const env = new Walk();
+      const restore = env.restore.bind(env);
+      return Object.assign(env, {
+        restore: (snapshot: Snapshot) => {
+          env.position = 0;
+          return restore(snapshot);
+        },
+      });
+    },
+    'snapshot',
+    'warning',
+    /restore\({ {2}}\): it is refused, and yet changes the environment; actual: /,
   ],
   [
     'saves less than its state',

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import type { RewardBatch } from '../../core/reward.js';
-import { makeReward, rewardNames, shapesPrompts } from '../../rewards/index.js';
+import { listRewards, makeReward, shapesPrompts } from '../../rewards/index.js';
 import { assertReward, checkReward, describeFindings, type RewardSource, rewardChecks } from '../../testing/index.js';
 
 const kinds = ['color', 'count', 'composition', 'location'] as const;
 
 describe('every registered reward', () => {
-  it.each(rewardNames().map(({ name }) => name))('%s passes', async (name) => {
+  it.each(listRewards().map(({ name }) => name))('%s passes', async (name) => {
     const kind = kinds.find((k) => name === `shapes-${k}`);
     const prompts = kind && shapesPrompts(kind).slice(0, 8);
     const findings = await checkReward({ make: () => makeReward(name) }, { prompts });

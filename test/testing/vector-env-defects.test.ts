@@ -102,6 +102,8 @@ function resetting(
 }
 
 let made = 0;
+/** State of the module, which all vector environments share. */
+let common = 0;
 const over = ({ terminated }: VectorStepResult<Vector>) => terminated.indexOf(1);
 
 /** Each with just one defect: what it is, one that has it, who finds it, what they say. */
@@ -181,6 +183,27 @@ const defects: [string, () => unknown, string, RegExp][] = [
     /step 1: rewards\[2\]: it must be finite; actual: NaN/,
   ],
   [
+    'gives NaN as a reward late in a long episode',
+    () => {
+      const env = sound();
+      for (const one of env.envs as Short[]) {
+        const { reset, step } = Short.prototype;
+        Object.assign(one, {
+          reset: (options?: ResetOptions) => {
+            const result = reset.call(one, options);
+            one.length = 100; // more steps than a check plays
+            return result;
+          },
+          step: (action: number) => ({ ...step.call(one, 1), reward: one.t >= 80 ? Number.NaN : action }),
+          observe: () => ndarray(Float32Array.of(one.place, 0), [2]),
+        });
+      }
+      return env;
+    },
+    'autoreset',
+    /step 80: rewards\[0\]: it must be finite; actual: NaN/,
+  ],
+  [
     'gives 2 as a flag',
     () =>
       stepped((result) => {
@@ -219,6 +242,26 @@ const defects: [string, () => unknown, string, RegExp][] = [
       }),
     'determinism',
     /step 1: rewards\[0\]: seed 0 gives other episodes the second time/,
+  ],
+  [
+    'keeps its state in the module',
+    () => {
+      const env = sound();
+      const [reset, step] = [env.reset.bind(env), env.step.bind(env)];
+      const stored = <R>(result: R) => {
+        common = (env.envs[0] as Short).place;
+        return result;
+      };
+      return Object.assign(env, {
+        reset: (options?: VectorResetOptions) => stored(reset(options)),
+        step: (actions: number[]) => {
+          (env.envs[0] as Short).place = common;
+          return stored(step(actions));
+        },
+      });
+    },
+    'isolation',
+    /observations\[0\]\.data\[0\]: it goes another way while another of its kind is stepped/,
   ],
   [
     'gives all environments one seed',
@@ -435,6 +478,28 @@ const defects: [string, () => unknown, string, RegExp][] = [
     /observation\.data\[\d\]: it is not what a single environment gives/,
   ],
   [
+    'steps before the first reset',
+    () => {
+      const env = sound();
+      const { reset, step } = SyncVectorEnv.prototype;
+      let begun = false;
+      return Object.assign(env, {
+        reset: (options?: VectorResetOptions) => {
+          begun = true;
+          return reset.call(env, options);
+        },
+        step: (actions: number[]) => {
+          if (!begun) reset.call(env);
+          const result = step.call(env, actions) as VectorStepResult<Vector>;
+          if (!begun) result.rewards[1] = Number.NaN;
+          return result;
+        },
+      });
+    },
+    'before-reset',
+    /step\(\) before reset\(\): it gives nonsense; actual: .*NaN/,
+  ],
+  [
     'fills one array of rewards again',
     () => {
       const rewards = new Float64Array(3);
@@ -511,6 +576,24 @@ const defects: [string, () => unknown, string, RegExp][] = [
     /after restore\(\) it goes another way/,
   ],
   [
+    'draws from its streams to render',
+    () => {
+      const env = sound();
+      return Object.assign(env, { render: () => env.envs.map((one) => String((one as Short).random.next())) });
+    },
+    'render',
+    /step 1: observations\[\d\]\.data\[0\]: rendering changes the episode/,
+  ],
+  [
+    'renders into the same arrays',
+    () => {
+      const pictures = [0, 1, 2].map(() => ({ data: new Uint8Array(12), shape: [2, 2, 3] }));
+      return having({ render: () => [...pictures] });
+    },
+    'render',
+    /the second call returns the same array/,
+  ],
+  [
     'renders one picture',
     () => having({ render: () => 'all' }),
     'render',
@@ -552,6 +635,19 @@ describe('checkVectorEnv', () => {
     const found = findings.filter((finding) => finding.check === check && text.test(describeFindings([finding])));
     expect(describeFindings(found.length > 0 ? found : findings)).toMatch(text);
     expect(found[0]!.severity).toBe('error');
+  });
+
+  it('warns of an info that contains itself', async () => {
+    const circular: Record<string, unknown> = {};
+    circular.self = circular;
+    const make = () =>
+      stepped((result) => {
+        result.infos[2] = circular;
+        return result;
+      });
+    expect(describeFindings(await checkVectorEnv(make, { skip: ['fresh-objects'] }))).toMatch(
+      /^warning \[info\] step 1: infos\[2\]\.self: it contains itself.*\n.*$/,
+    );
   });
 
   it('has a defect for each of its checks', () => {
