@@ -1,7 +1,7 @@
 import { agentNames } from '../agents/index.js';
 import { unknownName } from '../core/errors.js';
 import { listEnvironments } from '../envs/registry.js';
-import { rewardNames } from '../rewards/index.js';
+import { listRewards } from '../rewards/index.js';
 import { runOptions } from '../training/config.js';
 import { flagOf, sectionOf, shown } from './flags.js';
 import { table } from './table.js';
@@ -18,7 +18,7 @@ const lists: Readonly<Record<string, () => Line[]>> = {
       name: [name, ...aliases].join(', '),
       summary: `${summary} (${paper})`,
     })),
-  rewards: () => rewardNames(),
+  rewards: () => listRewards(),
   options: () =>
     runOptions().map((info) => ({
       name: flagOf(info.path),

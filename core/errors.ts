@@ -156,13 +156,20 @@ export function nearest(name: string, known: Iterable<string>): string | undefin
   let best: string | undefined;
   let bestDistance = Number.POSITIVE_INFINITY;
   for (const candidate of known) {
+    // As many edits at least as the lengths differ by: a name of a megabyte is near to nothing.
+    if (Math.abs(name.length - candidate.length) > farthest(candidate)) continue;
     const d = distance(name.toLowerCase(), candidate.toLowerCase());
     if (d < bestDistance) {
       best = candidate;
       bestDistance = d;
     }
   }
-  return best !== undefined && bestDistance <= Math.max(2, Math.ceil(best.length * 0.4)) ? best : undefined;
+  return best !== undefined && bestDistance <= farthest(best) ? best : undefined;
+}
+
+/** How many edits a name may be away from a known one to be taken for it. */
+function farthest(known: string): number {
+  return Math.max(2, Math.ceil(known.length * 0.4));
 }
 
 /** The error for a name that is not in a list: with the nearest known one and all that are known. */

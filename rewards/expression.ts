@@ -1,4 +1,4 @@
-import type { MathNode } from 'mathjs';
+import type { EvalFunction, MathNode } from 'mathjs';
 import { GymError, messageOf, unknownName } from '../core/errors.js';
 import type { Reward, RewardBatch } from '../core/reward.js';
 import { scoreImages } from '../core/score.js';
@@ -24,9 +24,41 @@ interface Term {
   readonly symbol: string;
 }
 
+/** Longer texts are refused: nobody writes them, and what reads an expression takes time and stack for each character. */
+const mostCharacters = 4000;
+
+/** A number, so that the e of 1e-3 is no name; a text in quotes; a path without quotes; or a run that begins as a name does. */
+const tokens =
+  /(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?(?![\w.-]*\.(?:m?[jt]s|cjs)\b)|(["'])(.*?)\1|((?:[A-Za-z]:)?[\w.\\/-]*\.(?:m?[jt]s|cjs)\b)|[a-z_][\w-]*/gi;
+
+/** A whole number as it stands in a run of letters, digits and hyphens: `2`, `1e-3`, and `1e` before a plus. */
+const numberInRun = /^\d+(e(-?\d+)?)?$/i;
+
+/**
+ * A run of letters, digits and hyphens as names and numbers with a minus between, each as long as can be: `shapes-count` is
+ * one reward, not `shapes` less `count`. Nothing at all is what stands before a second minus. Undefined if it is not that.
+ */
+function splitRun(run: string, rewards: ReadonlySet<string>): string[] | undefined {
+  const parts = run.split('-');
+  const longest = Math.max(2, ...Array.from(rewards, (name) => name.split('-').length));
+  const isPiece = (text: string) =>
+    rewards.has(text) || text === '' || isExpressionWord(text) || numberInRun.test(text);
+  // From the end: how many parts the piece takes that begins with part i, 0 where what follows cannot be read.
+  const taken = new Array<number>(parts.length).fill(0);
+  for (let i = parts.length - 1; i >= 0; i--)
+    for (let count = Math.min(longest, parts.length - i); count > 0 && taken[i] === 0; count--) {
+      const end = i + count;
+      if ((end === parts.length || taken[end]! > 0) && isPiece(parts.slice(i, end).join('-'))) taken[i] = count;
+    }
+  if (taken[0] === 0) return undefined;
+  const pieces: string[] = [];
+  for (let i = 0; i < parts.length; i += taken[i]!) pieces.push(parts.slice(i, i + taken[i]!).join('-'));
+  return pieces;
+}
+
 /**
  * Finds the rewards that an expression names and puts a symbol in the place of each, because a hyphen in a name would be
- * a minus to mathjs. The longest name wins: `shapes-count` is one reward, not `shapes` less `count`.
+ * a minus to mathjs.
  */
 function findTerms(expression: string, rewards: ReadonlySet<string>): { text: string; terms: Term[] } {
   const terms: Term[] = [];
@@ -38,40 +70,34 @@ function findTerms(expression: string, rewards: ReadonlySet<string>): { text: st
     }
     return term.symbol;
   };
-  /** One name, function, constant or number; nothing at all is what stands before a second minus. */
-  const piece = (run: string): string | undefined => {
-    if (rewards.has(run)) return symbolOf(run);
-    return run === '' || isExpressionWord(run) || /^\d+(e(-?\d+)?)?$/i.test(run) ? run : undefined;
-  };
-  /** A run of letters, digits and hyphens as pieces with a minus between, the longest first, if it is that. */
-  const split = (run: string): string[] | undefined => {
-    const whole = piece(run);
-    if (whole !== undefined) return [whole];
-    for (let cut = run.lastIndexOf('-'); cut >= 0; cut = cut > 0 ? run.lastIndexOf('-', cut - 1) : -1) {
-      const head = piece(run.slice(0, cut));
-      const tail = head === undefined ? undefined : split(run.slice(cut + 1));
-      if (tail) return [head!, ...tail];
-    }
-    return undefined;
-  };
-  // A number (so that the e of 1e-3 is no name), a quoted path, or a run that begins as a name does.
-  const tokens = /(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|(["'])(.*?)\1|[a-z_][\w-]*/gi;
-  const text = expression.replace(tokens, (token: string, quote?: string, path?: string) => {
-    if (quote) return symbolOf(path!);
+  const text = expression.replace(tokens, (token: string, quote?: string, quoted?: string, path?: string) => {
+    if (quote) return symbolOf(quoted!);
+    if (path)
+      throw new GymError(
+        'E_VALUE',
+        `makeReward: the path ${path} must stand in quotes in ${JSON.stringify(expression)}; write '${path}'.`,
+      );
     if (!/^[a-z_]/i.test(token)) return token;
-    const parts = split(token);
-    if (parts) return parts.join('-');
+    const pieces = splitRun(token, rewards);
+    if (pieces) return pieces.map((piece) => (rewards.has(piece) ? symbolOf(piece) : piece)).join('-');
     const known = token === expression ? rewards : [...rewards, ...functions, ...constants];
     throw unknownName('makeReward', 'reward', token, known);
   });
   return { text, terms };
 }
 
+const operators = new Set(
+  'add subtract multiply divide mod pow unaryMinus unaryPlus smaller smallerEq larger largerEq equal unequal'.split(
+    ' ',
+  ),
+);
+
 /** The first part of a parsed expression that is more than arithmetic over its rewards, if any. */
 function foreignPart(root: MathNode, symbols: ReadonlySet<string>): MathNode | undefined {
-  const arithmetic = new Set(['OperatorNode', 'ParenthesisNode', 'ConditionalNode', 'RelationalNode']);
+  const arithmetic = new Set(['ParenthesisNode', 'ConditionalNode', 'RelationalNode']);
   const allowed = (node: MathNode): boolean => {
     if (arithmetic.has(node.type)) return true;
+    if (node.type === 'OperatorNode') return operators.has((node as unknown as { fn: string }).fn);
     if (node.type === 'ConstantNode') return typeof (node as unknown as { value: unknown }).value === 'number';
     const { name } = node as unknown as { name: string };
     if (node.type === 'FunctionNode') return functions.has(name);
@@ -92,7 +118,7 @@ function foreignPart(root: MathNode, symbols: ReadonlySet<string>): MathNode | u
  * @param known the names that may stand in it.
  * @param make makes the reward of a name or a path.
  * @throws GymError E_NAME on a name that is not known, with the nearest that is; E_VALUE on an expression that cannot be
- *   read, names no reward or is more than arithmetic.
+ *   read, names no reward, is more than arithmetic, or has a path without quotes.
  */
 export async function expressionReward(
   expression: string,
@@ -100,6 +126,11 @@ export async function expressionReward(
   make: (spec: string) => Promise<Reward>,
 ): Promise<Reward> {
   const place = `reward expression ${JSON.stringify(expression)}`;
+  if (expression.length > mostCharacters)
+    throw new GymError(
+      'E_VALUE',
+      `reward expression ${JSON.stringify(expression.slice(0, 40))}...: it has ${expression.length} characters; write it in at most ${mostCharacters}, or as a file.`,
+    );
   const { text, terms } = findTerms(expression, new Set(known));
   if (terms.length === 0)
     throw new GymError('E_VALUE', `${place}: it names no reward; give a name such as \`jpeg-incompressibility\`.`);
@@ -108,25 +139,26 @@ export async function expressionReward(
 
   // mathjs takes a second to load: only those who use an expression pay for it.
   const { parse } = await import('mathjs/number');
-  let root: MathNode;
+  let compiled: EvalFunction;
   try {
-    root = parse(text);
+    const root = parse(text);
+    const foreign = foreignPart(root, new Set(terms.map(({ symbol }) => symbol)));
+    if (foreign)
+      throw new GymError(
+        'E_VALUE',
+        `${place}: \`${readable(foreign.toString())}\` is not allowed; use numbers, rewards, the operators + - * / % ^ < <= > >= == != and ?:, and the functions ${[...functions].join(', ')}.`,
+      );
+    compiled = root.compile();
+    // A function with too many arguments, say, is found by trying.
+    compiled.evaluate({ clamp, ...Object.fromEntries(terms.map(({ symbol }) => [symbol, 1])) });
   } catch (error) {
+    if (GymError.is(error)) throw error;
     throw new GymError(
       'E_VALUE',
-      `${place}: cannot be read: ${readable(messageOf(error))}; check operators and parentheses.`,
-      {
-        cause: error,
-      },
+      `${place}: cannot be read: ${readable(messageOf(error))}; check operators, parentheses and arguments.`,
+      { cause: error },
     );
   }
-  const foreign = foreignPart(root, new Set(terms.map(({ symbol }) => symbol)));
-  if (foreign)
-    throw new GymError(
-      'E_VALUE',
-      `${place}: \`${readable(foreign.toString())}\` is not allowed; use numbers, operators, rewards and the functions ${[...functions].join(', ')}.`,
-    );
-  const compiled = root.compile();
 
   const rewards: Reward[] = [];
   for (const { spec } of terms) rewards.push(await make(spec));

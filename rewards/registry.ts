@@ -1,4 +1,5 @@
 import { GymError } from '../core/errors.js';
+import { type Named, NameRegistry } from '../core/registry.js';
 import type { Reward } from '../core/reward.js';
 import type { Awaitable } from '../core/types.js';
 import { expressionReward, isExpressionWord } from './expression.js';
@@ -7,13 +8,12 @@ import { shapesReward } from './shapes/scorers.js';
 import { isRewardFile, loadRewardFile } from './user-file.js';
 
 /** A reward that {@link makeReward} knows by name. */
-export interface RewardEntry {
-  readonly name: string;
+export interface RewardEntry extends Named {
   /** One line for people who choose. */
   readonly summary: string;
 }
 
-const registered = new Map<string, RewardEntry & { factory(): Awaitable<Reward> }>();
+const rewards = new NameRegistry<RewardEntry & { factory(): Awaitable<Reward> }>('reward');
 
 /**
  * Makes a reward known by a name, which {@link makeReward} and expressions then understand.
@@ -30,14 +30,12 @@ export function registerReward(name: string, summary: string, factory: () => Awa
     );
   if (isExpressionWord(name))
     throw new GymError('E_NAME', `registerReward: \`${name}\` means something in expressions; choose another name.`);
-  if (registered.has(name))
-    throw new GymError('E_NAME', `registerReward: \`${name}\` is already registered; choose another name.`);
-  registered.set(name, { name, summary, factory });
+  rewards.add({ name, summary, factory });
 }
 
 /** The registered rewards, in order of registration, with a line each. */
-export function rewardNames(): RewardEntry[] {
-  return [...registered.values()].map(({ name, summary }) => ({ name, summary }));
+export function listRewards(): RewardEntry[] {
+  return rewards.list().map(({ factory: _, ...entry }) => entry);
 }
 
 /**
@@ -51,10 +49,10 @@ export function rewardNames(): RewardEntry[] {
  */
 export async function makeReward(spec: string): Promise<Reward> {
   const text = spec.trim();
-  const entry = registered.get(text);
+  const entry = rewards.find(text);
   if (entry) return await entry.factory();
   if (isRewardFile(text)) return await loadRewardFile(text);
-  return await expressionReward(text, registered.keys(), makeReward);
+  return await expressionReward(text, rewards.names(), makeReward);
 }
 
 registerReward(

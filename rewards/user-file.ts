@@ -6,8 +6,7 @@ import { importUserModule, isModulePath } from '../core/user-module.js';
 
 /** Whether a text on the command line is the path of a reward's file and not a name or an expression. */
 export function isRewardFile(text: string): boolean {
-  if (!isModulePath(text) || /["']/.test(text)) return false;
-  return /^(\.{0,2}[\\/]|[A-Za-z]:[\\/])/.test(text) || !/[\s*+()]/.test(text) || existsSync(text);
+  return isModulePath(text) && (!/[*+()"']|\s[-/]\s/.test(text) || existsSync(text));
 }
 
 /**

@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { importUserModule, isModulePath } from '../../core/user-module.js';
-import { registrations } from '../../envs/index.js';
+import { make } from '../../envs/index.js';
 
 const exec = promisify(execFile);
 
@@ -35,11 +35,11 @@ describe('importUserModule', () => {
   it('gives what a file exports; the package in it is the one that runs', async () => {
     const file = await write(
       'in-process.ts',
-      `import { registrations } from 'denoise-gym/envs';
-      export const same: unknown = registrations;
+      `import { make } from 'denoise-gym/envs';
+      export const same: unknown = make;
       export default 3 as number;`,
     );
-    expect(await importUserModule(file, 'reward')).toMatchObject({ default: 3, same: registrations });
+    expect(await importUserModule(file, 'reward')).toMatchObject({ default: 3, same: make });
   });
 
   it.each([

@@ -2,12 +2,12 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Reward, RewardBatch } from '../../core/reward.js';
+import type { Reward, ScoreBatch } from '../../core/reward.js';
 import { scoreImages } from '../../core/score.js';
 import { expressionReward } from '../../rewards/expression.js';
 import { makeReward } from '../../rewards/registry.js';
 
-const batch: RewardBatch = { images: { data: new Uint8Array(3 * 48), shape: [3, 4, 4, 3] }, prompts: ['p', 'q', 'r'] };
+const batch: ScoreBatch = { images: { data: new Uint8Array(3 * 48), shape: [3, 4, 4, 3] }, prompts: ['p', 'q', 'r'] };
 const constant = (name: string, scores: number[], details?: Record<string, number[]>): Reward => ({
   name,
   score: async () => ({ scores, details }),
@@ -73,8 +73,42 @@ describe('expressionReward', () => {
     ['a; b', /not allowed/],
     ['a.b', /not allowed|cannot be read/],
     ['a(2)', /not allowed/],
+    ["a'", /`a'` is not allowed; use numbers, rewards, the operators \+/],
+    ["jpeg-size'", /`jpeg-size'` is not allowed/],
+    ['a ?? b', /`a \?\? b` is not allowed/],
+    ['??', /names no reward/],
+    ['a .^ 2', /`a \.\^ 2` is not allowed/],
+    ['.^', /names no reward/],
+    ['a!', /`a!` is not allowed/],
+    ['a & 3', /`a & 3` is not allowed/],
+    ['5 a cm', /unknown reward `cm`/],
+    ['a + min()', /cannot be read: Too few arguments in function min/],
+    ['log(a, 2, 3)', /cannot be read: Too many arguments/],
+    [
+      'min(a, ./my-reward.ts)',
+      /the path \.\/my-reward\.ts must stand in quotes in "min\(a, .*"; write '\.\/my-reward\.ts'/,
+    ],
+    ['2*../sub/my-reward.mjs', /the path \.\.\/sub\/my-reward\.mjs must stand in quotes/],
+    ['0.5*my-reward.ts + a', /the path my-reward\.ts must stand in quotes/],
+    ['a + 2nd-reward.ts', /the path 2nd-reward\.ts must stand in quotes/],
+    [`${'('.repeat(1900)}a${')'.repeat(1900)} + b(`, /cannot be read: /],
+    [`a + ${'b + '.repeat(1500)}a`, /it has 6005 characters; write it in at most 4000/],
   ])('refuses %s', async (expression, message) => {
     await expect(make(expression)).rejects.toThrow(message);
+  });
+
+  it('takes no longer for many hyphens than their number asks for', async () => {
+    const start = performance.now();
+    await expect(make(`e-${'1e-1-'.repeat(24)}x`)).rejects.toThrow(/unknown reward/);
+    await expect(make(`e-${'1e-1-'.repeat(780)}x`)).rejects.toThrow(/unknown reward/);
+    expect(await scores(`${'a-b-'.repeat(900)}a`)).toHaveLength(3);
+    expect(performance.now() - start).toBeLessThan(2000);
+  });
+
+  it('asks only for the rewards that are in it', async () => {
+    // `a` is read at first in the attempt to read a-b-x as a less b less x.
+    const reward = await make('a-b - 1e-1');
+    expect(Object.keys((await scoreImages(reward, batch)).details)).toEqual(['a-b']);
   });
 
   it('names the reward and the sample of a value that is not finite', async () => {

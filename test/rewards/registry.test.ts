@@ -6,18 +6,18 @@ import {
   caption,
   drawScene,
   kinds,
+  listRewards,
   makeReward,
   randomScene,
   registerReward,
-  rewardNames,
 } from '../../rewards/index.js';
 
 describe('the registry of rewards', () => {
   it('names every reward with a line, and makes each', async () => {
-    const names = rewardNames().map(({ name }) => name);
+    const names = listRewards().map(({ name }) => name);
     for (const name of ['jpeg-compressibility', 'jpeg-incompressibility', 'shapes', ...kinds.map((k) => `shapes-${k}`)])
       expect(names).toContain(name);
-    for (const { name, summary } of rewardNames()) {
+    for (const { name, summary } of listRewards()) {
       expect(summary).toMatch(/^\S[^\n]*$/);
       expect((await makeReward(` ${name} `)).name).toBe(name);
     }
@@ -43,13 +43,15 @@ describe('the registry of rewards', () => {
         },
       };
     });
-    expect(rewardNames().at(-1)).toEqual({ name: 'test-green', summary: 'The mean of the green channel.' });
+    expect(listRewards().at(-1)).toEqual({ name: 'test-green', summary: 'The mean of the green channel.' });
     expect(made).toBe(0);
     const batch = { images: ndarray(Uint8Array.from([1, 2, 3, 4, 5, 6]), [2, 1, 1, 3]), prompts: ['', ''] };
     expect((await scoreImages(await makeReward('2*test-green - 1'), batch)).scores).toEqual(Float64Array.of(3, 9));
     expect(made).toBe(1);
     for (const bad of ['test-green', 'max', '9lives', 'a b', 'a--b'])
-      expect(() => registerReward(bad, '', () => ({ name: bad, score: () => [] })), bad).toThrow(/registerReward/);
+      expect(() => registerReward(bad, '', () => ({ name: bad, score: () => [] })), bad).toThrow(
+        /registerReward|already registered/,
+      );
   });
 
   it('scores a batch of shapes with an expression', async () => {

@@ -1,17 +1,13 @@
-import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readFile, realpath, rm, writeFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
+import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { promisify } from 'node:util';
-import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { RewardBatch } from '../../core/reward.js';
+import type { ScoreBatch } from '../../core/reward.js';
 import { scoreImages } from '../../core/score.js';
 import { isRewardFile, loadRewardFile } from '../../rewards/user-file.js';
 
-const batch: RewardBatch = { images: { data: new Uint8Array(2 * 48), shape: [2, 4, 4, 3] }, prompts: ['p', 'q'] };
+const batch: ScoreBatch = { images: { data: new Uint8Array(2 * 48), shape: [2, 4, 4, 3] }, prompts: ['p', 'q'] };
 
 let folder: string;
 beforeAll(async () => {
@@ -32,22 +28,38 @@ describe('isRewardFile', () => {
     '/a b/x.js',
     'my-reward.mjs',
     'C:\\rewards\\x.ts',
-    'file:///x.ts',
+    './readme.md',
     '../x.cjs',
     'sub/x.ts',
   ])('%s is a path', (text) => expect(isRewardFile(text)).toBe(true));
-  it.each(['shapes', 'a - b', "0.5*'./x.ts'", '"./a.ts" + "./b.ts"', '2 * x.ts', './readme.md'])('%s is none', (text) =>
-    expect(isRewardFile(text)).toBe(false));
+  it.each([
+    'shapes',
+    'a - b',
+    "0.5*'./x.ts'",
+    '"./a.ts" + "./b.ts"',
+    '2 * x.ts',
+    './a.ts + shapes',
+    'readme.md',
+  ])('%s is none', (text) => expect(isRewardFile(text)).toBe(false));
 });
 
 describe('loadRewardFile', () => {
-  it('names a plain function after its file; a URL and an async function do too', async () => {
-    const path = await file('my-red.mjs', 'export default async ({ prompts }) => prompts.map((_, i) => i);');
-    for (const spec of [path, pathToFileURL(path).href]) {
-      const reward = await loadRewardFile(spec);
+  it('names a plain function after its file; it may be async, and in TypeScript', async () => {
+    const text = 'export default async ({ prompts }) => prompts.map((_, i) => i);';
+    for (const name of ['my-red.mjs', 'my-red.ts']) {
+      const path = await file(
+        name,
+        name.endsWith('.ts') ? text.replace('prompts }', 'prompts }: { prompts: string[] }') : text,
+      );
+      const reward = await loadRewardFile(path);
       expect(reward.name).toBe('my-red');
       expect((await scoreImages(reward, batch)).scores).toEqual(Float64Array.of(0, 1));
     }
+  });
+
+  it('takes no URL', async () => {
+    const url = pathToFileURL(await file('by-url.mjs', 'export default () => [1, 2];')).href;
+    await expect(loadRewardFile(url)).rejects.toThrow(/^reward file:.*: URLs are not imported/);
   });
 
   it('takes an object with its own name, its own state and details', async () => {
@@ -95,69 +107,4 @@ describe('loadRewardFile', () => {
       /there is no folder .*not; check the path/,
     );
   });
-});
-
-// How rewards load outside of the test runner, which brings a TypeScript loader of its own: in the repository (ts-node is
-// registered) and from the installed package (plain Node, compiled files).
-describe.each(['repository', 'installed'])('TypeScript files and syntax errors, %s', (where) => {
-  let run: (path: string) => Promise<string>;
-
-  beforeAll(async () => {
-    let command: string[];
-    if (where === 'repository') {
-      const program = `import { loadRewardFile } from ${JSON.stringify(pathToFileURL(resolve('rewards/user-file.ts')).href)};`;
-      command = ['--import', pathToFileURL(resolve('register.mjs')).href, '--input-type=module', '-e', program];
-    } else {
-      for (const name of ['core/errors', 'rewards/user-file', 'rewards/typescript-hooks']) {
-        const options = { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext };
-        const { outputText } = ts.transpileModule(await readFile(`${name}.ts`, 'utf8'), { compilerOptions: options });
-        await file(`package/dist/${name}.js`, outputText);
-      }
-      await file('package/package.json', '{ "type": "module" }');
-      const built = pathToFileURL(join(folder, 'package/dist/rewards/user-file.js')).href;
-      command = ['--input-type=module', '-e', `import { loadRewardFile } from ${JSON.stringify(built)};`];
-    }
-    run = async (path) => {
-      const call = `
-        try {
-          const reward = await loadRewardFile(${JSON.stringify(path)});
-          console.log(reward.name, JSON.stringify(await reward.score({ prompts: ['p', 'q'] })));
-        } catch (error) { console.log(error.code, error.message); }`;
-      const args = [...command.slice(0, -1), command.at(-1)! + call];
-      return (await promisify(execFile)(process.execPath, args)).stdout.trim();
-    };
-  });
-
-  it('loads TypeScript and what it imports', async () => {
-    await file('project/node_modules/typescript/package.json', '{ "main": "index.js" }');
-    const compiler = createRequire(import.meta.url).resolve('typescript');
-    await file('project/node_modules/typescript/index.js', `module.exports = require(${JSON.stringify(compiler)});`);
-    await file('project/bonus.ts', 'export const bonus: number = 5;\nexport interface Unused { a: 1 }');
-    const path = await file(
-      'project/my-reward.ts',
-      `import { bonus } from './bonus.js';
-      interface Batch { prompts: string[] }
-      export default async function ({ prompts }: Batch): Promise<number[]> { return prompts.map((_, i) => i + bonus); }`,
-    );
-    expect(await run(path)).toBe('my-reward [5,6]');
-    const broken = await file('project/broken.ts', 'const a: number = 1;\nexport default (;\n');
-    expect(await run(broken)).toMatch(
-      /^E_FILE reward .*broken\.ts: cannot be loaded: .*broken\.ts:2:17: Expression expected/,
-    );
-    const throws = await file('project/throws.ts', 'interface Gone {}\n\nthrow new Error("no key");');
-    expect(await run(throws)).toMatch(/cannot be loaded: no key \(at .*throws\.ts:3:7\)/);
-  });
-
-  it('shows the line of a syntax error in JavaScript', async () => {
-    const path = await file('broken.mjs', 'const a = 1;\nexport default (;\n');
-    expect(await run(path)).toMatch(/^E_FILE reward .*: cannot be loaded: Unexpected token ';' \(.*broken\.mjs:2\)/);
-  });
-
-  if (where === 'installed')
-    it('says what to install where nothing reads TypeScript', async () => {
-      const path = await file('bare/my-reward.ts', 'export default (): number[] => [1, 2];');
-      const answer =
-        'typescript' in process.features ? /^my-reward \[1,2\]/ : /^E_FILE .*`npm install --save-dev typescript`/;
-      expect(await run(path)).toMatch(answer);
-    });
 });
