@@ -4,7 +4,7 @@ export { type BackendInfo, type BackendName, describeBackend, useBackend } from 
 export { type ErrorCode, GymError } from './core/errors.js';
 export { copy, isNdArray, type NdArray, ndarray, sizeOf, stack, type TypedArray, unstack } from './core/ndarray.js';
 export { Random, type RandomState } from './core/random.js';
-export type { Reward, RewardBatch, RewardLike, RewardResult } from './core/reward.js';
+export type { Reward, RewardBatch, RewardLike, RewardResult, ScoreBatch } from './core/reward.js';
 export type { Snapshot } from './core/snapshot.js';
 export type { Awaitable, Info, Metrics } from './core/types.js';
 export * as diffusion from './diffusion/index.js';

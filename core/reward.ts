@@ -1,16 +1,25 @@
 import type { NdArray } from './ndarray.js';
 import type { Awaitable } from './types.js';
 
-/** A batch of finished samples to score. */
-export interface RewardBatch {
+/** A batch of finished samples, as it is handed to `scoreImages`. */
+export interface ScoreBatch {
   /** uint8, NHWC, 0..255; must not be written. */
   readonly images: NdArray;
   /** One prompt an image. */
   readonly prompts: string[];
   /** What the prompts' source said beside each prompt, if anything. */
   readonly metadata?: unknown[];
-  /** Aborted when the run stops: a slow reward should give up then. */
-  readonly signal?: AbortSignal;
+  /** Ends the wait for the scores when it is aborted. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * A batch of finished samples, as a reward receives it. `scoreImages` adds the signal where its caller has none, so that
+ * a reward may always hand it on: `fetch(url, { signal })`.
+ */
+export interface RewardBatch extends ScoreBatch {
+  /** Aborted when the run stops, or when the reward has taken too long: a slow reward should give up then. */
+  readonly signal: AbortSignal;
 }
 
 /** One finite number an image, and optionally named terms (one number an image each) to log. */

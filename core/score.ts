@@ -1,5 +1,5 @@
 import { GymError, messageOf } from './errors.js';
-import type { RewardBatch, RewardLike, RewardResult } from './reward.js';
+import type { RewardLike, RewardResult, ScoreBatch } from './reward.js';
 import { isPromiseLike } from './types.js';
 
 /** Options of {@link scoreImages}. */
@@ -26,13 +26,14 @@ export function nameOfReward(reward: RewardLike): string {
  * Calls a reward and checks everything that it does: the one way in which this package asks for a score.
  *
  * @param reward an object `{ name, score }` or a plain function.
- * @param batch images uint8 [n, height, width, channels] and n prompts. Its `signal`, if any, ends the wait.
+ * @param batch images uint8 [n, height, width, channels] and n prompts. Its `signal`, if any, ends the wait. The reward
+ *   gets a signal in any case: one that is aborted together with the batch's own, and by the time-out.
  * @returns `scores` [n], all finite, and `details` [n] each (numbers; NaN there means "does not apply").
  * @throws GymError E_SHAPE when the batch itself is not of that form; E_REWARD, naming the reward (and the sample where
  *   there is one), when the reward throws, rejects (`cause` keeps what it threw), takes longer than `timeoutMs`, was
  *   aborted, or returns anything but one finite number an image.
  */
-export async function scoreImages(reward: RewardLike, batch: RewardBatch, options: ScoreOptions = {}): Promise<Scores> {
+export async function scoreImages(reward: RewardLike, batch: ScoreBatch, options: ScoreOptions = {}): Promise<Scores> {
   const name = nameOfReward(reward);
   checkBatch(name, batch);
   const result = await ask(reward, name, batch, options.timeoutMs);
@@ -52,7 +53,7 @@ export async function scoreImages(reward: RewardLike, batch: RewardBatch, option
   return { scores, details };
 }
 
-function checkBatch(name: string, { images, prompts }: RewardBatch): void {
+function checkBatch(name: string, { images, prompts }: ScoreBatch): void {
   if (images.shape.length !== 4 || !(images.data instanceof Uint8Array))
     throw new GymError(
       'E_SHAPE',
@@ -66,7 +67,7 @@ function checkBatch(name: string, { images, prompts }: RewardBatch): void {
 }
 
 /** The reward's raw answer, awaited no longer than the limit and the batch's own signal allow. */
-async function ask(reward: RewardLike, name: string, batch: RewardBatch, timeoutMs?: number): Promise<RewardResult> {
+async function ask(reward: RewardLike, name: string, batch: ScoreBatch, timeoutMs?: number): Promise<RewardResult> {
   const what = `batch of ${batch.prompts.length} (first prompt ${JSON.stringify(batch.prompts[0])})`;
   const aborted = () => new GymError('E_REWARD', `reward \`${name}\`: gave up on a ${what}: the run was stopped.`);
   const outer = batch.signal;
@@ -106,7 +107,7 @@ async function ask(reward: RewardLike, name: string, batch: RewardBatch, timeout
 }
 
 /** A copy of what should be one number an image. */
-function numbers(name: string, field: string, values: unknown, { prompts }: RewardBatch): Float64Array {
+function numbers(name: string, field: string, values: unknown, { prompts }: ScoreBatch): Float64Array {
   const where = `reward \`${name}\`: ${field}`;
   if (!isArrayLike(values))
     throw new GymError(

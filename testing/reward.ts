@@ -1,6 +1,5 @@
-import { type NdArray, stack, unstack } from '../core/ndarray.js';
+import { type NdArray, stack } from '../core/ndarray.js';
 import { Random } from '../core/random.js';
-import type { RewardBatch, RewardLike, RewardResult } from '../core/reward.js';
 import { type Awaitable, isPromiseLike } from '../core/types.js';
 import { drawScene, sceneOf } from '../rewards/shapes/world.js';
 import {
@@ -13,7 +12,19 @@ import {
   runChecks,
   selectChecks,
 } from './findings.js';
-import { copied, difference, isPlainObject, show } from './values.js';
+import {
+  type Batch,
+  type RewardSource,
+  reportUnequal,
+  type Score,
+  type Scored,
+  scored,
+  scorer,
+  select,
+} from './scoring.js';
+import { copied, difference } from './values.js';
+
+export type { RewardSource };
 
 /** Options of {@link checkReward}. */
 export interface RewardCheckOptions extends CheckOptions {
@@ -35,13 +46,10 @@ export interface RewardCheckOptions extends CheckOptions {
 /** What the checks of a reward are about. */
 export interface RewardSubject {
   readonly source: RewardSource;
-  readonly batch: Required<Pick<RewardBatch, 'images' | 'prompts'>> & { readonly metadata?: unknown[] };
+  readonly batch: Batch;
   readonly tolerance: number;
   readonly abortMs: number;
 }
-
-/** A reward: an object with `score`, or its function; or `{ make }`, which makes one for each check. */
-export type RewardSource = RewardLike | { make(): Awaitable<RewardLike> };
 
 const captions = [
   'a green circle',
@@ -84,8 +92,6 @@ export function rewardSubject(source: RewardSource, options: RewardCheckOptions)
   return { source, batch, tolerance, abortMs };
 }
 
-type Score = (batch: RewardBatch) => Awaitable<RewardResult>;
-type Batch = RewardSubject['batch'];
 type Use = (score: Score, report: Report, subject: RewardSubject) => Promise<void>;
 
 function check(name: string, title: string, use: Use): Check<RewardSubject> {
@@ -95,98 +101,6 @@ function check(name: string, title: string, use: Use): Check<RewardSubject> {
     needs: needsOf(['scores', 'details', 'same-again', 'order', 'split'], name),
     run: async (subject, report) => use(await scorer(report, subject.source), report, subject),
   };
-}
-
-async function scorer(report: Report, source: RewardSource): Promise<Score> {
-  const reward: unknown =
-    typeof source === 'object' && source !== null && 'make' in source
-      ? await report.attempt('make', () => source.make())
-      : source;
-  if (typeof reward === 'function') return reward as Score;
-  const score = typeof reward === 'object' && reward !== null ? (reward as { score?: unknown }).score : undefined;
-  if (typeof score !== 'function')
-    report.fail(
-      'reward',
-      'it must be a function or an object { name, score }',
-      show(reward),
-      'export a function (batch) => scores, or an object with `score`',
-    );
-  return (batch) => score.call(reward, batch) as Awaitable<RewardResult>;
-}
-
-/** The images of a batch at some places. */
-function select({ images, prompts, metadata }: Batch, places: readonly number[]): Batch {
-  const rows = unstack(images);
-  return {
-    images: stack(places.map((i) => rows[i]!)),
-    prompts: places.map((i) => prompts[i]!),
-    ...(metadata === undefined ? {} : { metadata: places.map((i) => metadata[i]) }),
-  };
-}
-
-/** A copy, so that what one call writes does not reach the next. */
-function fresh(batch: Batch): Batch {
-  return copied(batch);
-}
-
-interface Scored {
-  readonly scores: number[];
-  readonly details: Record<string, number[]>;
-}
-
-/** The scores of a copy of a batch; fails the check when they are not one number an image. */
-async function scored(report: Report, where: string, score: Score, batch: Batch): Promise<Scored> {
-  const result: unknown = await report.attempt(where, () => score(fresh(batch)));
-  const n = batch.prompts.length;
-  const split = isPlainObject(result) && 'scores' in result;
-  const scores = numbers(report, `${where}: scores`, split ? result.scores : result, n);
-  const details: Record<string, number[]> = {};
-  const terms = (split ? result.details : undefined) ?? {};
-  if (!isPlainObject(terms))
-    report.fail(`${where}: details`, 'it must be an object of named lists', show(terms), 'return { name: numbers }');
-  for (const [name, values] of Object.entries(terms))
-    details[name] = numbers(report, `${where}: details.${name}`, values, n);
-  return { scores, details };
-}
-
-function numbers(report: Report, where: string, values: unknown, n: number): number[] {
-  const todo = 'return one number an image, in order';
-  if (typeof values !== 'object' || values === null || typeof (values as { length?: unknown }).length !== 'number')
-    report.fail(where, 'it must be a list of numbers', show(values), todo);
-  const list = Array.from(values as ArrayLike<unknown>);
-  if (list.length !== n) report.fail(where, `it must have ${n} entries, one an image`, `${list.length}`, todo);
-  const odd = list.findIndex((value) => typeof value !== 'number');
-  if (odd >= 0)
-    report.fail(`${where}[${odd}]`, 'it must be a number', `${show(list[odd])} (${typeof list[odd]})`, todo);
-  return list as number[];
-}
-
-/** Reports where two lists of scores of the same pictures differ. */
-function reportUnequal(
-  report: Report,
-  where: string,
-  what: string,
-  todo: string,
-  expected: Scored,
-  actual: Scored,
-  tolerance: number,
-): void {
-  const lists: [string, number[], number[] | undefined][] = [
-    ['scores', expected.scores, actual.scores],
-    ...Object.keys(expected.details).map((name): [string, number[], number[] | undefined] => [
-      `details.${name}`,
-      expected.details[name]!,
-      actual.details[name],
-    ]),
-  ];
-  for (const [name, a, b] of lists) {
-    const near = (x: number, y: number | undefined) =>
-      Object.is(x, y) || (y !== undefined && Math.abs(x - y) <= tolerance * Math.max(1, Math.abs(x)));
-    const i = a.findIndex((x, at) => !near(x, b?.[at]));
-    if (i < 0) continue;
-    report.error(`${where}: ${name}[${i}]`, what, `${a[i]} and ${b?.[i]}`, todo);
-    return;
-  }
 }
 
 /** The checks of a reward, in order; those after the first ones rely on them. */
@@ -302,7 +216,7 @@ export const rewardChecks: readonly Check<RewardSubject>[] = [
   }),
 
   check('inputs', 'leaves images, prompts and metadata as they were', async (score, report, { batch }) => {
-    const given = fresh(batch);
+    const given = copied(batch);
     await report.attempt('score()', () => score(given));
     const changed = difference(batch, given);
     if (changed)
@@ -315,7 +229,7 @@ export const rewardChecks: readonly Check<RewardSubject>[] = [
       if (already) stop.abort();
       let pending: Awaitable<unknown>;
       try {
-        pending = score({ ...fresh(batch), signal: stop.signal });
+        pending = score(copied(batch), stop.signal);
       } catch {
         continue; // gave up at once
       }

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { GymError } from '../../core/errors.js';
 import { ndarray } from '../../core/ndarray.js';
-import type { RewardBatch, RewardLike } from '../../core/reward.js';
+import type { RewardBatch, RewardLike, ScoreBatch } from '../../core/reward.js';
 import { scoreImages } from '../../core/score.js';
 
-const batch = (n = 3, signal?: AbortSignal): RewardBatch => ({
+const batch = (n = 3, signal?: AbortSignal): ScoreBatch => ({
   images: ndarray(new Uint8Array(n * 4 * 4 * 3), [n, 4, 4, 3]),
   prompts: Array.from({ length: n }, (_, i) => `prompt ${i}`),
   signal,

@@ -4,13 +4,13 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import ts from 'typescript';
 import { describe, expect, it, vi } from 'vitest';
-import type { RewardBatch } from '../../core/reward.js';
+import type { ScoreBatch } from '../../core/reward.js';
 import { scoreImages } from '../../core/score.js';
 import { loadRewardFile, makeReward } from '../../rewards/index.js';
 
 // One red picture, one white.
 const red = Array.from({ length: 256 }, () => [255, 0, 0]).flat();
-const batch: RewardBatch = {
+const batch: ScoreBatch = {
   images: { data: Uint8Array.from([...red, ...red.map(() => 255)]), shape: [2, 16, 16, 3] },
   prompts: ['p', 'q'],
 };

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { scoreImages } from '../../core/score.js';
 import { jpegBytes, jpegCompressibility } from '../../rewards/jpeg.js';
 
 describe('jpegBytes', () => {
@@ -18,6 +19,6 @@ describe('jpegBytes', () => {
   it('refuses images of two or four channels', async () => {
     await expect(jpegBytes(new Uint8Array(16 * 16 * 4), [16, 16, 4])).rejects.toThrow(/actual \[16, 16, 4\]/);
     const images = { data: new Uint8Array(512), shape: [1, 16, 16, 2] };
-    await expect(jpegCompressibility.score({ images, prompts: [''] })).rejects.toThrow(/actual \[16, 16, 2\]/);
+    await expect(scoreImages(jpegCompressibility, { images, prompts: [''] })).rejects.toThrow(/actual \[16, 16, 2\]/);
   });
 });

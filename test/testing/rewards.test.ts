@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { RewardBatch } from '../../core/reward.js';
+import type { RewardBatch, ScoreBatch } from '../../core/reward.js';
 import { listRewards, makeReward, shapesPrompts } from '../../rewards/index.js';
 import { assertReward, checkReward, describeFindings, type RewardSource, rewardChecks } from '../../testing/index.js';
 
@@ -20,7 +20,7 @@ describe('every registered reward', () => {
 });
 
 /** The mean of each picture: nothing is wrong with it. */
-function means({ images, prompts }: RewardBatch): number[] {
+function means({ images, prompts }: ScoreBatch): number[] {
   const size = images.data.length / prompts.length;
   return prompts.map((_, i) => {
     let sum = 0;
@@ -218,6 +218,11 @@ describe('checkReward', () => {
       return { scores: Float64Array.from(means(batch)), details: { none: means(batch).map(() => Number.NaN) } };
     };
     expect(await checkReward(slow, { abortMs: 20 })).toEqual([]);
+    const careful = async (batch: RewardBatch) => {
+      batch.signal.throwIfAborted(); // a signal is always there
+      return means(batch);
+    };
+    expect(await checkReward(careful)).toEqual([]);
   });
 
   it.each(defects)('finds that a reward %s', async (_, reward, check, text) => {
@@ -240,7 +245,7 @@ describe('checkReward', () => {
       return means(batch);
     };
     expect(await checkReward(look, { images, prompts: ['a', 'b', 'c', 'd'], metadata })).toEqual([]);
-    expect(seen[0]).toEqual({ images, prompts: ['a', 'b', 'c', 'd'], metadata });
+    expect(seen[0]).toEqual({ images, prompts: ['a', 'b', 'c', 'd'], metadata, signal: expect.any(AbortSignal) });
     expect(seen.some((batch) => batch.prompts.length === 1 && batch.metadata?.[0] === 3)).toBe(true);
   });
 
