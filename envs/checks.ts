@@ -1,8 +1,9 @@
 import { GymError } from '../core/errors.js';
 import { shown } from '../core/shown.js';
 import type { Snapshot } from '../core/snapshot.js';
+import type { EnvSpec, ResetResult, StepResult } from './env.js';
 import { indicesOf } from './spaces/base.js';
-import type { VectorResetOptions } from './vector-env.js';
+import type { VectorResetOptions, VectorStepResult } from './vector-env.js';
 
 // What callers hand in is checked here, for single and vector environments alike: types end where JavaScript, JSON and
 // casts begin, and an error of the engine names neither the call nor the value.
@@ -76,6 +77,78 @@ function needSeed(where: string, seed: unknown): void {
     );
 }
 
+interface Named {
+  readonly spec?: EnvSpec | undefined;
+}
+
+/** What an error calls an environment: its id where the registry made it, else what it says of itself, else its class. */
+export function nameOf(env: Named): string {
+  const text = String(env);
+  return env.spec?.id ?? (text === '[object Object]' ? env.constructor.name : text);
+}
+
+/**
+ * Refuses what is no result of a step, such as one without a reward, which would become NaN, or of the old form with
+ * `done`, whose episodes would never end. It is called at every step, so it looks at what is quick to see alone.
+ * @param count which step this is, from 1, where the caller counts.
+ * @param of what it counts from.
+ * @throws GymError E_VALUE that names the environment, the step and the value.
+ */
+export function checkStep(env: Named, result: StepResult<unknown>, count?: number, of = 'of the episode'): void {
+  if (
+    typeof result?.reward === 'number' &&
+    typeof result.terminated === 'boolean' &&
+    typeof result.truncated === 'boolean' &&
+    isObject(result.info)
+  )
+    return;
+  const at = count === undefined ? '' : ` (step ${count} ${of})`;
+  const form = 'return { observation, reward, terminated, truncated, info }';
+  const wrong = (what: string, todo: string) => new GymError('E_VALUE', `${nameOf(env)}.step${at}: ${what}; ${todo}.`);
+  if (!isObject(result) || Array.isArray(result))
+    throw wrong(`the result must be an object, actual value ${shown(result)}`, form);
+  if ('done' in result && typeof result.terminated !== 'boolean')
+    throw wrong(
+      'the result has `done`, the old form',
+      'return `terminated` (the task is over) and `truncated` (a limit cut it) instead',
+    );
+  for (const [name, type] of Object.entries({ reward: 'number', terminated: 'boolean', truncated: 'boolean' }))
+    if (typeof (result as Record<string, unknown>)[name] !== type)
+      throw wrong(
+        `\`${name}\` must be a ${type}, actual value ${shown((result as Record<string, unknown>)[name])}`,
+        form,
+      );
+  throw wrong(`\`info\` must be an object, {} for none, actual value ${shown(result.info)}`, form);
+}
+
+/** The same for the result of a reset, or of a restore. @throws GymError E_VALUE. */
+export function checkFirst(env: Named, call: 'reset' | 'restore', result: ResetResult<unknown>): void {
+  if (isObject(result) && 'observation' in result && isObject(result.info)) return;
+  throw new GymError(
+    'E_VALUE',
+    `${nameOf(env)}.${call}: the result must be { observation, info }, actual value ${shown(result)}.`,
+  );
+}
+
+/** The same for the result of a vector environment's step. @throws GymError E_VALUE. */
+export function checkVectorStep(where: string, numEnvs: number, result: VectorStepResult<unknown>): void {
+  const { observations, rewards, terminated, truncated, infos } = result ?? {};
+  const fits = (list: ArrayLike<unknown>, type: abstract new (...args: never[]) => unknown) =>
+    list instanceof type && list.length === numEnvs;
+  if (
+    fits(observations, Array) &&
+    fits(rewards, Float64Array) &&
+    fits(terminated, Uint8Array) &&
+    fits(truncated, Uint8Array) &&
+    fits(infos, Array)
+  )
+    return;
+  throw new GymError(
+    'E_VALUE',
+    `${where}.step: the result must be { observations, rewards, terminated, truncated, infos }, lists of ${numEnvs}, with rewards a Float64Array, terminated and truncated Uint8Arrays, actual value ${shown(result)}.`,
+  );
+}
+
 /** The error for actions that are not a list of one for each environment. */
 export function wrongActions(where: string, numEnvs: number, actions: unknown): GymError {
   const what = Array.isArray(actions) ? `${actions.length} actions` : `${shown(actions)} is no list of actions`;
@@ -107,4 +180,32 @@ export function snapshotParts<K extends string>(
       `${where}.restore: not a snapshot of its own: ${shown(snapshot)} has no ${missing.join(', ')}. Hand in what snapshot() of an environment like this one gave.`,
     );
   return parts as Record<K, Snapshot>;
+}
+
+/** The error for a snapshot of an environment that is another one than that which is to be restored. */
+export function otherSnapshot(where: string, of: unknown, mine: string): GymError {
+  return new GymError(
+    'E_STATE',
+    `${where}.restore: the snapshot is of ${shown(of)}, this is ${shown(mine)}; restore it into an environment that was made and wrapped alike.`,
+  );
+}
+
+/** A count in a snapshot. @throws GymError E_STATE when it is none. */
+export function snapshotCount(where: string, value: unknown): number {
+  if (!Number.isInteger(value) || (value as number) < 0)
+    throw new GymError(
+      'E_STATE',
+      `${where}.restore: the snapshot must have an integer of at least 0, actual value ${shown(value)}; it is damaged.`,
+    );
+  return value as number;
+}
+
+/** A list in a snapshot. @throws GymError E_STATE when it is none. */
+export function snapshotList(where: string, value: unknown): Snapshot[] {
+  if (!Array.isArray(value))
+    throw new GymError(
+      'E_STATE',
+      `${where}.restore: the snapshot must have a list, actual value ${shown(value)}; it is damaged.`,
+    );
+  return value as Snapshot[];
 }

@@ -3,7 +3,16 @@ import type { NdArray } from '../core/ndarray.js';
 import { shown } from '../core/shown.js';
 import type { Snapshot } from '../core/snapshot.js';
 import { type Awaitable, type Info, isPromiseLike } from '../core/types.js';
-import { checkEnvironment, checkVectorReset, snapshotParts, stillEnded, wrongActions } from './checks.js';
+import {
+  checkEnvironment,
+  checkFirst,
+  checkStep,
+  checkVectorReset,
+  snapshotList,
+  snapshotParts,
+  stillEnded,
+  wrongActions,
+} from './checks.js';
 import type { Env, EnvSpec, ResetResult, StepResult } from './env.js';
 import type { Space } from './spaces/space.js';
 import type { Autoreset, VectorEnv, VectorResetOptions, VectorResetResult, VectorStepResult } from './vector-env.js';
@@ -48,6 +57,8 @@ export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
   /** 1 where an episode has ended and no reset has followed. */
   readonly #ended: Uint8Array;
   #observations: O[] = [];
+  /** Steps so far, for errors. */
+  #steps = 0;
   #closed = false;
 
   /** @throws GymError E_CONFIG on no environment or an unknown mode; E_SPACE where the spaces differ. */
@@ -135,9 +146,17 @@ export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
     const results = this.#each((env, i): Awaitable<ResetResult<O>> => {
       if (mask !== undefined && mask[i] === 0) return { observation: this.#observations[i]!, info: {} };
       this.#ended[i] = 0;
-      return env.reset({ seed: typeof seed === 'number' ? seed + i : seed?.[i], options });
+      const result = env.reset({ seed: typeof seed === 'number' ? seed + i : seed?.[i], options });
+      return this.#begun(env, 'reset', result);
     });
     return this.#started(results);
+  }
+
+  /** The result of a reset or a restore, checked. */
+  #begun(env: Env<O, A>, call: 'reset' | 'restore', result: Awaitable<ResetResult<O>>): Awaitable<ResetResult<O>> {
+    if (isPromiseLike(result)) return result.then((awaited) => this.#begun(env, call, awaited));
+    checkFirst(env, call, result);
+    return result;
   }
 
   #started(results: Awaitable<ResetResult<O>[]>): Awaitable<VectorResetResult<O>> {
@@ -150,8 +169,9 @@ export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
   }
 
   /**
-   * @throws GymError E_VALUE on another number of actions; E_STATE before the first reset and, where autoreset is
-   *   disabled, when an environment's episode has ended.
+   * @throws GymError E_VALUE on another number of actions, and where an environment's result is none (no number as
+   *   reward, the old `done`, no info); E_STATE before the first reset and, where autoreset is disabled, when an
+   *   environment's episode has ended.
    */
   step(actions: readonly A[]): Awaitable<VectorStepResult<O>> {
     this.#needOpen();
@@ -167,6 +187,7 @@ export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
       truncated: new Uint8Array(n),
       infos: new Array<Info>(n),
     };
+    this.#steps++;
     let pending: PromiseLike<void>[] | undefined;
     for (let i = 0; i < n; i++) {
       let done: Awaitable<void>;
@@ -183,7 +204,7 @@ export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
         pending.push(this.#named(i, done));
       }
     }
-    // the caller may keep or change its list; a masked reset and a snapshot need the observations later
+    // The caller may keep or change its list, while a masked reset and a snapshot need the observations later.
     const finish = () => {
       this.#observations = [...out.observations];
       return out;
@@ -195,7 +216,7 @@ export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
     const env = this.envs[i]!;
     if (this.#ended[i] === 1) {
       this.#ended[i] = 0;
-      const result = env.reset();
+      const result = this.#begun(env, 'reset', env.reset());
       const put = ({ observation, info }: ResetResult<O>) => {
         out.observations[i] = observation;
         out.infos[i] = info;
@@ -207,6 +228,8 @@ export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
   }
 
   #put(i: number, result: StepResult<O>, out: VectorStepResult<O>): Awaitable<void> {
+    const env = this.envs[i]!;
+    checkStep(env, result, this.#steps, 'of this vector environment');
     out.observations[i] = result.observation;
     out.rewards[i] = result.reward;
     out.infos[i] = result.info;
@@ -217,7 +240,7 @@ export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
       this.#ended[i] = 1;
       return;
     }
-    const next = this.envs[i]!.reset();
+    const next = this.#begun(env, 'reset', env.reset());
     const put = ({ observation, info }: ResetResult<O>) => {
       out.observations[i] = observation;
       out.infos[i] = { ...info, finalObservation: result.observation, finalInfo: result.info };
@@ -228,7 +251,8 @@ export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
   #restore(snapshot: Snapshot): Awaitable<VectorResetResult<O>> {
     this.#needOpen();
     const { envs, ended, autoreset } = snapshotParts('SyncVectorEnv', snapshot, ['envs', 'ended', 'autoreset']);
-    const [states, ends] = [envs as Snapshot[], ended as number[]];
+    const states = snapshotList('SyncVectorEnv', envs);
+    const ends = snapshotList('SyncVectorEnv', ended) as number[];
     if (states.length !== this.numEnvs)
       throw new GymError(
         'E_STATE',
@@ -239,9 +263,10 @@ export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
         'E_STATE',
         `SyncVectorEnv.restore: the snapshot is of autoreset ${shown(autoreset)}, this one has '${this.autoreset}'; make it with the snapshot's.`,
       );
-    // where one environment refuses its part the others hold theirs already: only a reset makes sense then, and step says so
+    // Where one environment refuses its part, the others hold theirs already. Only a reset makes sense then, and without
+    // observations `step` says so.
     this.#observations = [];
-    const results = this.#each((env, i) => env.restore!(states[i]!));
+    const results = this.#each((env, i) => this.#begun(env, 'restore', env.restore!(states[i]!)));
     const ready = (list: ResetResult<O>[]) => {
       this.#ended.set(ends);
       return list;

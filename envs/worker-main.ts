@@ -1,5 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { GymError, messageOf } from '../core/errors.js';
+import { describeError, GymError } from '../core/errors.js';
 import { makeVec } from './registry.js';
 import { SyncVectorEnv } from './sync-vector-env.js';
 import type { VectorEnv } from './vector-env.js';
@@ -16,7 +16,7 @@ function send(reply: Reply): void {
 }
 
 function fail(error: unknown): void {
-  send({ kind: 'error', code: GymError.is(error) ? error.code : 'E_STATE', message: messageOf(error) });
+  send({ kind: 'error', code: GymError.is(error) ? error.code : 'E_STATE', message: describeError(error) });
 }
 
 async function answer(env: VectorEnv<unknown, unknown>, request: Request): Promise<unknown> {

@@ -4,7 +4,7 @@ import type { StepResult } from '../env.js';
 import { Box } from '../spaces/box.js';
 import { Discrete } from '../spaces/discrete.js';
 import { black, Canvas, type Point } from './canvas.js';
-import { ClassicEnv, type ClassicOptions, clip, invalidAction, resetNumber } from './classic-env.js';
+import { ClassicEnv, type ClassicOptions, clip, invalidAction } from './classic-env.js';
 
 export interface AcrobotOptions extends ClassicOptions {
   /** The equations of Sutton and Barto's book, or those of Sutton's NIPS paper of 1996. Default 'book'. */
@@ -34,9 +34,10 @@ function wrap(angle: number): number {
  * Observation: cos θ1, sin θ1, cos θ2, sin θ2, θ̇1 ±4π, θ̇2 ±9π, float32 [6]. Actions: torque −1, 0, 1. Reward −1 a step,
  * 0 at the end (`terminated`). Reset options `low`, `high` bound the uniform first state (±0.1).
  */
-export class Acrobot extends ClassicEnv<NdArray<Float32Array>, number> {
+export class Acrobot extends ClassicEnv<NdArray<Float32Array>, number, 'low' | 'high'> {
   readonly observationSpace = new Box([-1, -1, -1, -1, -maxSpeed1, -maxSpeed2], [1, 1, 1, 1, maxSpeed1, maxSpeed2]);
   readonly actionSpace = new Discrete(3);
+  protected readonly resetOptions = { low: -0.1, high: 0.1 };
   readonly #nips: boolean;
   readonly #noise: number;
   #angles: Angles = [0, 0, 0, 0];
@@ -61,9 +62,7 @@ export class Acrobot extends ClassicEnv<NdArray<Float32Array>, number> {
     this.#angles = [theta1, theta2, dTheta1, dTheta2];
   }
 
-  protected start(options: Record<string, unknown>): void {
-    const low = resetNumber(options, 'low', -0.1);
-    const high = resetNumber(options, 'high', 0.1);
+  protected start({ low, high }: { low: number; high: number }): void {
     const draw = () => Math.fround(this.random.uniform(low, high)); // Gymnasium's first state is float32
     this.#angles = [draw(), draw(), draw(), draw()];
   }

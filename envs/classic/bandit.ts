@@ -18,6 +18,7 @@ export interface BanditOptions extends ClassicOptions {
 export class Bandit extends ClassicEnv<NdArray<Float32Array>, number> {
   readonly observationSpace = new Box(-1, 1, [1]);
   readonly actionSpace: Discrete;
+  protected readonly resetOptions = {};
   readonly #arms: readonly number[];
   readonly #std: number;
 

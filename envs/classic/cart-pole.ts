@@ -3,7 +3,7 @@ import type { StepResult } from '../env.js';
 import { Box } from '../spaces/box.js';
 import { Discrete } from '../spaces/discrete.js';
 import { black, Canvas } from './canvas.js';
-import { ClassicEnv, type ClassicOptions, invalidAction, resetNumber } from './classic-env.js';
+import { ClassicEnv, type ClassicOptions, invalidAction } from './classic-env.js';
 
 export interface CartPoleOptions extends ClassicOptions {
   /** The reward of Sutton and Barto's book: 0 a step, −1 for the fall. Default false: 1 a step. */
@@ -28,12 +28,13 @@ const positionLimit = 2.4;
  * step, the last one too. Ends (`terminated`) when |position| > 2.4 or |angle| > 12°.
  * Reset options `low`, `high` bound the uniform first state (default ±0.05).
  */
-export class CartPole extends ClassicEnv<NdArray<Float32Array>, number> {
+export class CartPole extends ClassicEnv<NdArray<Float32Array>, number, 'low' | 'high'> {
   readonly observationSpace = new Box(
     [-2 * positionLimit, Number.NEGATIVE_INFINITY, -2 * angleLimit, Number.NEGATIVE_INFINITY],
     [2 * positionLimit, Number.POSITIVE_INFINITY, 2 * angleLimit, Number.POSITIVE_INFINITY],
   );
   readonly actionSpace = new Discrete(2);
+  protected readonly resetOptions = { low: -0.05, high: 0.05 };
   readonly #suttonBarto: boolean;
   #x = 0;
   #xDot = 0;
@@ -59,9 +60,7 @@ export class CartPole extends ClassicEnv<NdArray<Float32Array>, number> {
     return Math.abs(this.#x) > positionLimit || Math.abs(this.#theta) > angleLimit;
   }
 
-  protected start(options: Record<string, unknown>): void {
-    const low = resetNumber(options, 'low', -0.05);
-    const high = resetNumber(options, 'high', 0.05);
+  protected start({ low, high }: { low: number; high: number }): void {
     const { random } = this;
     this.state = [
       random.uniform(low, high),

@@ -1,9 +1,9 @@
-import { GymError } from '../../core/errors.js';
+import { GymError, unknownName } from '../../core/errors.js';
 import type { NdArray } from '../../core/ndarray.js';
 import { shown } from '../../core/shown.js';
 import type { Snapshot } from '../../core/snapshot.js';
 import type { Info } from '../../core/types.js';
-import { checkReset, snapshotParts } from '../checks.js';
+import { checkReset, otherSnapshot, snapshotParts } from '../checks.js';
 import type { Env, EnvSpec, ResetOptions, ResetResult, StepResult } from '../env.js';
 import {
   type RandomKind,
@@ -24,9 +24,9 @@ export interface ClassicOptions {
 
 /**
  * A synchronous environment whose dynamics are a short list of numbers: seeding, snapshots and the checks around them.
- * A subclass says what the numbers mean.
+ * A subclass says what the numbers mean. `R` are the names of its reset options, all of which are numbers.
  */
-export abstract class ClassicEnv<O, A> implements Env<O, A> {
+export abstract class ClassicEnv<O, A, R extends string = never> implements Env<O, A> {
   abstract readonly observationSpace: Space<O>;
   abstract readonly actionSpace: Space<A>;
   readonly spec?: EnvSpec;
@@ -42,7 +42,7 @@ export abstract class ClassicEnv<O, A> implements Env<O, A> {
       );
     this.#kind = random;
     this.#render = render;
-    if (random !== 'seedrandom') randomSource(0, random); // a wrong kind is an error here, not at the first reset
+    if (random !== 'seedrandom') randomSource(0, random); // so that a wrong kind is an error here, not at the first reset
   }
 
   /** The environment's stream; without a seed, entropy of the machine. */
@@ -55,8 +55,11 @@ export abstract class ClassicEnv<O, A> implements Env<O, A> {
   abstract get state(): number[];
   abstract set state(state: readonly number[]);
 
-  /** Draws a first state. */
-  protected abstract start(options: Record<string, unknown>): void;
+  /** The options that `reset` takes, with their defaults. `low` and `high`, where both are among them, are bounds. */
+  protected abstract readonly resetOptions: Readonly<Record<R, number>>;
+
+  /** Draws a first state. Each option is there: the caller's, or its default. */
+  protected abstract start(options: Readonly<Record<R, number>>): void;
   protected abstract observe(): O;
   protected info(): Info {
     return {};
@@ -67,13 +70,31 @@ export abstract class ClassicEnv<O, A> implements Env<O, A> {
 
   abstract step(action: A): StepResult<O>;
 
-  /** @throws GymError E_VALUE on a seed that is none, or an option that is no number. */
+  /** @throws GymError E_NAME on an unknown option; E_VALUE on a seed that is none, no number, or `low` above `high`. */
   reset(reset: ResetOptions = {}): ResetResult<O> {
     checkReset(this.constructor.name, reset);
     const { seed, options = {} } = reset;
+    const numbers = this.#numbers(options);
     if (seed !== undefined) this.#random = randomSource(seed, this.#kind);
-    this.start(options);
+    this.start(numbers);
     return { observation: this.observe(), info: this.info() };
+  }
+
+  /** The options of a reset, with the defaults of those that were not given. */
+  #numbers(options: Record<string, unknown>): Record<R, number> {
+    const where = `${this.constructor.name}.reset`;
+    const numbers: Record<string, number> = { ...this.resetOptions };
+    for (const [name, value] of Object.entries(options)) {
+      if (!Object.hasOwn(numbers, name)) throw unknownName(where, 'option', name, Object.keys(numbers));
+      if (value === undefined) continue;
+      if (typeof value !== 'number' || !Number.isFinite(value))
+        throw new GymError('E_VALUE', `${where}: option \`${name}\` must be a number, actual value ${shown(value)}.`);
+      numbers[name] = value;
+    }
+    const { low, high } = numbers;
+    if (low !== undefined && high !== undefined && low > high)
+      throw new GymError('E_VALUE', `${where}: option \`low\` is ${low}, above \`high\`, ${high}; swap them.`);
+    return numbers;
   }
 
   /** A picture, or the same in characters above the numbers of the state. */
@@ -85,16 +106,22 @@ export abstract class ClassicEnv<O, A> implements Env<O, A> {
   }
 
   snapshot(): Snapshot {
-    return { state: [...this.state], random: this.random.state() as unknown as Snapshot };
+    return {
+      of: this.constructor.name,
+      state: [...this.state],
+      random: this.random.state() as unknown as Snapshot,
+    };
   }
 
   /** @throws GymError E_STATE on a snapshot of another environment. */
   restore(snapshot: Snapshot): ResetResult<O> {
-    const { state, random } = snapshotParts(this.constructor.name, snapshot, ['state', 'random']);
+    const { name } = this.constructor;
+    const { of, state, random } = snapshotParts(name, snapshot, ['of', 'state', 'random']);
+    if (of !== name) throw otherSnapshot(name, of, name);
     if (!Array.isArray(state) || state.length !== this.state.length)
       throw new GymError(
         'E_STATE',
-        `${this.constructor.name}.restore: the snapshot has ${Array.isArray(state) ? state.length : 'no'} numbers of state, this environment has ${this.state.length}; restore it into one of the same kind.`,
+        `${name}.restore: the snapshot has ${Array.isArray(state) ? state.length : 'no'} numbers of state, this environment has ${this.state.length}; restore it into one that was made alike.`,
       );
     this.#random = restoreRandomSource(random as unknown as RandomSourceState);
     this.state = state as number[];
@@ -104,14 +131,6 @@ export abstract class ClassicEnv<O, A> implements Env<O, A> {
   toString(): string {
     return this.spec === undefined ? `<${this.constructor.name}>` : `<${this.constructor.name}<${this.spec.id}>>`;
   }
-}
-
-/** A number of the reset's options. @throws GymError E_VALUE when it is given and none. */
-export function resetNumber(options: Record<string, unknown>, name: string, otherwise: number): number {
-  const value = options[name] ?? otherwise;
-  if (typeof value !== 'number' || !Number.isFinite(value))
-    throw new GymError('E_VALUE', `reset: option \`${name}\` must be a number, actual value ${shown(value)}.`);
-  return value;
 }
 
 /** The error for an action that is none of the space. */

@@ -29,6 +29,7 @@ export interface IdentityOptions extends ClassicOptions {
 export class Identity extends ClassicEnv<number | NdArray, number | NdArray> {
   readonly observationSpace: Space<number | NdArray>;
   readonly actionSpace: Space<number | NdArray>;
+  protected readonly resetOptions = {};
   readonly #kind: IdentityKind;
   readonly #size: number;
   readonly #tolerance: number;

@@ -3,7 +3,7 @@ import type { StepResult } from '../env.js';
 import { Box } from '../spaces/box.js';
 import { Discrete } from '../spaces/discrete.js';
 import { black, Canvas, type Point } from './canvas.js';
-import { ClassicEnv, type ClassicOptions, clip, invalidAction, resetNumber, scalarAction } from './classic-env.js';
+import { ClassicEnv, type ClassicOptions, clip, invalidAction, scalarAction } from './classic-env.js';
 
 export interface MountainCarOptions extends ClassicOptions {
   /** The least velocity with which the goal counts; default 0. */
@@ -15,8 +15,9 @@ const maxPosition = 0.6;
 const maxSpeed = 0.07;
 
 /** What both mountain cars share: a valley y = sin(3x), a state of position and velocity. */
-abstract class Valley<A> extends ClassicEnv<NdArray<Float32Array>, A> {
+abstract class Valley<A> extends ClassicEnv<NdArray<Float32Array>, A, 'low' | 'high'> {
   readonly observationSpace = new Box([minPosition, -maxSpeed], [maxPosition, maxSpeed]);
+  protected readonly resetOptions = { low: -0.6, high: -0.4 };
   protected readonly goalVelocity: number;
   protected position = 0;
   protected velocity = 0;
@@ -34,9 +35,7 @@ abstract class Valley<A> extends ClassicEnv<NdArray<Float32Array>, A> {
     [this.position = 0, this.velocity = 0] = state;
   }
 
-  protected start(options: Record<string, unknown>): void {
-    const low = resetNumber(options, 'low', -0.6);
-    const high = resetNumber(options, 'high', -0.4);
+  protected start({ low, high }: { low: number; high: number }): void {
     this.state = [this.random.uniform(low, high), 0];
   }
 

@@ -1,8 +1,9 @@
+import { GymError } from '../../core/errors.js';
 import type { NdArray } from '../../core/ndarray.js';
 import type { StepResult } from '../env.js';
 import { Box } from '../spaces/box.js';
 import { black, Canvas } from './canvas.js';
-import { ClassicEnv, type ClassicOptions, clip, resetNumber, scalarAction } from './classic-env.js';
+import { ClassicEnv, type ClassicOptions, clip, scalarAction } from './classic-env.js';
 
 export interface PendulumOptions extends ClassicOptions {
   /** Gravity in m/s²; default 10. */
@@ -25,9 +26,10 @@ function normalized(angle: number): number {
  * Reward −(θ² + 0.1 θ̇² + 0.001 torque²) of the state before the step. Reset options `x_init`, `y_init` bound the
  * uniform first angle (±π) and velocity (±1).
  */
-export class Pendulum extends ClassicEnv<NdArray<Float32Array>, NdArray<Float32Array>> {
+export class Pendulum extends ClassicEnv<NdArray<Float32Array>, NdArray<Float32Array>, 'x_init' | 'y_init'> {
   readonly observationSpace = new Box([-1, -1, -maxSpeed], [1, 1, maxSpeed]);
   readonly actionSpace = new Box(-maxTorque, maxTorque, [1]);
+  protected readonly resetOptions = { x_init: Math.PI, y_init: 1 };
   readonly #g: number;
   #theta = 0;
   #thetaDot = 0;
@@ -45,9 +47,12 @@ export class Pendulum extends ClassicEnv<NdArray<Float32Array>, NdArray<Float32A
     [this.#theta = 0, this.#thetaDot = 0] = state;
   }
 
-  protected start(options: Record<string, unknown>): void {
-    const x = resetNumber(options, 'x_init', Math.PI);
-    const y = resetNumber(options, 'y_init', 1);
+  protected start({ x_init: x, y_init: y }: { x_init: number; y_init: number }): void {
+    if (x < 0 || y < 0)
+      throw new GymError(
+        'E_VALUE',
+        `Pendulum.reset: options \`x_init\` and \`y_init\` are the largest angle and velocity, at least 0; actual values ${x}, ${y}.`,
+      );
     this.state = [this.random.uniform(-x, x), this.random.uniform(-y, y)];
   }
 

@@ -35,6 +35,7 @@ export type ProbeAction = number | NdArray<Float32Array>;
 export class Probe extends ClassicEnv<NdArray<Float32Array>, ProbeAction> {
   readonly observationSpace = new Box(-1, 1, [1]);
   readonly actionSpace: Space<ProbeAction>;
+  protected readonly resetOptions = {};
   readonly #kind: ProbeKind;
   #seen = 0;
 

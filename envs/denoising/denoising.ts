@@ -3,8 +3,10 @@ import { isNdArray, type NdArray, ndarray, sameShape, sizeOf, stack, unstack } f
 import { Random } from '../../core/random.js';
 import type { RewardLike } from '../../core/reward.js';
 import { scoreImages } from '../../core/score.js';
+import { shown } from '../../core/shown.js';
 import type { Snapshot } from '../../core/snapshot.js';
 import { type Awaitable, type Info, isPromiseLike } from '../../core/types.js';
+import { checkVectorReset, otherSnapshot, snapshotCount, snapshotParts, wrongActions } from '../checks.js';
 import type { EnvSpec } from '../env.js';
 import { Box } from '../spaces/box.js';
 import { Dict } from '../spaces/dict.js';
@@ -183,12 +185,14 @@ export class Denoising implements VectorEnv<DenoisingObservation, DenoisingActio
    * @param options.seed one number: it fixes all episodes.
    * @throws GymError E_VALUE on another option, a list of seeds, or a mask that leaves some out: samples run in lockstep.
    */
-  reset({ seed, options = {}, mask }: VectorResetOptions = {}): VectorResetResult<DenoisingObservation> {
+  reset(reset: VectorResetOptions = {}): VectorResetResult<DenoisingObservation> {
     this.#needOpen();
+    checkVectorReset('Denoising', this.numEnvs, reset, true);
+    const { seed, options = {}, mask } = reset;
     for (const key of Object.keys(options))
       if (key !== 'batch')
         throw new GymError('E_VALUE', `Denoising.reset: unknown option \`${key}\`; the one there is: batch.`);
-    if (mask !== undefined && !(mask.length === this.numEnvs && mask.every((m) => m === 1)))
+    if (mask?.some((one) => one !== 1))
       throw new GymError(
         'E_VALUE',
         `Denoising.reset: samples run in lockstep, so the mask must be ${this.numEnvs} ones; actual value [${mask.join(', ')}].`,
@@ -277,11 +281,7 @@ export class Denoising implements VectorEnv<DenoisingObservation, DenoisingActio
   }
 
   #checkActions(actions: readonly DenoisingAction[]): void {
-    if (actions.length !== this.numEnvs)
-      throw new GymError(
-        'E_VALUE',
-        `Denoising.step: ${actions.length} actions for ${this.numEnvs} samples; hand in one a sample.`,
-      );
+    if (actions?.length !== this.numEnvs) throw wrongActions('Denoising', this.numEnvs, actions);
     actions.forEach((action, i) => {
       const where = `Denoising.step: action of sample ${i} at step ${this.#step}`;
       if (!isNdArray(action) || !(action.data instanceof Float32Array) || !sameShape(action.shape, this.#shape))
@@ -372,38 +372,43 @@ export class Denoising implements VectorEnv<DenoisingObservation, DenoisingActio
   snapshot(): Snapshot {
     return {
       seed: this.#seed,
+      timesteps: [...this.#timesteps],
       batch: this.#batch,
       step: this.#step,
       latents: this.#batch < 0 ? null : stack(this.#latents),
     };
   }
 
-  /** @throws GymError E_STATE when the snapshot is of another number or shape of samples, or of a longer schedule. */
+  /** @throws GymError E_STATE when the snapshot is of another number or shape of samples, or of other timesteps. */
   restore(snapshot: Snapshot): VectorResetResult<DenoisingObservation> {
     this.#needOpen();
-    const { seed, batch, step, latents } = snapshot as {
-      seed: number;
-      batch: number;
-      step: number;
-      latents: NdArray<Float32Array> | null;
-    };
-    this.#seed = this.#checkSeed(seed);
+    const parts = snapshotParts('Denoising', snapshot, ['seed', 'timesteps', 'batch', 'step', 'latents']);
+    const timesteps = String(this.#timesteps);
+    if (String(parts.timesteps) !== timesteps)
+      throw otherSnapshot('Denoising', `timesteps ${parts.timesteps}`, `timesteps ${timesteps}`);
+    const { latents } = parts;
+    const seed = this.#checkSeed(parts.seed);
     if (latents === null) {
+      this.#seed = seed;
       this.#batch = -1;
       this.#step = 0;
       this.#episodes = [];
       this.#latents = [];
       return this.#resetResult();
     }
+    const batch = snapshotCount('Denoising', parts.batch);
+    const step = snapshotCount('Denoising', parts.step);
     const shape = [this.numEnvs, ...this.#shape];
-    if (!isNdArray(latents) || !sameShape(latents.shape, shape) || !(step >= 0 && step <= this.horizon))
+    const fits = isNdArray(latents) && latents.data instanceof Float32Array && sameShape(latents.shape, shape);
+    if (!fits || step > this.horizon)
       throw new GymError(
         'E_STATE',
-        `Denoising.restore: the snapshot has latents [${latents?.shape?.join(', ')}] at step ${step}; this environment has [${shape.join(', ')}] and ${this.horizon} steps. Make it with the options it was saved with.`,
+        `Denoising.restore: the snapshot has latents ${isNdArray(latents) ? `[${latents.shape.join(', ')}]` : shown(latents)} at step ${step}; this environment has float32 [${shape.join(', ')}] and ${this.horizon} steps. Make it with the options it was saved with.`,
       );
+    this.#seed = seed;
     this.#start(batch);
     this.#step = step;
-    this.#latents = unstack(latents);
+    this.#latents = unstack(latents as NdArray<Float32Array>);
     return this.#resetResult();
   }
 

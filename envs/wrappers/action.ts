@@ -1,6 +1,7 @@
 import { GymError } from '../../core/errors.js';
 import type { NdArray } from '../../core/ndarray.js';
 import type { Snapshot } from '../../core/snapshot.js';
+import { snapshotCount, snapshotList, snapshotParts } from '../checks.js';
 import { type RandomSource, type RandomSourceState, randomSource, restoreRandomSource } from '../random-source.js';
 import { type Bound, Box } from '../spaces/box.js';
 import { Discrete } from '../spaces/discrete.js';
@@ -101,6 +102,7 @@ export function stickyAction<O, A>(
     );
   return {
     name: 'StickyAction',
+    settings: `${probability}, ${least}-${most}`,
     around: ({ observationSpace, actionSpace }) => ({
       observationSpace,
       actionSpace,
@@ -132,14 +134,14 @@ export function stickyAction<O, A>(
             random: (random?.state() ?? null) as unknown as Snapshot,
           }),
           restore: (state, result) => {
-            const saved = state as unknown as {
-              left: number;
-              last: [unknown] | null;
-              random: RandomSourceState | null;
-            };
-            left = saved.left;
-            last = saved.last === null ? undefined : { action: elementFromJson(actionSpace, saved.last[0]) };
-            random = saved.random === null ? undefined : restoreRandomSource(saved.random);
+            const saved = snapshotParts('StickyAction', state, ['left', 'last', 'random']);
+            left = snapshotCount('StickyAction', saved.left);
+            last =
+              saved.last === null
+                ? undefined
+                : { action: elementFromJson(actionSpace, snapshotList('StickyAction', saved.last)[0]) };
+            random =
+              saved.random === null ? undefined : restoreRandomSource(saved.random as unknown as RandomSourceState);
             return result;
           },
         };

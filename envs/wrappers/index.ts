@@ -21,7 +21,6 @@ export {
   type Modifier,
   observationModification,
   stepModification,
-  wrap,
 } from './modifier.js';
 export { type Normalization, normalizeObservation, normalizeReward } from './normalize.js';
 export {
@@ -47,4 +46,5 @@ export { AutoresetWrapper, MaxAndSkipObservation, RepeatAction } from './repeat.
 export { clipReward, type RewardContext, transformReward } from './reward.js';
 export { type EpisodeRecorder, type EpisodeStatistics, recordEpisodeStatistics } from './statistics.js';
 export { TimeLimit } from './time-limit.js';
+export { wrap } from './wrap.js';
 export { findWrapper, PlainWrapper, unwrapped, Wrapper } from './wrapper.js';

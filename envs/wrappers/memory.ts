@@ -1,6 +1,7 @@
 import { GymError } from '../../core/errors.js';
 import { copy, isNdArray, type NdArray, stack } from '../../core/ndarray.js';
 import type { Snapshot } from '../../core/snapshot.js';
+import { snapshotCount, snapshotList } from '../checks.js';
 import type { ResetResult } from '../env.js';
 import { Box } from '../spaces/box.js';
 import { Dict } from '../spaces/dict.js';
@@ -12,8 +13,13 @@ import { Tuple } from '../spaces/tuple.js';
 import { zeroOf } from '../spaces/zero.js';
 import type { Around, Modification, Modifier } from './modifier.js';
 
-/** A modifier that shows a function of the episode's observations so far, of which it keeps some. */
+/**
+ * A modifier that shows a function of the episode's observations so far, of which it keeps some.
+ * @param begin puts the first observation of an episode into the empty queue.
+ * @param push puts each later one into it, and takes out what is not needed any more.
+ */
 function queued<O, A, InnerO>(
+  name: string,
   space: Space<InnerO>,
   begin: (queue: InnerO[], observation: InnerO) => void,
   push: (queue: InnerO[], observation: InnerO) => void,
@@ -34,7 +40,8 @@ function queued<O, A, InnerO>(
     },
     state: () => queue.map((observation) => elementToJson(space, observation) as Snapshot),
     restore: (state, result) => {
-      queue = (state as Snapshot[]).map((json) => elementFromJson(space, json));
+      queue = snapshotList(name, state).map((json) => elementFromJson(space, json));
+      if (queue.length === 0) begin(queue, result.observation); // the snapshot was taken before the first reset
       return shown(result);
     },
   };
@@ -46,13 +53,18 @@ export function delayObservation<O, A>(delay: number): Modification<O, A, O, A> 
     throw new GymError('E_CONFIG', `DelayObservation: delay must be an integer of at least 0, actual value ${delay}.`);
   return {
     name: 'DelayObservation',
+    settings: String(delay),
     around: ({ observationSpace, actionSpace }) => {
       const push = (queue: O[], observation: O) => {
         queue.push(observation);
         if (queue.length > delay + 1) queue.shift();
       };
       const show = (queue: readonly O[]) => (queue.length > delay ? queue[0]! : zeroOf(observationSpace));
-      return { observationSpace, actionSpace, modifier: () => queued(observationSpace, push, push, show) };
+      return {
+        observationSpace,
+        actionSpace,
+        modifier: () => queued('DelayObservation', observationSpace, push, push, show),
+      };
     },
   };
 }
@@ -87,6 +99,7 @@ export function frameStackObservation<A, O>(
     );
   return {
     name: 'FrameStackObservation',
+    settings: String(size),
     around: ({ observationSpace: space, actionSpace }) => {
       const element = typeof padding === 'object' ? padding.element : zeroOf(space);
       if (!space.contains(element))
@@ -105,7 +118,7 @@ export function frameStackObservation<A, O>(
       return {
         observationSpace: stacked as unknown as Space<Stacked>,
         actionSpace,
-        modifier: () => queued<Stacked, A, O>(space, begin, push, show),
+        modifier: () => queued<Stacked, A, O>('FrameStackObservation', space, begin, push, show),
       };
     },
   };
@@ -182,7 +195,7 @@ export function timeAwareObservation<A>({
             next: (result) => ({ ...result, observation: show(result.observation, ++t) }),
             state: () => t,
             restore: (state, { observation, info }) => {
-              t = state as number;
+              t = snapshotCount('TimeAwareObservation', state);
               return { observation: show(observation, t), info };
             },
           };

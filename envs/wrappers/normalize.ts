@@ -1,6 +1,7 @@
 import { GymError } from '../../core/errors.js';
 import type { NdArray } from '../../core/ndarray.js';
 import type { Snapshot } from '../../core/snapshot.js';
+import { snapshotList, snapshotParts } from '../checks.js';
 import { Box } from '../spaces/box.js';
 import type { DType } from '../spaces/dtype.js';
 import type { Space } from '../spaces/space.js';
@@ -48,11 +49,11 @@ class RunningMeanStd {
     return { mean: [...this.mean], variance: [...this.variance], count: this.count };
   }
 
-  restore(state: Snapshot): void {
-    const { mean, variance, count } = state as { mean: number[]; variance: number[]; count: number };
-    this.mean.set(mean);
-    this.variance.set(variance);
-    this.count = count;
+  restore(name: string, state: Snapshot): void {
+    const { mean, variance, count } = snapshotParts(name, state, ['mean', 'variance', 'count']);
+    this.mean.set(snapshotList(name, mean) as number[]);
+    this.variance.set(snapshotList(name, variance) as number[]);
+    this.count = count as number;
   }
 }
 
@@ -95,7 +96,7 @@ export function normalizeObservation<A>({
         next: (result) => ({ ...result, observation: normalized(result.observation) }),
         state: () => statistics.state(),
         restore: (state, result) => {
-          statistics.restore(state);
+          statistics.restore('NormalizeObservation', state);
           return { ...result, observation: normalized(result.observation) };
         },
       };
@@ -140,14 +141,14 @@ export function normalizeReward<O, A>({
         },
         state: () => ({ statistics: statistics.state(), discounted }),
         restore: (state, result) => {
-          const saved = state as { statistics: Snapshot; discounted: number };
-          statistics.restore(saved.statistics);
-          discounted = saved.discounted;
+          const saved = snapshotParts('NormalizeReward', state, ['statistics', 'discounted']);
+          statistics.restore('NormalizeReward', saved.statistics);
+          discounted = saved.discounted as number;
           return result;
         },
       };
     };
   });
-  const normalization: Normalization<O, A, O, A> = { ...plain, updating: true };
+  const normalization: Normalization<O, A, O, A> = { ...plain, settings: String(gamma), updating: true };
   return normalization;
 }

@@ -2,17 +2,22 @@ import { GymError } from '../../core/errors.js';
 import type { NdArray } from '../../core/ndarray.js';
 import type { Snapshot } from '../../core/snapshot.js';
 import { type Awaitable, isPromiseLike } from '../../core/types.js';
-import { checkReset } from '../checks.js';
+import { checkFirst, checkReset, checkStep, nameOf, snapshotCount, snapshotParts } from '../checks.js';
 import type { Env, ResetOptions, ResetResult, StepResult } from '../env.js';
 import { after, PlainWrapper } from './wrapper.js';
 
+type Phase = 'new' | 'running' | 'over';
+
 /**
- * An error instead of nonsense for calls out of order: a step or a picture before the first reset (as Gymnasium), and a
- * step after the end of an episode (which Gymnasium leaves undefined). So for a reset with what are no options.
+ * Turns misuse into errors that say what is wrong: calls out of order, which are a step or a picture before the first
+ * reset (as in Gymnasium) and a step after the end of an episode (which Gymnasium leaves undefined); a reset with what are
+ * no options; and results of the environment that are none, such as a step without a reward.
  */
 export class OrderEnforcing<O, A> extends PlainWrapper<O, A> {
   declare readonly render?: () => Awaitable<NdArray | string>;
-  #phase: 'new' | 'running' | 'over' = 'new';
+  #phase: Phase = 'new';
+  /** Steps of the present episode. */
+  #steps = 0;
 
   constructor(env: Env<O, A>) {
     super(env);
@@ -24,18 +29,21 @@ export class OrderEnforcing<O, A> extends PlainWrapper<O, A> {
   }
 
   #error(what: string): GymError {
-    return new GymError('E_STATE', `${this.spec?.id ?? String(this.env)}: ${what}`);
+    return new GymError('E_STATE', `${nameOf(this.env)}: ${what}`);
   }
 
   /** @throws GymError E_VALUE on a seed that is no number, or options that are no object. */
   override reset(options?: ResetOptions): Awaitable<ResetResult<O>> {
-    checkReset(this.spec?.id ?? String(this.env), options);
+    checkReset(nameOf(this.env), options);
     return after(this.env.reset(options), (result) => {
+      checkFirst(this.env, 'reset', result);
       this.#phase = 'running';
+      this.#steps = 0;
       return result;
     });
   }
 
+  /** @throws GymError E_STATE out of order; E_VALUE where the environment's result is none. */
   override step(action: A): Awaitable<StepResult<O>> {
     if (this.#phase !== 'running')
       throw this.#error(
@@ -48,15 +56,18 @@ export class OrderEnforcing<O, A> extends PlainWrapper<O, A> {
   }
 
   #note(result: StepResult<O>): StepResult<O> {
+    checkStep(this.env, result, ++this.#steps);
     if (result.terminated || result.truncated) this.#phase = 'over';
     return result;
   }
 
   protected override ownState(): Snapshot {
-    return this.#phase;
+    return { phase: this.#phase, steps: this.#steps };
   }
 
   protected override restoreOwn(state: Snapshot): void {
-    this.#phase = state as 'new' | 'running' | 'over';
+    const { phase, steps } = snapshotParts('OrderEnforcing', state, ['phase', 'steps']);
+    this.#steps = snapshotCount('OrderEnforcing', steps);
+    this.#phase = phase as Phase;
   }
 }

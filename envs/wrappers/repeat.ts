@@ -2,10 +2,12 @@ import { GymError } from '../../core/errors.js';
 import type { NdArray } from '../../core/ndarray.js';
 import type { Snapshot } from '../../core/snapshot.js';
 import { type Awaitable, isPromiseLike } from '../../core/types.js';
+import { checkStep, snapshotCount, snapshotList } from '../checks.js';
 import type { Env, ResetOptions, ResetResult, StepResult } from '../env.js';
 import { Box } from '../spaces/box.js';
 import type { DType } from '../spaces/dtype.js';
 import { zeros } from '../spaces/dtype.js';
+import { elementFromJson, elementToJson } from '../spaces/json.js';
 import { needSpace } from './modifier.js';
 import { after, PlainWrapper } from './wrapper.js';
 
@@ -21,9 +23,11 @@ export class RepeatAction<O, A> extends PlainWrapper<O, A> {
     this.times = times;
   }
 
-  /** Sees each of the repeated steps. */
-  protected see(_result: StepResult<O>): void {
-    // nothing to note
+  /** Is told of each of the repeated steps: for a subclass that needs more of them than their rewards. */
+  protected see(_result: StepResult<O>): void {}
+
+  protected override identity(): string {
+    return `${super.identity()} ${this.times}`;
   }
 
   override step(action: A): Awaitable<StepResult<O>> {
@@ -37,12 +41,14 @@ export class RepeatAction<O, A> extends PlainWrapper<O, A> {
       if (isPromiseLike(result)) {
         const [before, so] = [k, reward];
         return result.then((r) => {
+          checkStep(this.env, r);
           this.see(r);
           const total = so + r.reward;
           const last = before + 1 === this.times || r.terminated || r.truncated;
           return last ? { ...r, reward: total } : this.#repeat(action, before + 1, total);
         });
       }
+      checkStep(this.env, result);
       this.see(result);
       reward += result.reward;
       k++;
@@ -56,11 +62,18 @@ export class RepeatAction<O, A> extends PlainWrapper<O, A> {
  * et al. 2015). An episode that ends early shows its true last frames.
  */
 export class MaxAndSkipObservation<A> extends RepeatAction<NdArray, A> {
+  /** The last two frames of the last step; none after a reset, whose observation is shown as it is. */
   #frames: NdArray[] = [];
 
+  /** @throws GymError E_SPACE where observations are no arrays of one shape, E_CONFIG unless skip is an integer of at least 1. */
   constructor(env: Env<NdArray, A>, skip = 4) {
     super(env, skip);
     needSpace('MaxAndSkipObservation', env.observationSpace, Box);
+  }
+
+  override reset(options?: ResetOptions): Awaitable<ResetResult<NdArray>> {
+    this.#frames = [];
+    return super.reset(options);
   }
 
   protected override see({ observation }: StepResult<NdArray>): void {
@@ -69,13 +82,30 @@ export class MaxAndSkipObservation<A> extends RepeatAction<NdArray, A> {
 
   override step(action: A): Awaitable<StepResult<NdArray>> {
     this.#frames = [];
-    return after(super.step(action), (result) => {
-      const [a, b = a] = this.#frames;
-      const { dtype } = this.observationSpace as Box<DType>;
-      const data = zeros(dtype, a!.data.length);
-      for (let i = 0; i < data.length; i++) data[i] = Math.max(a!.data[i]!, b!.data[i]!);
-      return { ...result, observation: { data, shape: a!.shape } };
-    });
+    return after(super.step(action), (result) => ({ ...result, observation: this.#largest(result.observation) }));
+  }
+
+  /** The larger of the two frames at each element; without frames, the observation that there is. */
+  #largest(observation: NdArray): NdArray {
+    const [a, b = a] = this.#frames;
+    if (a === undefined || b === undefined) return observation;
+    const data = zeros((this.observationSpace as Box<DType>).dtype, a.data.length);
+    for (let i = 0; i < data.length; i++) data[i] = Math.max(a.data[i]!, b.data[i]!);
+    return { data, shape: a.shape };
+  }
+
+  protected override ownState(): Snapshot {
+    return this.#frames.map((frame) => elementToJson(this.observationSpace, frame) as Snapshot);
+  }
+
+  protected override restoreOwn(state: Snapshot): void {
+    this.#frames = snapshotList('MaxAndSkipObservation', state).map((frame) =>
+      elementFromJson(this.observationSpace, frame),
+    );
+  }
+
+  protected override restored({ observation, info }: ResetResult<NdArray>): ResetResult<NdArray> {
+    return { observation: this.#largest(observation), info };
   }
 }
 
@@ -100,16 +130,17 @@ export class AutoresetWrapper<O, A> extends PlainWrapper<O, A> {
       }));
     }
     return after(this.env.step(action), (result) => {
+      checkStep(this.env, result);
       this.#ended = result.terminated || result.truncated;
       return result;
     });
   }
 
   protected override ownState(): Snapshot {
-    return this.#ended;
+    return this.#ended ? 1 : 0;
   }
 
   protected override restoreOwn(state: Snapshot): void {
-    this.#ended = state as boolean;
+    this.#ended = snapshotCount('AutoresetWrapper', state) === 1;
   }
 }

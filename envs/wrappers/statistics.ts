@@ -1,4 +1,5 @@
 import { GymError } from '../../core/errors.js';
+import { snapshotParts } from '../checks.js';
 import { type Modification, stepModification } from './modifier.js';
 
 /** What {@link recordEpisodeStatistics} writes into the info of an episode's last step. */
@@ -45,7 +46,7 @@ export function recordEpisodeStatistics<O, A>({
         r += result.reward;
         l++;
         if (!result.terminated && !result.truncated) return result;
-        if (key in result.info)
+        if (Object.hasOwn(result.info, key))
           throw new GymError(
             'E_CONFIG',
             `RecordEpisodeStatistics: the info has a \`${key}\` already; name another \`key\`.`,
@@ -59,8 +60,8 @@ export function recordEpisodeStatistics<O, A>({
       },
       state: () => ({ r, l, elapsed: performance.now() - begun }),
       restore: (state, result) => {
-        const saved = state as { r: number; l: number; elapsed: number };
-        [r, l, begun] = [saved.r, saved.l, performance.now() - saved.elapsed];
+        const saved = snapshotParts('RecordEpisodeStatistics', state, ['r', 'l', 'elapsed']);
+        [r, l, begun] = [Number(saved.r), Number(saved.l), performance.now() - Number(saved.elapsed)];
         return result;
       },
     };

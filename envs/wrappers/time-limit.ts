@@ -1,6 +1,7 @@
 import { GymError } from '../../core/errors.js';
 import type { Snapshot } from '../../core/snapshot.js';
 import { type Awaitable, isPromiseLike } from '../../core/types.js';
+import { checkStep, snapshotCount } from '../checks.js';
 import type { Env, ResetOptions, ResetResult, StepResult } from '../env.js';
 import { PlainWrapper } from './wrapper.js';
 
@@ -36,7 +37,7 @@ export class TimeLimit<O, A> extends PlainWrapper<O, A> {
   }
 
   #count(result: StepResult<O>): StepResult<O> {
-    this.#elapsed++;
+    checkStep(this.env, result, ++this.#elapsed);
     return this.#elapsed < this.maxEpisodeSteps ? result : { ...result, truncated: true };
   }
 
@@ -49,6 +50,6 @@ export class TimeLimit<O, A> extends PlainWrapper<O, A> {
   }
 
   protected override restoreOwn(state: Snapshot): void {
-    this.#elapsed = state as number;
+    this.#elapsed = snapshotCount('TimeLimit', state);
   }
 }

@@ -1,9 +1,7 @@
-import { GymError } from '../../core/errors.js';
 import type { NdArray } from '../../core/ndarray.js';
-import { shown } from '../../core/shown.js';
 import type { Snapshot } from '../../core/snapshot.js';
 import { type Awaitable, isPromiseLike } from '../../core/types.js';
-import { checkEnvironment, snapshotParts } from '../checks.js';
+import { checkEnvironment, checkFirst, otherSnapshot, snapshotParts } from '../checks.js';
 import type { Env, EnvSpec, ResetOptions, ResetResult, StepResult } from '../env.js';
 import type { Space } from '../spaces/space.js';
 
@@ -37,13 +35,10 @@ export abstract class Wrapper<O, A, InnerO = O, InnerA = A> implements Env<O, A>
         after(env.snapshot!(), (inner): Snapshot => ({ of: this.identity(), inner, own: this.ownState() }));
       this.restore = (snapshot) => {
         const { of, inner, own } = snapshotParts(this.constructor.name, snapshot, ['of', 'inner', 'own']);
-        if (of !== this.identity())
-          throw new GymError(
-            'E_STATE',
-            `${this.constructor.name}.restore: the snapshot is of ${shown(of)}, this is ${shown(this.identity())}; restore it into an environment that is wrapped alike.`,
-          );
-        // the inner environment first: where it refuses the snapshot, nothing has changed
+        if (of !== this.identity()) throw otherSnapshot(this.constructor.name, of, this.identity());
+        // The inner environment comes first, so that nothing has changed where it refuses the snapshot.
         return after(env.restore!(inner), (result) => {
+          checkFirst(env, 'restore', result);
           this.restoreOwn(own);
           return this.restored(result);
         });

@@ -82,7 +82,7 @@ describe.each(makers)('%s', (_, make) => {
       expect(b).toEqual(a);
       if (a.terminated) expect(other.reset()).toEqual(env.reset());
     }
-    expect(() => other.restore({ state: [1, 2, 3, 4, 5], random: saved.random })).toThrow(/5 numbers/);
+    expect(() => other.restore({ ...saved, state: [1, 2, 3, 4, 5] })).toThrow(/5 numbers/);
   });
 
   it('names an action that is none', () => {
@@ -138,6 +138,48 @@ describe('CartPole', () => {
 
   it('refuses an unknown kind of random numbers at once', () => {
     expect(() => new CartPole({ random: 'mersenne' as RandomKind })).toThrow(/numpy/);
+  });
+});
+
+describe('reset options', () => {
+  const bounded = { low: 0.1, high: 0.2 };
+  const known: [string, () => Any, Record<string, number>][] = [
+    ['CartPole', () => new CartPole() as Any, bounded],
+    ['Acrobot', () => new Acrobot() as Any, bounded],
+    ['MountainCar', () => new MountainCar() as Any, bounded],
+    ['MountainCarContinuous', () => new MountainCarContinuous() as Any, bounded],
+    ['Pendulum', () => new Pendulum() as Any, { x_init: 0.5, y_init: 0.2 }],
+    ['Bandit', () => new Bandit() as Any, {}],
+    ['Identity', () => new Identity() as Any, {}],
+    ['Probe', () => new Probe({ kind: 'action' }) as Any, {}],
+  ];
+
+  it.each(known)('of %s that it has not are named, with those that it has', (name, create, options) => {
+    const env = create();
+    env.reset({ options });
+    const before = env.state;
+    for (const unknown of ['lov', 'toString', '__proto__']) {
+      const refused = () => env.reset({ seed: 3, options: Object.fromEntries([[unknown, 1]]) });
+      expect(refused).toThrow(`${name}.reset: unknown option \`${unknown}\`.`);
+      expect(refused).toThrow(`Known: ${Object.keys(options).join(', ') || '(none)'}.`);
+    }
+    for (const option of Object.keys(options))
+      for (const bad of ['x', Number.NaN, Number.POSITIVE_INFINITY, null])
+        expect(() => env.reset({ options: { [option]: bad } })).toThrow(`option \`${option}\` must be a number`);
+    expect(env.state).toEqual(before);
+  });
+
+  it.each(known.slice(0, 4))('of %s with low above high are refused, and equal ones are a point', (_, create) => {
+    const env = create();
+    expect(() => env.reset({ options: { low: 0.5, high: -0.5 } })).toThrow(/`low` is 0.5, above `high`, -0.5/);
+    expect(() => env.reset({ options: { low: 3 } })).toThrow(/`low` is 3, above `high`/);
+    env.reset({ options: { low: 0.25, high: 0.25 } });
+    expect(env.state[0]).toBe(0.25);
+  });
+
+  it('of Pendulum below 0 are refused', () => {
+    for (const options of [{ x_init: -1 }, { y_init: -0.5 }])
+      expect(() => new Pendulum().reset({ options })).toThrow(/at least 0; actual values/);
   });
 });
 

@@ -256,7 +256,7 @@ describe('mistakes', () => {
       [5 as unknown as NdArray, /actual value 5/],
     ];
     for (const [bad, message] of tries) expect(() => env.step([good, bad as NdArray<Float32Array>])).toThrow(message);
-    expect(() => env.step([good])).toThrow(/1 actions for 2 samples/);
+    expect(() => env.step([good])).toThrow(/1 actions for 2 environments/);
     expect((env.step([good, good]) as VectorStepResult<DenoisingObservation>).observations[0]!.step).toBe(2);
   });
 

@@ -3,7 +3,8 @@ import { type NdArray, ndarray } from '../../../core/ndarray.js';
 import type { Env, ResetResult } from '../../../envs/env.js';
 import { Box, Discrete } from '../../../envs/spaces/index.js';
 import { delayObservation, frameStackObservation } from '../../../envs/wrappers/memory.js';
-import { type Modification, wrap } from '../../../envs/wrappers/modifier.js';
+import type { Modification } from '../../../envs/wrappers/modifier.js';
+import { wrap } from '../../../envs/wrappers/wrap.js';
 
 type Vector = NdArray<Float32Array>;
 

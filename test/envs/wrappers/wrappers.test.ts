@@ -107,9 +107,11 @@ describe('a snapshot', () => {
     expect(env.step(0)).toMatchObject({ reward: 1 });
     const bare = new CartPole();
     for (const random of [null, {}, 'x'])
-      expect(() => bare.restore({ state: [0, 0, 0, 0], random } as Snapshot)).toThrow(/random state: .* no stream/);
+      expect(() => bare.restore({ of: 'CartPole', state: [0, 0, 0, 0], random } as Snapshot)).toThrow(
+        /random state: .* no stream/,
+      );
     for (const snapshot of [null, {}])
-      expect(() => bare.restore(snapshot)).toThrow(/CartPole.restore: .*no state, random/);
+      expect(() => bare.restore(snapshot)).toThrow(/CartPole.restore: .*no of, state, random/);
   });
 
   it('of an environment that is wrapped otherwise is refused', () => {

@@ -1,0 +1,49 @@
+import { GymError } from '../../core/errors.js';
+import { isPromiseLike } from '../../core/types.js';
+import type { Env } from '../env.js';
+import type { VectorEnv } from '../vector-env.js';
+import { ModifiedEnv } from './modified-env.js';
+import { ModifiedVectorEnv } from './modified-vector-env.js';
+import type { Modification } from './modifier.js';
+
+/**
+ * Puts a modification around an environment, single or vector:
+ * `wrap(wrap(env, flattenObservation()), normalizeReward({ gamma: 0.9 }))`.
+ *
+ * Around a vector environment each environment in it is modified for itself, whatever the autoreset mode: an episode's
+ * memory begins anew where that environment is reset, and under `same-step` the final observation and info are
+ * modified as the last step that they are. Statistics (of normalisation) are shared by all environments in it.
+ * Calls have effect in their order: a `reset` while a step is pending (a slow reward of `Denoising`) waits for it.
+ *
+ * @throws GymError E_VALUE on what is no environment or no modification; E_CONFIG and E_SPACE as the modification says.
+ */
+export function wrap<O, A, InnerO, InnerA>(
+  env: VectorEnv<InnerO, InnerA>,
+  modification: Modification<O, A, InnerO, InnerA>,
+): VectorEnv<O, A>;
+export function wrap<O, A, InnerO, InnerA>(
+  env: Env<InnerO, InnerA>,
+  modification: Modification<O, A, InnerO, InnerA>,
+): Env<O, A>;
+export function wrap<O, A, InnerO, InnerA>(
+  env: Env<InnerO, InnerA> | VectorEnv<InnerO, InnerA>,
+  modification: Modification<O, A, InnerO, InnerA>,
+): Env<O, A> | VectorEnv<O, A> {
+  if (typeof env?.reset !== 'function' || typeof env.step !== 'function')
+    throw new GymError(
+      'E_VALUE',
+      `wrap: the first argument must be an environment, actual value ${String(env)}${
+        isPromiseLike(env) ? '; await it, as in wrap(await make(id), ...)' : '; hand in what make or makeVec gives'
+      }.`,
+    );
+  if (typeof modification?.around !== 'function')
+    throw new GymError(
+      'E_VALUE',
+      `wrap: the second argument must be a modification, actual value ${
+        typeof modification === 'function'
+          ? `the function ${(modification as () => void).name}; call it, as in wrap(env, flattenObservation())`
+          : `${String(modification)}; hand in one such as flattenObservation()`
+      }.`,
+    );
+  return 'numEnvs' in env ? new ModifiedVectorEnv(env, modification) : new ModifiedEnv(env, modification);
+}
