@@ -172,8 +172,12 @@ describe.each(['clone', 'build', 'installed'])('a file of the user, %s', (way) =
       for (const kind of ${JSON.stringify(kinds)}) {
         const { Mine } = await importUserModule(${JSON.stringify(home)} + '/my-env.' + kind, 'environment');
         try { new Mine().step(1); } catch (error) { console.log(describeError(error)); }
-      }`);
-    expect(output.match(/my-env\.\w+:\d+/g)).toEqual(kinds.map((kind) => `my-env.${kind}:${line}`));
+      }
+      const threads = await envs.makeWorkerVec(${JSON.stringify(home)} + '/my-env.ts:Minets-v0', 2, {}, { workers: 2 });
+      await threads.reset({ seed: 1 });
+      await threads.step([0, 1]).catch((error) => console.log(describeError(error)));
+      await threads.close();`);
+    expect(output.match(/my-env\.\w+:\d+/g)).toEqual([...kinds, 'ts'].map((kind) => `my-env.${kind}:${line}`));
     expect(output).toMatch(/^no such door\n {2}at .*my-env\.ts:10:\d+$/m);
   });
 
