@@ -1,13 +1,11 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Agent, Decision, Rollout } from '../agents/agent.js';
+import type { Agent, Rollout } from '../agents/agent.js';
 import { Random } from '../core/random.js';
-import type { Awaitable, Metrics } from '../core/types.js';
-import type { Env } from '../envs/env.js';
+import type { Metrics } from '../core/types.js';
 import { SyncVectorEnv } from '../envs/sync-vector-env.js';
-import type { VectorEnv } from '../envs/vector-env.js';
-import { closeQuietly } from './env-checks/trial.js';
+import { type AgentEnvMaker, type AgentMaker, type AgentSubject, AgentTrial } from './agent-trial.js';
 import {
   assertNoFindings,
   type Check,
@@ -18,27 +16,15 @@ import {
   runChecks,
   selectChecks,
 } from './findings.js';
-import { collectRollout } from './rollout.js';
 import { reportMisfits } from './spaces.js';
-import { copied, difference, isPlainObject, show } from './values.js';
+import { copied, difference, show } from './values.js';
 
-/** Makes an agent for an environment; with the same seeds each time, so that two of them are alike. */
-export type AgentMaker<O, A> = (env: VectorEnv<O, A>) => Awaitable<Agent<O, A>>;
-
-/** Makes what the agent is tried in: a vector environment, or a single one, of which it then makes two. */
-export type AgentEnvMaker<O, A> = () => Awaitable<Env<O, A> | VectorEnv<O, A>>;
+export type { AgentEnvMaker, AgentMaker, AgentSubject };
 
 /** Options of {@link checkAgent}. */
 export interface AgentCheckOptions extends CheckOptions {
   /** Rollouts that the checks of learning take. Default 2. */
   readonly rollouts?: number;
-}
-
-/** What the checks of an agent are about. */
-export interface AgentSubject<O, A> {
-  readonly make: AgentMaker<O, A>;
-  readonly makeEnv: AgentEnvMaker<O, A>;
-  readonly rollouts: number;
 }
 
 export function agentSubject<O, A>(
@@ -49,89 +35,7 @@ export function agentSubject<O, A>(
   return { make, makeEnv, rollouts };
 }
 
-/** An environment, agents made for it, and what they do, for one check; frees them at its end. */
-class Trial<O, A> {
-  readonly env: VectorEnv<O, A>;
-  readonly report: Report;
-  readonly rollouts: number;
-  readonly #make: AgentMaker<O, A>;
-  readonly #agents = new Set<Agent<O, A>>();
-
-  constructor(env: VectorEnv<O, A>, report: Report, { make, rollouts }: AgentSubject<O, A>) {
-    this.env = env;
-    this.report = report;
-    this.rollouts = rollouts;
-    this.#make = make;
-  }
-
-  async agent(): Promise<Agent<O, A>> {
-    const agent = await this.report.attempt('make', () => this.#make(this.env));
-    const methods = ['act', 'learn', 'save', 'restore', 'dispose'] as const;
-    for (const name of methods)
-      if (typeof (agent as unknown as Record<string, unknown> | undefined)?.[name] !== 'function')
-        this.report.fail(name, 'it must be a method', show(agent?.[name]), `implement ${name}()`);
-    const { collect } = agent;
-    const count = typeof collect === 'object' && collect !== null ? Object.values(collect)[0] : undefined;
-    if (collect !== 'nothing' && !(Number.isInteger(count) && count! >= 1 && /steps|episodes/.test(show(collect))))
-      this.report.fail(
-        'collect',
-        "it must be { steps: n }, { episodes: n } or 'nothing'",
-        show(collect),
-        'say how much makes a rollout',
-      );
-    this.#agents.add(agent);
-    return agent;
-  }
-
-  async observations(): Promise<O[]> {
-    return (await this.report.attempt('env.reset()', () => this.env.reset({ seed: 1 }))).observations;
-  }
-
-  async act(agent: Agent<O, A>, observations: readonly O[], options: Parameters<Agent<O, A>['act']>[1] = {}) {
-    const starts = new Uint8Array(observations.length).fill(1);
-    const decision = await this.report.attempt('act()', () => agent.act(observations, { starts, ...options }));
-    const actions: unknown = isPlainObject(decision) ? decision.actions : undefined;
-    if (!Array.isArray(actions) || actions.length !== observations.length)
-      this.report.fail(
-        'act(): actions',
-        `it must be a list of ${observations.length}, one an observation`,
-        show(actions),
-        'return { actions, extras }',
-      );
-    return decision as Decision<A>;
-  }
-
-  rollout(agent: Agent<O, A>, seed: number): Promise<Rollout<O, A>> {
-    return this.report.attempt('a rollout', () => collectRollout(agent, this.env, seed));
-  }
-
-  /** Learns a rollout to its end, as training does. */
-  async learn(agent: Agent<O, A>, rollout: Rollout<O, A>): Promise<Metrics> {
-    agent.setProgress?.(0);
-    const given = agent.collect === 'nothing' ? undefined : rollout;
-    let metrics = await this.report.attempt('learn()', () => agent.learn(given));
-    for (let again = 0; agent.needsRollout?.() === false; again++) {
-      if (again === 1000)
-        this.report.fail('needsRollout()', 'it is false after 1000 calls of learn()', 'false', 'return true at last');
-      metrics = await this.report.attempt('learn() without a rollout', () => agent.learn());
-    }
-    if (!isPlainObject(metrics))
-      this.report.fail('learn()', 'it must return metrics', show(metrics), 'return {} where there is nothing to say');
-    return metrics;
-  }
-
-  dispose(agent: Agent<O, A>): void {
-    this.#agents.delete(agent);
-    agent.dispose();
-  }
-
-  async close(): Promise<void> {
-    for (const agent of this.#agents) await this.report.attempt('dispose()', () => agent.dispose());
-    await closeQuietly(this.env);
-  }
-}
-
-type Use = (trial: Trial<unknown, unknown>, report: Report) => Promise<void>;
+type Use = (trial: AgentTrial<unknown, unknown>, report: Report) => Promise<void>;
 
 function check(name: string, title: string, use: Use): Check<AgentSubject<unknown, unknown>> {
   return {
@@ -143,7 +47,7 @@ function check(name: string, title: string, use: Use): Check<AgentSubject<unknow
       const env = await makeEnv();
       const isVector = 'numEnvs' in env;
       const vector = isVector ? env : new SyncVectorEnv([env, (await makeEnv()) as typeof env]);
-      const trial = new Trial(vector, report, subject);
+      const trial = new AgentTrial(vector, report, subject);
       try {
         await use(trial, report);
       } finally {
@@ -153,7 +57,7 @@ function check(name: string, title: string, use: Use): Check<AgentSubject<unknow
   };
 }
 
-/** Metrics but those of the clock. */
+/** All metrics except those that measure time, which no two runs have in common. */
 function timeless(metrics: Metrics): Metrics {
   return Object.fromEntries(Object.entries(metrics).filter(([key]) => !/(^|\/)time/.test(key)));
 }
@@ -327,7 +231,7 @@ export const agentChecks: readonly Check<AgentSubject<unknown, unknown>>[] = [
       await trial.learn(agent, rollout);
       return tf.memory().numTensors;
     };
-    // the first agent may make what all of them share
+    // The first agent may make what all agents share and what therefore stays.
     const first = await trial.agent();
     await round(first, 0);
     trial.dispose(first);
@@ -350,11 +254,13 @@ export const agentChecks: readonly Check<AgentSubject<unknown, unknown>>[] = [
 ];
 
 /**
- * Checks an agent against the contract: actions of the space, reproducible and restorable to the last number, metrics
- * finite, no tensor left behind. It does not ask whether the agent learns: for that there are the probe environments.
+ * Checks an agent against the contract: its actions are of the space, what it does and learns can be reproduced and
+ * restored to the last number, its metrics are finite, and it leaves no tensor behind. Whether it learns is not asked
+ * here: the probe environments answer that.
  *
- * @param make makes the agent; with fixed seeds, so that agents made by it are alike.
- * @param makeEnv makes what it is tried in; a small one, since each check makes a few rollouts.
+ * @param make makes the agent, with fixed seeds, so that all agents it makes are alike.
+ * @param makeEnv makes the environment that the agent is tried in, best a small one, since each check collects a few
+ *   rollouts.
  * @throws GymError E_NAME on an unknown name to skip.
  */
 export function checkAgent<O, A>(

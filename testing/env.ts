@@ -47,7 +47,7 @@ export const envChecks: readonly Check<EnvSubject<unknown, unknown>>[] = envChec
  *
  * @param source an environment, or (better) a function that makes one. An environment itself is closed at the end; skip
  *   `'close'` to go on with it.
- * @returns what was found; an empty list is what one hopes for.
+ * @returns what was found: an empty list where nothing is wrong.
  * @throws GymError E_NAME on an unknown name to skip.
  */
 export function checkEnv<O, A>(source: EnvSource<O, A>, options: EnvCheckOptions<A> = {}): Promise<Finding[]> {

@@ -87,14 +87,17 @@ export interface Check<S> {
   run(subject: S, report: Report): Awaitable<void>;
 }
 
-/** The checks but those to skip. @throws GymError E_NAME on a name to skip that is no check's. */
+/** All checks except those to skip. @throws GymError E_NAME on a name to skip that is no check's. */
 export function selectChecks<S>(checks: readonly Check<S>[], { skip = [] }: CheckOptions): Check<S>[] {
   const names = checks.map((check) => check.name);
   for (const name of skip) if (!names.includes(name)) throw unknownName('skip', 'check', name, names);
   return checks.filter((check) => !skip.includes(check.name));
 }
 
-/** What one check finds. What the subject throws where no check expects it (a getter, a method of a space) is an error, too. */
+/**
+ * What one check finds. Whatever the subject throws where no check expects it (a getter, a method of a space) is an
+ * error too.
+ */
 export async function runCheck<S>(check: Check<S>, subject: S): Promise<Finding[]> {
   const report = new Report(check.name);
   try {
@@ -112,7 +115,10 @@ function placeOf(error: unknown): string {
   return `make getters, and the methods of spaces, throw nothing${line === undefined ? '' : `; it is thrown ${line.trim()}`}`;
 }
 
-/** What all checks find, but those whose needs are not met. A defect that several checks meet is told by the first. */
+/**
+ * What all checks find, except those whose needs are not met. Where several checks find the same, the first one tells
+ * it.
+ */
 export async function runChecks<S>(checks: readonly Check<S>[], subject: S): Promise<Finding[]> {
   const findings: Finding[] = [];
   const told = new Set<string>();
@@ -129,7 +135,7 @@ export async function runChecks<S>(checks: readonly Check<S>[], subject: S): Pro
   return findings;
 }
 
-/** Of the checks that all others need, those before this one. */
+/** What a check needs where the first checks are needed by all others: those of them that come before it. */
 export function needsOf(first: readonly string[], name: string): readonly string[] {
   return first.includes(name) ? first.slice(0, first.indexOf(name)) : first;
 }
@@ -145,7 +151,9 @@ export function describeFindings(findings: readonly Finding[]): string {
     .join('\n');
 }
 
-/** @throws GymError E_CHECK with all findings as text, when there is an error among them (or a warning, if these count). */
+/**
+ * @throws GymError E_CHECK with all findings as text, when there is an error among them (or a warning, if these count).
+ */
 export function assertNoFindings(name: string, findings: readonly Finding[], { warnings = false } = {}): void {
   const bad = warnings ? findings : findings.filter((finding) => finding.severity === 'error');
   if (bad.length > 0)

@@ -238,7 +238,7 @@ export const rewardChecks: readonly Check<RewardSubject>[] = [
         () => true,
         () => true,
       );
-      // into the middle of its work, not before it
+      // The abort comes in the middle of the reward's work, not before it.
       if (!already) await new Promise((resolve) => setTimeout(resolve, 10));
       stop.abort();
       let timer: NodeJS.Timeout | undefined;
@@ -270,8 +270,8 @@ export const rewardChecks: readonly Check<RewardSubject>[] = [
 ];
 
 /**
- * Checks a reward against the contract: one finite number an image, whatever the batch that it comes in, inputs left
- * alone, aborts honoured.
+ * Checks a reward against the contract: it gives each image one finite number, whatever else is in the batch, leaves
+ * its inputs alone, and gives up when it is aborted.
  *
  * @param source an object with `score`, its function, or `{ make }`.
  * @throws GymError E_NAME on an unknown name to skip.

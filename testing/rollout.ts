@@ -3,8 +3,8 @@ import type { Info } from '../core/types.js';
 import type { VectorEnv } from '../envs/vector-env.js';
 
 /**
- * What an agent asks for in `collect`, from a reset with `seed` on: the smallest collector that knows all modes of
- * autoreset. Episodes are counted in each environment alike; one that has its share goes on with `valid` 0.
+ * Collects the rollout that an agent asks for in `collect`, from a reset with `seed` on, under any mode of autoreset.
+ * Every environment contributes the same number of episodes; one that has given its share goes on with `valid` 0.
  */
 export async function collectRollout<O, A>(
   agent: Agent<O, A>,

@@ -4,7 +4,7 @@ import type { Awaitable } from '../core/types.js';
 import type { Report } from './findings.js';
 import { copied, isPlainObject, show } from './values.js';
 
-/** Pictures, prompts and metadata: what a reward is given, but its signal. */
+/** Pictures, prompts and metadata: what a reward is given, except its signal. */
 export type Batch = Omit<ScoreBatch, 'signal'>;
 
 /** A reward: an object with `score`, or its function; or `{ make }`, which makes one for each check. */
@@ -33,7 +33,7 @@ export async function scorer(report: Report, source: RewardSource): Promise<Scor
   };
 }
 
-/** The images of a batch at some places. */
+/** A batch of some of the images of another one, with their prompts and metadata. */
 export function select({ images, prompts, metadata }: Batch, places: readonly number[]): Batch {
   const rows = unstack(images);
   return {
@@ -76,7 +76,7 @@ function numbers(report: Report, where: string, values: unknown, n: number): num
   return list as number[];
 }
 
-/** Reports where two lists of scores of the same pictures differ. */
+/** Reports the first place where two results for the same pictures differ. */
 export function reportUnequal(
   report: Report,
   where: string,

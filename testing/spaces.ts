@@ -38,7 +38,7 @@ function parts(space: Space<unknown>, path: string): [Space<unknown>, string][] 
   return [[space, path], ...inner.flatMap(([part, at]) => parts(part, at))];
 }
 
-/** Values that are elements of few spaces, for `contains` to be asked about. */
+/** Values that are elements of few spaces. Asked about them, `contains` must say so and not throw. */
 const oddities: readonly unknown[] = [
   undefined,
   null,
@@ -50,7 +50,10 @@ const oddities: readonly unknown[] = [
   { data: null, shape: 3 },
 ];
 
-/** Sanity of an environment's spaces: samples are elements, a seed fixes them, and bounds make sense. */
+/**
+ * Reports spaces whose samples are no elements or not fixed by a seed, whose JSON is of another space, or whose bounds
+ * make no sense.
+ */
 export async function checkSpaces(
   report: Report,
   spaces: { observationSpace: Space<unknown>; actionSpace: Space<unknown> },
@@ -99,7 +102,7 @@ async function checkSampling(report: Report, name: string, space: Space<unknown>
     }
 }
 
-/** Reports a space that JSON, by which spaces reach the threads of workers, brings back as another one. */
+/** Reports a space that comes back from JSON as another one. Spaces reach the threads of workers as JSON. */
 function checkJson(report: Report, name: string, space: Space<unknown>): void {
   const where = `${name}.toJson()`;
   const todo = 'write all that makes the space what it is, in an order that JSON keeps';
@@ -160,7 +163,7 @@ export interface Misfit {
   readonly actual: string;
 }
 
-/** Why a value is no element of a space, element by element; empty where it is one. */
+/** All reasons why a value is no element of a space, element by element; an empty list where it is one. */
 export function misfits(space: Space<unknown>, value: unknown, path: string): Misfit[] {
   if (space.contains(value)) return [];
   const here = (what: string, actual = show(value)): Misfit[] => [{ path, what, actual }];
@@ -207,7 +210,7 @@ function boxMisfits(box: Box<DType>, value: unknown, path: string): Misfit[] {
   return outside.length > 0 ? outside : one(`its type must be ${box.dtype}, or one that casts into it without loss`);
 }
 
-/** Reports why an observation (or action) is no element of its space; the worst eight reasons. */
+/** Reports the first eight reasons why an observation or an action is no element of its space. */
 export function reportMisfits(
   report: Report,
   where: string,

@@ -29,7 +29,7 @@ function runnerOf({ describe, it }: Partial<Runner>): Runner {
   return runner as Runner;
 }
 
-/** One test a check, so that what fails is seen by name. */
+/** Makes one test of each check, so that the name of a failing test says what is wrong. */
 function suite<S>(name: string, checks: readonly Check<S>[], subject: S, options: SuiteOptions): void {
   const { describe, it } = runnerOf(options);
   describe(name, () => {
@@ -52,7 +52,7 @@ export function describeEnv<O, A>(
   suite(name, envChecks, subjectOf(make, options) as unknown as EnvSubject<unknown, unknown>, options);
 }
 
-/** The same for a vector environment. */
+/** A suite of tests of a vector environment. @throws as {@link describeEnv}. */
 export function describeVectorEnv<O, A>(
   name: string,
   make: VectorEnvSource<O, A>,
@@ -62,7 +62,7 @@ export function describeVectorEnv<O, A>(
   suite(name, vectorEnvChecks, subject, options);
 }
 
-/** The same for a reward. */
+/** A suite of tests of a reward. @throws as {@link describeEnv}. */
 export function describeReward(
   name: string,
   source: RewardSource,
@@ -71,7 +71,7 @@ export function describeReward(
   suite(name, rewardChecks, rewardSubject(source, options), options);
 }
 
-/** The same for an agent. */
+/** A suite of tests of an agent. @throws as {@link describeEnv}. */
 export function describeAgent<O, A>(
   name: string,
   make: AgentMaker<O, A>,

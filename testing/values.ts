@@ -35,7 +35,9 @@ function clipped(parts: readonly string[]): string {
   return parts.length > 12 ? `${parts.slice(0, 12).join(', ')}, ... (${parts.length})` : parts.join(', ');
 }
 
-/** A copy that later writes into the original leave alone; what is neither array nor plain object is kept as it is. */
+/**
+ * A copy, which later changes of the original do not reach. What is neither an array nor a plain object is not copied.
+ */
 export function copied<T>(value: T): T {
   const copies = new Map<unknown, unknown>(); // of what was met: a value may contain itself
   const copy = (inner: unknown): unknown => {
@@ -50,7 +52,7 @@ export function copied<T>(value: T): T {
   return copy(value) as T;
 }
 
-/** Where a value contains itself, as a path; undefined where nowhere. */
+/** The path of the first part of a value that contains itself; undefined where there is none. */
 export function cycle(value: unknown, path = '', above: readonly unknown[] = []): string | undefined {
   if (!Array.isArray(value) && !isPlainObject(value)) return undefined;
   if (above.includes(value)) return path;
@@ -61,17 +63,20 @@ export function cycle(value: unknown, path = '', above: readonly unknown[] = [])
   return undefined;
 }
 
-/** Where two values differ first. */
+/** A place where two values differ. */
 export interface Difference {
-  /** `observation.data[2]`, or '' for the whole. */
+  /** A path such as `observation.data[2]`; empty where the two values differ as wholes. */
   readonly path: string;
   /** Both values, as text. */
   readonly actual: string;
-  /** All differences are of rounding: within 1e-5, absolutely or relatively (Gymnasium's tolerance). */
+  /** Whether the values differ by rounding alone: within 1e-5, absolutely or relatively (Gymnasium's tolerance). */
   readonly close: boolean;
 }
 
-/** Where two values differ, the first place that differs by more than rounding if there is one; undefined where nowhere. */
+/**
+ * The first place where two values differ by more than rounding, or else the first where they differ by rounding;
+ * undefined where they are equal.
+ */
 export function difference(a: unknown, b: unknown, path = '', above: readonly unknown[] = []): Difference | undefined {
   const here = (close = false): Difference => ({ path, actual: `${show(a)} and ${show(b)}`, close });
   if (Object.is(a, b) || above.includes(a)) return undefined;
@@ -93,7 +98,7 @@ export function difference(a: unknown, b: unknown, path = '', above: readonly un
       return inner(key, path === '' ? key : `${path}.${key}`);
     });
   }
-  // functions and instances have no content to compare
+  // Functions and instances of classes have no content that could be compared.
   const opaque = (value: unknown) => typeof value === 'function' || (typeof value === 'object' && value !== null);
   return opaque(a) && opaque(b) && (a as object).constructor === (b as object).constructor && !isPlainObject(a)
     ? undefined
@@ -110,7 +115,10 @@ function firstOf(n: number, at: (i: number) => Difference | undefined): Differen
   return close;
 }
 
-/** The first part of `b` that is, or shares memory with, a mutable part of `a`: as a path in b; undefined where none. */
+/**
+ * The path in `b` of its first part that is, or shares memory with, a mutable part of `a`; undefined where there is
+ * none.
+ */
 export function shared(a: unknown, b: unknown): string | undefined {
   const objects = new Set<object>();
   const arrays: TypedArray[] = [];
@@ -127,7 +135,7 @@ export function shared(a: unknown, b: unknown): string | undefined {
   return found;
 }
 
-/** Visits arrays, plain objects and typed arrays; a shape, which is never written, is no part of its array. */
+/** Visits all arrays, plain objects and typed arrays in a value, except the shape of an array, which nobody writes. */
 function walk(
   value: unknown,
   path: string,

@@ -106,7 +106,9 @@ async function nextStep(driver: VectorDriver, report: Report, { result, actions 
     );
 }
 
-/** The step of the end returns the reset's observation; the last one of the episode is in `infos[i].finalObservation`. */
+/**
+ * The step of the end returns the reset's observation; the last one of the episode is in `infos[i].finalObservation`.
+ */
 async function sameStep(driver: VectorDriver, report: Report, { result }: End): Promise<void> {
   const over = ended(result);
   for (let i = 0; i < over.length; i++) {

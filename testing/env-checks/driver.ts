@@ -59,7 +59,9 @@ export interface PlayOptions<K extends Kind = Kind> {
   readonly meanwhile?: () => Promise<void>;
 }
 
-/** Drives an environment for a check. Whatever the environment throws, and any result of another form, ends the check. */
+/**
+ * Drives an environment for a check. Whatever the environment throws, and any result of another form, ends the check.
+ */
 export abstract class Driver<K extends Kind = Kind> {
   readonly env: K['env'];
   readonly report: Report;
@@ -97,7 +99,9 @@ export abstract class Driver<K extends Kind = Kind> {
   abstract resetOptions(): K['options'][];
   /** What findings call the step with this number after the first or the second reset. */
   abstract stepName(step: number, reset: 'first' | 'second'): string;
-  /** What environment `i` has of a part of a result, under the name that findings give it: `reward`, or `rewards[2]`. */
+  /**
+   * What environment `i` has of a part of a result, under the name that findings give it: `reward`, or `rewards[2]`.
+   */
   abstract part(result: object, part: Part, i: number): { readonly name: string; readonly value: unknown };
   /** What the environment draws, picture by picture, with the place of each. */
   abstract pictures(): Promise<[where: string, picture: unknown][]>;
