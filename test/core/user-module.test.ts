@@ -132,6 +132,7 @@ describe.each(['clone', 'build', 'installed'])('a file of the user, %s', (way) =
         const envs = await import(${url('envs/index')});
         const { importUserModule } = await import(${url('core/user-module')});
         const { describeError } = await import(${url('core/errors')});
+        const { scoreImages } = await import(${url('core/score')});
         ${code}`;
       const cwd = way === 'clone' ? '.' : home;
       const file = await write(join(home, 'program.mjs'), text);
@@ -179,6 +180,37 @@ describe.each(['clone', 'build', 'installed'])('a file of the user, %s', (way) =
       await threads.close();`);
     expect(output.match(/my-env\.\w+:\d+/g)).toEqual([...kinds, 'ts'].map((kind) => `my-env.${kind}:${line}`));
     expect(output).toMatch(/^no such door\n {2}at .*my-env\.ts:10:\d+$/m);
+  });
+
+  it('tells the causes of an error and the line, whatever was called', async () => {
+    await write(
+      join(home, 'far.ts'),
+      `interface Batch { signal: AbortSignal }
+      export default async function far({ signal }: Batch): Promise<number[]> {
+        const answer = await fetch('http://127.0.0.1:' + process.env.CLOSED_PORT, { signal });
+        return await answer.json();
+      }`,
+    );
+    await write(
+      join(home, 'my-agent.ts'),
+      `type Spaces = Record<string, unknown>;
+      class Mine { act(): never { return (undefined as never as Spaces).actions as never; } }
+      export default { name: 'mine', make: (): Mine => new Mine() };`,
+    );
+    const output = await run(`
+      const { createServer } = await import('node:net');
+      const server = createServer().listen(0);
+      await new Promise((done) => server.on('listening', done));
+      process.env.CLOSED_PORT = server.address().port;
+      await new Promise((done) => server.close(done));
+      const { default: score } = await importUserModule(${JSON.stringify(home)} + '/far.ts', 'reward');
+      const batch = { images: { data: new Uint8Array(3), shape: [1, 1, 1, 3] }, prompts: ['p'] };
+      await scoreImages(score, batch).catch((error) => console.log(describeError(error)));
+      const { default: agent } = await importUserModule(${JSON.stringify(home)} + '/my-agent.ts', 'agent');
+      try { agent.make().act(); } catch (error) { console.log(describeError(error)); }`);
+    expect(output.replace(/\S*\/(?=far|my-agent)/g, '')).toMatch(
+      /^reward `far`: .*: fetch failed\n {2}caused by: .*ECONNREFUSED 127\.0\.0\.1:\d+\n {2}at far\.ts:3:24\nCannot read .*\n {2}at my-agent\.ts:2:\d+$/,
+    );
   });
 
   it('says what is wrong with a file, and where', async () => {
