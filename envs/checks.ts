@@ -83,45 +83,51 @@ interface Named {
 
 /** What an error calls an environment: its id where the registry made it, else what it says of itself, else its class. */
 export function nameOf(env: Named): string {
+  if (env.spec !== undefined) return env.spec.id;
   const text = String(env);
-  return env.spec?.id ?? (text === '[object Object]' ? env.constructor.name : text);
+  return text === '[object Object]' ? env.constructor.name : text;
 }
 
 /**
- * Refuses what is no result of a step, such as one without a reward, which would become NaN, or of the old form with
- * `done`, whose episodes would never end. It is called at every step, so it looks at what is quick to see alone.
- * @param count which step this is, from 1, where the caller counts.
- * @param of what it counts from.
- * @throws GymError E_VALUE that names the environment, the step and the value.
+ * Whether an environment's step returned what one must, as far as that is quick to see: loops call this at every step. A
+ * step without a reward would become NaN, and episodes of the old form with `done` would never end. The error for the
+ * rest is {@link noStep}.
  */
-export function checkStep(env: Named, result: StepResult<unknown>, count?: number, of = 'of the episode'): void {
-  if (
-    typeof result?.reward === 'number' &&
+export function isStep(result: StepResult<unknown>): boolean {
+  return (
+    typeof result === 'object' &&
+    result !== null &&
+    typeof result.reward === 'number' &&
     typeof result.terminated === 'boolean' &&
     typeof result.truncated === 'boolean' &&
-    isObject(result.info)
-  )
-    return;
+    typeof result.info === 'object' &&
+    result.info !== null
+  );
+}
+
+/**
+ * The error for what {@link isStep} refuses. It names the environment, the step and the value.
+ * @param count which step this is, from 1, where the caller counts.
+ * @param of what it counts from.
+ */
+export function noStep(env: Named, result: unknown, count?: number, of = 'of the episode'): GymError {
   const at = count === undefined ? '' : ` (step ${count} ${of})`;
   const form = 'return { observation, reward, terminated, truncated, info }';
-  const wrong = (what: string, todo: string) => new GymError('E_VALUE', `${nameOf(env)}.step${at}: ${what}; ${todo}.`);
+  const error = (what: string, todo = form) => new GymError('E_VALUE', `${nameOf(env)}.step${at}: ${what}; ${todo}.`);
   if (!isObject(result) || Array.isArray(result))
-    throw wrong(`the result must be an object, actual value ${shown(result)}`, form);
+    return error(`the result must be an object, actual value ${shown(result)}`);
   if ('done' in result && typeof result.terminated !== 'boolean')
-    throw wrong(
+    return error(
       'the result has `done`, the old form',
       'return `terminated` (the task is over) and `truncated` (a limit cut it) instead',
     );
   for (const [name, type] of Object.entries({ reward: 'number', terminated: 'boolean', truncated: 'boolean' }))
-    if (typeof (result as Record<string, unknown>)[name] !== type)
-      throw wrong(
-        `\`${name}\` must be a ${type}, actual value ${shown((result as Record<string, unknown>)[name])}`,
-        form,
-      );
-  throw wrong(`\`info\` must be an object, {} for none, actual value ${shown(result.info)}`, form);
+    if (typeof result[name] !== type)
+      return error(`\`${name}\` must be a ${type}, actual value ${shown(result[name])}`);
+  return error(`\`info\` must be an object, {} for none, actual value ${shown(result.info)}`);
 }
 
-/** The same for the result of a reset, or of a restore. @throws GymError E_VALUE. */
+/** @throws GymError E_VALUE unless a reset or a restore returned what it must. */
 export function checkFirst(env: Named, call: 'reset' | 'restore', result: ResetResult<unknown>): void {
   if (isObject(result) && 'observation' in result && isObject(result.info)) return;
   throw new GymError(
@@ -130,8 +136,8 @@ export function checkFirst(env: Named, call: 'reset' | 'restore', result: ResetR
   );
 }
 
-/** The same for the result of a vector environment's step. @throws GymError E_VALUE. */
-export function checkVectorStep(where: string, numEnvs: number, result: VectorStepResult<unknown>): void {
+/** @throws GymError E_VALUE unless a vector environment's step returned what it must, as far as that is quick to see. */
+export function checkVectorStep(env: Named, numEnvs: number, result: VectorStepResult<unknown>): void {
   const { observations, rewards, terminated, truncated, infos } = result ?? {};
   const fits = (list: ArrayLike<unknown>, type: abstract new (...args: never[]) => unknown) =>
     list instanceof type && list.length === numEnvs;
@@ -145,7 +151,7 @@ export function checkVectorStep(where: string, numEnvs: number, result: VectorSt
     return;
   throw new GymError(
     'E_VALUE',
-    `${where}.step: the result must be { observations, rewards, terminated, truncated, infos }, lists of ${numEnvs}, with rewards a Float64Array, terminated and truncated Uint8Arrays, actual value ${shown(result)}.`,
+    `${nameOf(env)}.step: the result must be { observations, rewards, terminated, truncated, infos }, lists of ${numEnvs}, with rewards a Float64Array, terminated and truncated Uint8Arrays, actual value ${shown(result)}.`,
   );
 }
 

@@ -6,8 +6,9 @@ import { type Awaitable, type Info, isPromiseLike } from '../core/types.js';
 import {
   checkEnvironment,
   checkFirst,
-  checkStep,
   checkVectorReset,
+  isStep,
+  noStep,
   snapshotList,
   snapshotParts,
   stillEnded,
@@ -16,6 +17,7 @@ import {
 import type { Env, EnvSpec, ResetResult, StepResult } from './env.js';
 import type { Space } from './spaces/space.js';
 import type { Autoreset, VectorEnv, VectorResetOptions, VectorResetResult, VectorStepResult } from './vector-env.js';
+import { OrderEnforcing } from './wrappers/order-enforcing.js';
 
 export interface SyncVectorOptions {
   /** Default 'next-step', as Gymnasium. */
@@ -57,6 +59,8 @@ export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
   /** 1 where an episode has ended and no reset has followed. */
   readonly #ended: Uint8Array;
   #observations: O[] = [];
+  /** The environments look at their results themselves (those of `make` do), so that it is done once a step. */
+  readonly #checked: boolean;
   /** Steps so far, for errors. */
   #steps = 0;
   #closed = false;
@@ -91,6 +95,7 @@ export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
     this.autoreset = autoreset;
     if (first.spec !== undefined) this.spec = first.spec;
     this.#ended = new Uint8Array(envs.length);
+    this.#checked = envs.every((env) => env instanceof OrderEnforcing);
     if (first.render) this.render = () => this.#each((env) => env.render!());
     if (first.snapshot && first.restore) {
       this.snapshot = () => {
@@ -228,8 +233,8 @@ export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
   }
 
   #put(i: number, result: StepResult<O>, out: VectorStepResult<O>): Awaitable<void> {
-    const env = this.envs[i]!;
-    checkStep(env, result, this.#steps, 'of this vector environment');
+    if (!this.#checked && !isStep(result))
+      throw noStep(this.envs[i]!, result, this.#steps, 'of this vector environment');
     out.observations[i] = result.observation;
     out.rewards[i] = result.reward;
     out.infos[i] = result.info;
@@ -240,6 +245,7 @@ export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
       this.#ended[i] = 1;
       return;
     }
+    const env = this.envs[i]!;
     const next = this.#begun(env, 'reset', env.reset());
     const put = ({ observation, info }: ResetResult<O>) => {
       out.observations[i] = observation;

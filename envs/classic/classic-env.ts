@@ -73,8 +73,8 @@ export abstract class ClassicEnv<O, A, R extends string = never> implements Env<
   /** @throws GymError E_NAME on an unknown option; E_VALUE on a seed that is none, no number, or `low` above `high`. */
   reset(reset: ResetOptions = {}): ResetResult<O> {
     checkReset(this.constructor.name, reset);
-    const { seed, options = {} } = reset;
-    const numbers = this.#numbers(options);
+    const { seed, options } = reset;
+    const numbers = options === undefined ? this.resetOptions : this.#numbers(options);
     if (seed !== undefined) this.#random = randomSource(seed, this.#kind);
     this.start(numbers);
     return { observation: this.observe(), info: this.info() };

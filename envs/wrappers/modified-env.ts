@@ -1,6 +1,6 @@
 import type { Snapshot } from '../../core/snapshot.js';
 import type { Awaitable } from '../../core/types.js';
-import { checkFirst, checkStep } from '../checks.js';
+import { checkFirst, isStep, noStep } from '../checks.js';
 import type { Env, ResetOptions, ResetResult, StepResult } from '../env.js';
 import type { Space } from '../spaces/space.js';
 import { identityOf, type Modification, type Modifier } from './modifier.js';
@@ -44,7 +44,7 @@ export class ModifiedEnv<O, A, InnerO, InnerA> extends Wrapper<O, A, InnerO, Inn
 
   step(action: A): Awaitable<StepResult<O>> {
     return after(this.env.step(this.#modifier.action(action)), (result) => {
-      checkStep(this.env, result);
+      if (!isStep(result)) throw noStep(this.env, result);
       this.#modifier.prepare?.(result);
       return this.#modifier.next(result, action);
     });

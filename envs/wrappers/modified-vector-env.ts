@@ -1,7 +1,7 @@
 import { GymError } from '../../core/errors.js';
 import type { Snapshot } from '../../core/snapshot.js';
 import { type Awaitable, type Info, isPromiseLike } from '../../core/types.js';
-import { checkVectorStep, nameOf, otherSnapshot, snapshotList, snapshotParts, wrongActions } from '../checks.js';
+import { checkVectorStep, otherSnapshot, snapshotList, snapshotParts, wrongActions } from '../checks.js';
 import type { EnvSpec, ResetResult, StepResult } from '../env.js';
 import type { Space } from '../spaces/space.js';
 import { zeroOf } from '../spaces/zero.js';
@@ -140,7 +140,7 @@ export class ModifiedVectorEnv<O, A, InnerO, InnerA> implements VectorEnv<O, A> 
 
   #stepped(inner: VectorStepResult<InnerO>, actions: readonly A[]): VectorStepResult<O> {
     const n = this.numEnvs;
-    checkVectorStep(nameOf(this.env), n, inner);
+    checkVectorStep(this.env, n, inner);
     const out: VectorStepResult<O> = {
       observations: new Array<O>(n),
       rewards: new Float64Array(n),

@@ -2,8 +2,9 @@ import { GymError } from '../../core/errors.js';
 import type { NdArray } from '../../core/ndarray.js';
 import type { Snapshot } from '../../core/snapshot.js';
 import { type Awaitable, isPromiseLike } from '../../core/types.js';
-import { checkFirst, checkReset, checkStep, nameOf, snapshotCount, snapshotParts } from '../checks.js';
+import { checkFirst, checkReset, isStep, nameOf, noStep, snapshotCount, snapshotParts } from '../checks.js';
 import type { Env, ResetOptions, ResetResult, StepResult } from '../env.js';
+import { TimeLimit } from './time-limit.js';
 import { after, PlainWrapper } from './wrapper.js';
 
 type Phase = 'new' | 'running' | 'over';
@@ -16,11 +17,14 @@ type Phase = 'new' | 'running' | 'over';
 export class OrderEnforcing<O, A> extends PlainWrapper<O, A> {
   declare readonly render?: () => Awaitable<NdArray | string>;
   #phase: Phase = 'new';
+  /** The environment inside looks at its results itself, so that it is done once a step. */
+  readonly #checked: boolean;
   /** Steps of the present episode. */
   #steps = 0;
 
   constructor(env: Env<O, A>) {
     super(env);
+    this.#checked = env instanceof TimeLimit;
     if (env.render)
       this.render = () => {
         if (this.#phase === 'new') throw this.#error('render() before reset(); call reset() first.');
@@ -56,7 +60,8 @@ export class OrderEnforcing<O, A> extends PlainWrapper<O, A> {
   }
 
   #note(result: StepResult<O>): StepResult<O> {
-    checkStep(this.env, result, ++this.#steps);
+    this.#steps++;
+    if (!this.#checked && !isStep(result)) throw noStep(this.env, result, this.#steps);
     if (result.terminated || result.truncated) this.#phase = 'over';
     return result;
   }

@@ -2,7 +2,7 @@ import { GymError } from '../../core/errors.js';
 import type { NdArray } from '../../core/ndarray.js';
 import type { Snapshot } from '../../core/snapshot.js';
 import { type Awaitable, isPromiseLike } from '../../core/types.js';
-import { checkStep, snapshotCount, snapshotList } from '../checks.js';
+import { isStep, noStep, snapshotCount, snapshotList } from '../checks.js';
 import type { Env, ResetOptions, ResetResult, StepResult } from '../env.js';
 import { Box } from '../spaces/box.js';
 import type { DType } from '../spaces/dtype.js';
@@ -41,14 +41,14 @@ export class RepeatAction<O, A> extends PlainWrapper<O, A> {
       if (isPromiseLike(result)) {
         const [before, so] = [k, reward];
         return result.then((r) => {
-          checkStep(this.env, r);
+          if (!isStep(r)) throw noStep(this.env, r);
           this.see(r);
           const total = so + r.reward;
           const last = before + 1 === this.times || r.terminated || r.truncated;
           return last ? { ...r, reward: total } : this.#repeat(action, before + 1, total);
         });
       }
-      checkStep(this.env, result);
+      if (!isStep(result)) throw noStep(this.env, result);
       this.see(result);
       reward += result.reward;
       k++;
@@ -130,7 +130,7 @@ export class AutoresetWrapper<O, A> extends PlainWrapper<O, A> {
       }));
     }
     return after(this.env.step(action), (result) => {
-      checkStep(this.env, result);
+      if (!isStep(result)) throw noStep(this.env, result);
       this.#ended = result.terminated || result.truncated;
       return result;
     });

@@ -1,7 +1,7 @@
 import { GymError } from '../../core/errors.js';
 import type { Snapshot } from '../../core/snapshot.js';
 import { type Awaitable, isPromiseLike } from '../../core/types.js';
-import { checkStep, snapshotCount } from '../checks.js';
+import { isStep, noStep, snapshotCount } from '../checks.js';
 import type { Env, ResetOptions, ResetResult, StepResult } from '../env.js';
 import { PlainWrapper } from './wrapper.js';
 
@@ -37,7 +37,8 @@ export class TimeLimit<O, A> extends PlainWrapper<O, A> {
   }
 
   #count(result: StepResult<O>): StepResult<O> {
-    checkStep(this.env, result, ++this.#elapsed);
+    this.#elapsed++;
+    if (!isStep(result)) throw noStep(this.env, result, this.#elapsed);
     return this.#elapsed < this.maxEpisodeSteps ? result : { ...result, truncated: true };
   }
 
