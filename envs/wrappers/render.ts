@@ -1,8 +1,12 @@
+import { mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { GymError, messageOf } from '../../core/errors.js';
+import { GymError, messageOf, unknownName } from '../../core/errors.js';
 import { writeFileAtomic } from '../../core/files.js';
 import { isNdArray, type NdArray } from '../../core/ndarray.js';
+import { shown } from '../../core/shown.js';
+import type { Snapshot } from '../../core/snapshot.js';
 import type { Awaitable } from '../../core/types.js';
+import { snapshotCount, snapshotParts } from '../checks.js';
 import type { Env, ResetOptions, ResetResult, StepResult } from '../env.js';
 import { Box } from '../spaces/box.js';
 import { Dict } from '../spaces/dict.js';
@@ -28,21 +32,33 @@ export function cubes(episode: number): boolean {
   return episode < 1000 ? Math.round(Math.cbrt(episode)) ** 3 === episode : episode % 1000 === 0;
 }
 
+/** Which recordings {@link RecordVideo} makes, and how. While one runs no other begins. */
 export interface RecordVideoOptions {
-  /** Which episodes are recorded. Default: {@link cubes}, unless `step` is given. */
-  episode?: (episode: number) => boolean;
-  /** At which steps, counted over all episodes, a recording begins. */
-  step?: (step: number) => boolean;
+  /** Which episodes, counted from 0, are recorded. Default: {@link cubes}, unless `step` is given. */
+  episode?: ((episode: number) => boolean) | undefined;
+  /** At which steps, counted from 0 over all episodes, a recording begins: with the picture after that step. */
+  step?: ((step: number) => boolean) | undefined;
   /** Frames of a recording, over the ends of episodes; default 0: to the end of the episode. */
-  length?: number;
+  length?: number | undefined;
   /** Files are NAME-episode-N.webp (or NAME-step-N.webp). Default 'rl-video'. */
-  name?: string;
-  format?: 'webp' | 'gif';
+  name?: string | undefined;
+  /** Default 'webp'. */
+  format?: 'webp' | 'gif' | undefined;
   /** Frames a second. Default 30. */
-  fps?: number;
+  fps?: number | undefined;
   /** Pictures are shrunk by this integer factor, so that long episodes fit into memory. Default 2. */
-  shrink?: number;
+  shrink?: number | undefined;
 }
+
+const optionNames: readonly (keyof RecordVideoOptions)[] = [
+  'episode',
+  'step',
+  'length',
+  'name',
+  'format',
+  'fps',
+  'shrink',
+];
 
 /** A video in the making. */
 interface Recording {
@@ -55,30 +71,55 @@ interface Recording {
 /**
  * Writes episodes as animated WebP or GIF files. Encoding goes on beside the episodes that follow: await `close()`,
  * which also ends a recording that still runs and throws what went wrong.
+ *
+ * A file that is there already, of an earlier run or of another environment that records into the same folder, is never
+ * replaced: the new one is written as NAME-episode-N-2.webp (-3, ...), with a warning. `files` says which were written.
+ *
+ * A snapshot holds the numbers of the episode and the step, so that they go on after a restore. A recording that runs is
+ * ended by a restore, since its frames are not those of the episode that goes on.
  */
 export class RecordVideo<O, A> extends PlainWrapper<O, A> {
   readonly folder: string;
   /** The files that were written so far. */
   readonly files: string[] = [];
-  readonly #options: Required<Omit<RecordVideoOptions, 'step'>> & Pick<RecordVideoOptions, 'step'>;
+  readonly #options: {
+    readonly [K in Exclude<keyof RecordVideoOptions, 'step'>]-?: NonNullable<RecordVideoOptions[K]>;
+  } & Pick<RecordVideoOptions, 'step'>;
+  /** The present episode and the next step, both counted from 0. */
   #episode = -1;
-  #steps = 0;
+  #step = 0;
   #recording: Recording | undefined;
   readonly #writing: Promise<void>[] = [];
   readonly #failures: unknown[] = [];
 
-  /** @throws GymError E_CONFIG on an option that is none, or an environment that draws nothing. */
+  /**
+   * @param folder where the files are written; it is made where it is not there.
+   * @throws GymError E_NAME on an unknown option; E_CONFIG on one whose value is none, or an environment without render().
+   */
   constructor(env: Env<O, A>, folder: string, options: RecordVideoOptions = {}) {
     super(env);
+    for (const option of Object.keys(options))
+      if (!optionNames.includes(option as keyof RecordVideoOptions))
+        throw unknownName('RecordVideo', 'option', option, optionNames);
     const never = () => false;
     const { step, length = 0, name = 'rl-video', format = 'webp', fps = 30, shrink = 2 } = options;
     const { episode = step === undefined ? cubes : never } = options;
     if (env.render === undefined)
       throw new GymError('E_CONFIG', `RecordVideo: ${env} has no render(); wrap one that draws pictures.`);
-    if (!(Number.isInteger(shrink) && shrink >= 1 && fps > 0 && length >= 0) || !['webp', 'gif'].includes(format))
+    for (const [trigger, value] of Object.entries({ episode, step }))
+      if (value !== undefined && typeof value !== 'function')
+        throw new GymError(
+          'E_CONFIG',
+          `RecordVideo: \`${trigger}\` must be a function of a number, actual value ${shown(value)}.`,
+        );
+    const whole = Number.isInteger(length) || length === Number.POSITIVE_INFINITY;
+    if (
+      !(Number.isInteger(shrink) && shrink >= 1 && fps > 0 && whole && length >= 0) ||
+      !['webp', 'gif'].includes(format)
+    )
       throw new GymError(
         'E_CONFIG',
-        `RecordVideo: needs shrink an integer of at least 1, fps above 0, length of at least 0, format 'webp' or 'gif'; actual values ${shrink}, ${fps}, ${length}, ${format}.`,
+        `RecordVideo: needs shrink an integer of at least 1, fps above 0, length an integer of at least 0, format 'webp' or 'gif'; actual values ${shrink}, ${fps}, ${length}, ${format}.`,
       );
     this.folder = folder;
     this.#options = { episode, step, length, name, format, fps, shrink };
@@ -96,8 +137,8 @@ export class RecordVideo<O, A> extends PlainWrapper<O, A> {
 
   override step(action: A): Awaitable<StepResult<O>> {
     return after(this.env.step(action), (result) => {
-      this.#steps++;
-      if (this.#recording === undefined && this.#options.step?.(this.#steps)) this.#begin(`step-${this.#steps}`);
+      const step = this.#step++;
+      if (this.#recording === undefined && this.#options.step?.(step)) this.#begin(`step-${step}`);
       return after(this.#capture(result), (same) => {
         if (this.#options.length === 0 && (same.terminated || same.truncated)) this.#finish();
         return same;
@@ -139,9 +180,26 @@ export class RecordVideo<O, A> extends PlainWrapper<O, A> {
     const picture = sharp(Buffer.concat(frames), { raw });
     const delay = frames.map(() => Math.round(1000 / fps));
     const encoded = format === 'webp' ? picture.webp({ loop: 0, delay, quality: 80 }) : picture.gif({ loop: 0, delay });
-    const path = join(this.folder, `${name}-${label}.${format}`);
-    await writeFileAtomic(path, await encoded.toBuffer());
+    const data = await encoded.toBuffer();
+    const path = await reserved(this.folder, `${name}-${label}`, format);
+    try {
+      await writeFileAtomic(path, data);
+    } catch (error) {
+      await rm(path, { force: true });
+      throw error;
+    }
     this.files.push(path);
+  }
+
+  protected override ownState(): Snapshot {
+    return { episodes: this.#episode + 1, steps: this.#step };
+  }
+
+  protected override restoreOwn(state: Snapshot): void {
+    const { episodes, steps } = snapshotParts('RecordVideo', state, ['episodes', 'steps']);
+    this.#finish();
+    this.#episode = snapshotCount('RecordVideo', episodes) - 1;
+    this.#step = snapshotCount('RecordVideo', steps);
   }
 
   /** Ends the recording that runs, waits for all files, and closes the environment. @throws GymError E_FILE. */
@@ -154,6 +212,26 @@ export class RecordVideo<O, A> extends PlainWrapper<O, A> {
       throw GymError.is(failure)
         ? failure
         : new GymError('E_FILE', `RecordVideo: cannot write a video: ${messageOf(failure)}`, { cause: failure });
+  }
+}
+
+/**
+ * Makes an empty file of a name that none has yet, so that nobody else takes it.
+ * @returns its path: NAME.FORMAT, or where that is there NAME-2.FORMAT, NAME-3.FORMAT, ...
+ */
+async function reserved(folder: string, name: string, format: string): Promise<string> {
+  const wanted = join(folder, `${name}.${format}`);
+  await mkdir(folder, { recursive: true });
+  for (let k = 1; ; k++) {
+    const path = k === 1 ? wanted : join(folder, `${name}-${k}.${format}`);
+    try {
+      await (await open(path, 'wx')).close();
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EEXIST') continue;
+      throw error;
+    }
+    if (k > 1) process.emitWarning(`RecordVideo: ${wanted} is there already; writing ${path} instead.`, 'GymWarning');
+    return path;
   }
 }
 
@@ -175,18 +253,21 @@ function shrunk({ data, shape }: NdArray, factor: number): { data: Uint8Array; s
 
 export interface RenderObservationOptions {
   /** The picture alone (default), or beside the observation in a Dict. */
-  renderOnly?: boolean;
-  /** Keys of that Dict. Defaults 'pixels' and 'state'. */
-  renderKey?: string;
-  stateKey?: string;
+  renderOnly?: boolean | undefined;
+  /** The key of the picture in that Dict. Default 'pixels'. */
+  renderKey?: string | undefined;
+  /** The key of the observation in it, where that is no Dict itself. Default 'state'. */
+  stateKey?: string | undefined;
 }
+
+type RenderSettings = { readonly [K in keyof RenderObservationOptions]-?: NonNullable<RenderObservationOptions[K]> };
 
 class RenderObservation<A> extends Wrapper<unknown, A> {
   readonly observationSpace: Space<unknown>;
   readonly actionSpace: Space<A>;
-  readonly #options: Required<RenderObservationOptions>;
+  readonly #options: RenderSettings;
 
-  constructor(env: Env<unknown, A>, shape: readonly number[], options: Required<RenderObservationOptions>) {
+  constructor(env: Env<unknown, A>, shape: readonly number[], options: RenderSettings) {
     super(env);
     const pixels = new Box(0, 255, shape, 'uint8');
     this.observationSpace = options.renderOnly

@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import sharp from 'sharp';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { NdArray } from '../../../core/ndarray.js';
 import { ndarray } from '../../../core/ndarray.js';
 import {
@@ -64,21 +64,21 @@ describe('RecordVideo', () => {
 
   it('writes GIFs of some steps, over the ends of episodes, whatever the environment returns', async () => {
     const files = await record(new SlowBright(3), 3, {
-      step: (step) => step === 2,
+      step: (step) => step === 1,
       length: 4,
       format: 'gif',
       fps: 10,
       shrink: 1,
       name: 'x',
     });
-    expect(files.map((file) => basename(file))).toEqual(['x-step-2.gif']);
+    expect(files.map((file) => basename(file))).toEqual(['x-step-1.gif']);
     const image = sharp(await readFile(files[0]!), { animated: true });
     const { pages, width, format } = await image.metadata();
     expect([pages, width, format]).toEqual([4, 6, 'gif']);
     const { data, info } = await image.removeAlpha().raw().toBuffer({ resolveWithObject: true });
     const frame = data.length / 4;
     const levels = [0, 1, 2, 3].map((k) => data[k * frame + info.channels]!);
-    // steps 2 and 3, the reset, step 1 of the next episode
+    // the pictures after two and three steps, that of the reset, and after one step of the next episode
     [80, 120, 0, 40].forEach((level, k) => {
       expect(Math.abs(levels[k]! - level)).toBeLessThan(8);
     });
@@ -99,6 +99,61 @@ describe('RecordVideo', () => {
     await expect(failing.close()).rejects.toMatchObject({ code: 'E_FILE' });
   });
 
+  it('counts steps and episodes from 0, as Gymnasium does', async () => {
+    const seen: number[] = [];
+    const step = (k: number) => {
+      seen.push(k);
+      return k === 0;
+    };
+    const files = await record(new Bright(2), 2, { step, length: 10, format: 'gif', shrink: 1 });
+    expect(seen).toEqual([0]); // while a recording runs nothing is asked
+    expect(files.map((file) => basename(file))).toEqual(['rl-video-step-0.gif']);
+    expect((await sharp(await readFile(files[0]!), { animated: true }).metadata()).pages).toBe(5);
+    const first = await record(new Bright(2), 2, { episode: (episode) => episode === 0 });
+    expect(first.map((file) => basename(file))).toEqual(['rl-video-episode-0.webp']);
+  });
+
+  it('replaces no video that is there, of an earlier run or of another environment, and says so', async () => {
+    const warnings = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+    const into = await folder();
+    await writeFile(join(into, 'rl-video-episode-0.webp'), 'mine');
+    const envs = [1, 2, 3].map(() => new RecordVideo(new Bright(3), into));
+    for (const env of envs) {
+      env.reset();
+      env.step(0);
+    }
+    await Promise.all(envs.map((env) => env.close()));
+    const names = [2, 3, 4].map((k) => `rl-video-episode-0-${k}.webp`);
+    expect(envs.flatMap((env) => env.files.map((file) => basename(file))).sort()).toEqual(names);
+    expect((await readdir(into)).sort()).toEqual([...names, 'rl-video-episode-0.webp'].sort());
+    expect(await readFile(join(into, 'rl-video-episode-0.webp'), 'utf8')).toBe('mine');
+    expect(warnings).toHaveBeenCalledTimes(3);
+    expect(warnings.mock.calls[0]![0]).toMatch(/rl-video-episode-0.webp is there already; writing .*-\d.webp instead/);
+    warnings.mockRestore();
+  });
+
+  it('goes on counting from a snapshot, and ends the recording that runs', async () => {
+    const into = await folder();
+    const options: RecordVideoOptions = { episode: (episode) => episode >= 1, step: (step) => step === 3 };
+    const [env, other] = [new RecordVideo(new Bright(3), into, options), new RecordVideo(new Bright(3), into, options)];
+    env.reset();
+    env.step(0);
+    env.step(0);
+    env.step(0);
+    const saved = JSON.parse(JSON.stringify(env.snapshot!()));
+    await other.restore!(saved);
+    other.step(0); // the fourth step
+    await other.restore!(saved);
+    other.reset();
+    other.step(0);
+    await other.close();
+    await env.close();
+    expect(other.files.map((file) => basename(file)).sort()).toEqual([
+      'rl-video-episode-1.webp',
+      'rl-video-step-3.webp',
+    ]);
+  });
+
   it('pays for no promise between recordings', () => {
     const env = new RecordVideo(new Bright(3), 'nowhere', { episode: () => false });
     expect(env.reset()).toMatchObject({ observation: { shape: [1] } });
@@ -109,8 +164,16 @@ describe('RecordVideo', () => {
     expect(() => new RecordVideo(new Counter(1), 'x').reset()).toThrow(/gives text/);
     const none = Object.assign(new Counter(1), { render: undefined as never });
     expect(() => new RecordVideo(none, 'x')).toThrow(/no render/);
-    for (const options of [{ fps: 0 }, { shrink: 0.5 }, { length: -1 }, { format: 'mp4' as 'gif' }])
+    for (const options of [{ fps: 0 }, { shrink: 0.5 }, { length: -1 }, { length: 2.5 }, { format: 'mp4' as 'gif' }])
       expect(() => new RecordVideo(new Bright(1), 'x', options)).toThrow(/RecordVideo: needs/);
+    const unknown = { episodes: () => true } as RecordVideoOptions;
+    expect(() => new RecordVideo(new Bright(1), 'x', unknown)).toThrow(
+      /unknown option `episodes`. Did you mean `episode`/,
+    );
+    const number = { step: 5 } as never;
+    expect(() => new RecordVideo(new Bright(1), 'x', number)).toThrow(
+      /`step` must be a function of a number, actual value 5/,
+    );
   });
 });
 
