@@ -268,6 +268,22 @@ describe.each(['clone', 'build', 'installed'])('a file of the user, %s', (way) =
   });
 });
 
+it("a program in a clone means the sources by the package's name", async () => {
+  await mkdir('.cache', { recursive: true });
+  const place = await mkdtemp(resolve('.cache/program-')); // a folder that git ignores
+  try {
+    const program = await write(
+      join(place, 'program.ts'),
+      `import { make } from 'denoise-gym/envs';
+      import { make as same } from '../../envs/index.js';
+      console.log(make === same as boolean);`,
+    );
+    expect((await exec(process.execPath, ['--import', './register.mjs', program])).stdout.trim()).toBe('true');
+  } finally {
+    await rm(place, { recursive: true });
+  }
+});
+
 it('says what to install where nothing reads TypeScript', async () => {
   await build('bare/node_modules/denoise-gym');
   for (const name of ['seedrandom', 'sharp'])
