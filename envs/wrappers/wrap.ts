@@ -17,14 +17,17 @@ import type { Modification } from './modifier.js';
  *
  * @throws GymError E_VALUE on what is no environment or no modification; E_CONFIG and E_SPACE as the modification says.
  */
-export function wrap<O, A, InnerO, InnerA>(
-  env: VectorEnv<InnerO, InnerA>,
-  modification: Modification<O, A, InnerO, InnerA>,
-): VectorEnv<O, A>;
+// The signature of a single environment comes first. TypeScript takes the types of a modification, such as
+// clipReward(), from the first signature that it tries. From a class with members of its own it would get none for a
+// VectorEnv, which it lacks members of; a VectorEnv, however, has all the members of an Env.
 export function wrap<O, A, InnerO, InnerA>(
   env: Env<InnerO, InnerA>,
   modification: Modification<O, A, InnerO, InnerA>,
 ): Env<O, A>;
+export function wrap<O, A, InnerO, InnerA>(
+  env: VectorEnv<InnerO, InnerA>,
+  modification: Modification<O, A, InnerO, InnerA>,
+): VectorEnv<O, A>;
 export function wrap<O, A, InnerO, InnerA>(
   env: Env<InnerO, InnerA> | VectorEnv<InnerO, InnerA>,
   modification: Modification<O, A, InnerO, InnerA>,

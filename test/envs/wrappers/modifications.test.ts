@@ -589,6 +589,42 @@ it('wrap keeps types and promises apart, and takes what make and makeVec give', 
   expect(vector.observationSpace.shape).toEqual([4, 4]);
 });
 
+/** A user's own: nothing is declared, and it has members of which the contract knows nothing. */
+class Thermostat {
+  readonly observationSpace = new Dict({ room: new Box(-50, 50, [1]), heating: new Discrete(2) });
+  readonly actionSpace = new Discrete(2);
+  temperature = 15;
+  #heating = 0;
+
+  #observe() {
+    return { room: ndarray(Float32Array.of(this.temperature), [1]), heating: this.#heating };
+  }
+
+  reset() {
+    this.temperature = 15;
+    return { observation: this.#observe(), info: {} };
+  }
+
+  step(action: number) {
+    this.#heating = action;
+    this.temperature += action === 1 ? 1 : -1;
+    return { observation: this.#observe(), reward: 1, terminated: false, truncated: false, info: {} };
+  }
+}
+
+it("wrap keeps the types of a user's own class, single and vector", () => {
+  type Room = { room: Obs; heating: number };
+  const stacked = wrap(new Thermostat(), frameStackObservation(4));
+  expectTypeOf(stacked).toEqualTypeOf<Env<Room[], number>>();
+  expectTypeOf(wrap(new Thermostat(), clipReward({ low: 0 }))).toEqualTypeOf<Env<Room, number>>();
+  expectTypeOf(wrap(stacked, stickyAction(0.1))).toEqualTypeOf<Env<Room[], number>>();
+  const vector = new SyncVectorEnv([new Thermostat(), new Thermostat()]);
+  expectTypeOf(wrap(vector, delayObservation(2))).toEqualTypeOf<VectorEnv<Room, number>>();
+  expectTypeOf(wrap(new CartPole(), frameStackObservation(4))).toEqualTypeOf<Env<Obs, number>>();
+  const { observation } = stacked.reset() as ResetResult<Room[]>;
+  expect(observation.map(({ room }) => room.data[0])).toEqual([15, 15, 15, 15]);
+});
+
 it('the end of a slow native vector environment is awaited', async () => {
   const env = wrap(
     await makeVec('Denoising-v0', 2, {
