@@ -89,8 +89,13 @@ function placeOf(frame: string): string | undefined {
   if (name === undefined) return undefined;
   const file = name.startsWith('file:') ? fileURLToPath(name) : name;
   if (!isUsers(file)) return undefined;
-  const fromHere = relative(process.cwd(), file);
-  return `${fromHere.startsWith('..') || isAbsolute(fromHere) ? file : fromHere}${line}`;
+  return `${pathFromHere(file)}${line}`;
+}
+
+/** A file's path from the working directory where it is below it, else its absolute path. */
+export function pathFromHere(file: string): string {
+  const path = relative(process.cwd(), file);
+  return path.startsWith('..') || isAbsolute(path) ? file : path;
 }
 
 /**

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import module, { isBuiltin } from 'node:module';
 import { basename, dirname, extname, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { GymError, messageOf, nearest, userFrame } from './errors.js';
+import { GymError, messageOf, nearest, pathFromHere, userFrame } from './errors.js';
 
 const extensions = ['.ts', '.mts', '.js', '.mjs', '.cjs'];
 
@@ -111,7 +111,7 @@ async function explain(error: unknown, file: string): Promise<string> {
 async function syntaxErrorLine(error: SyntaxError, file: string): Promise<string | undefined> {
   // An import of what is not exported: Node puts the place before the stack, though not into the message.
   const [, place] = /^((?:file:|\/|[A-Z]:\\).*:\d+)\n/.exec(error.stack ?? '') ?? [];
-  if (place !== undefined) return place.startsWith('file:') ? fileURLToPath(place) : place;
+  if (place !== undefined) return pathFromHere(place.startsWith('file:') ? fileURLToPath(place) : place);
   // Other errors of syntax do not know their place once they are caught. A Node that only checks the file prints it.
   const seen = new Set<string>();
   const find = async (path: string): Promise<string | undefined> => {
@@ -119,7 +119,7 @@ async function syntaxErrorLine(error: SyntaxError, file: string): Promise<string
     seen.add(path);
     const source = readFileSync(path, 'utf8');
     const line = await checkedLine(source);
-    if (line !== undefined) return `${path}:${line}`;
+    if (line !== undefined) return `${pathFromHere(path)}:${line}`;
     for (const [, imported] of source.matchAll(/(?:from|import)\s*\(?\s*['"](\.[^'"]*)['"]/g)) {
       const found = await find(resolve(dirname(path), imported!));
       if (found !== undefined) return found;
