@@ -36,12 +36,21 @@ export interface Rollout<O, A> {
 
 export interface ActOptions {
   /** false: the policy's mode (for a denoising policy η = 0). Default true. */
-  explore?: boolean;
-  infos?: readonly Info[];
+  explore?: boolean | undefined;
+  infos?: readonly Info[] | undefined;
   /** 1 where an episode starts. */
-  starts?: Uint8Array;
+  starts?: Uint8Array | undefined;
   /** The stream to draw from, instead of the agent's own (evaluation hands in its own). */
-  random?: Random;
+  random?: Random | undefined;
+}
+
+/** What `learn` is told beside the rollout. */
+export interface LearnOptions {
+  /**
+   * Aborted when the run is stopped: `learn` throws its reason after the present piece of work. The agent is then of no
+   * more use, and the run goes on from its last checkpoint.
+   */
+  signal?: AbortSignal | undefined;
 }
 
 /**
@@ -53,12 +62,16 @@ export interface Agent<O, A> {
   readonly collect: { steps: number } | { episodes: number } | 'nothing';
   act(observations: readonly O[], options?: ActOptions): Awaitable<Decision<A>>;
   /** Learns from a rollout (or from what the agent holds) and says what happened; {} for a fixed rule. */
-  learn(rollout?: Rollout<O, A>): Awaitable<Metrics>;
+  learn(rollout?: Rollout<O, A>, options?: LearnOptions): Awaitable<Metrics>;
   /** false: call `learn()` again, without a rollout. */
   needsRollout?(): boolean;
   /** Told before every `learn` how far the run is, from 0 to 1, for schedules. */
   setProgress?(progress: number): void;
-  /** Writes weights, optimiser, statistics, buffers and random state into a folder. */
+  /**
+   * Writes weights, optimiser, statistics, buffers and random state into a folder, all as the last `learn` left them. A
+   * rollout that failed or was stopped half-way has drawn random numbers since then; it is made anew after a restore, with
+   * the same numbers.
+   */
   save(folder: string): Promise<void>;
   restore(folder: string): Promise<void>;
   dispose(): void;

@@ -1,12 +1,52 @@
-export { AdamW, type AdamWOptions } from './adamw.js';
+export { z } from 'zod';
+export { a2c } from './a2c.js';
+export { BatchAdvantages, EpisodeReturns, standardize } from './advantages/batch.js';
 export {
+  type AdvantageEstimator,
+  type Advantages,
+  episodeReturns,
+} from './advantages/estimator.js';
+export {
+  GeneralizedAdvantages,
+  type GeneralizedOptions,
   generalizedAdvantages,
-  type PerPromptState,
-  PerPromptStats,
   type Sequence,
-  standardize,
-} from './advantage.js';
-export type { ActOptions, Agent, Decision, Extras, Rollout, RolloutStep } from './agent.js';
+} from './advantages/generalized.js';
+export { makeAdvantageEstimator } from './advantages/index.js';
+export { PerPromptAdvantages, type PerPromptState, PerPromptStats } from './advantages/per-prompt.js';
+export { RewardToGo } from './advantages/reward-to-go.js';
+export type { ActOptions, Agent, Decision, Extras, LearnOptions, Rollout, RolloutStep } from './agent.js';
+export {
+  type AgentContext,
+  type AgentDefinition,
+  type AgentDescription,
+  defineAgent,
+  type MetricDescription,
+  type PolicyKind,
+} from './define.js';
+export { policyGradientMetrics, ratioMetrics } from './metrics.js';
+export { AdamW, type AdamWOptions } from './optimization/adamw.js';
+export { RunTimeChecks } from './optimization/checks.js';
+export {
+  type Gradient,
+  type LossOverRows,
+  MinibatchOptimizer,
+  type RowLoss,
+  type Update,
+} from './optimization/minibatches.js';
+export { type Schedule, scheduled } from './optimization/schedule.js';
+export { type WeightedTerm, weightedLoss } from './optimization/weighted-loss.js';
+export {
+  type AdvantageOptions,
+  advantageOptions,
+  collectOptions,
+  customaryDefaults,
+  minibatchOptions,
+  type OptimizerOptions,
+  optimizerOptions,
+  type PolicyGradientOptions,
+  policyGradientOptions,
+} from './options.js';
 export { ActorCritic, type PreparedVectors } from './policies/actor-critic.js';
 export { CategoricalMlp } from './policies/categorical-mlp.js';
 export {
@@ -17,12 +57,20 @@ export {
   type PreparedDenoising,
 } from './policies/denoising.js';
 export { GaussianMlp } from './policies/gaussian-mlp.js';
+export { networkPolicy } from './policies/index.js';
 export { Mlp, type MlpOptions } from './policies/mlp.js';
-export type { Critic, Evaluation, Policy, Prepared, SampleOptions } from './policy.js';
-export { type AdvantageKind, PolicyGradient, type PolicyGradientOptions } from './policy-gradient.js';
-export { Ppo, type PpoOptions } from './ppo.js';
-export { type AgentSpec, agentNames, makeAgent } from './registry.js';
-export { Reinforce, type ReinforceOptions } from './reinforce.js';
-export { type Schedule, scheduled } from './schedule.js';
-export { clippedRatioLoss, type SurrogateInput, scoreFunctionLoss } from './surrogates.js';
+export type { Evaluation, Policy, Prepared, SampleOptions } from './policy.js';
+export { type LossInput, PolicyGradient, type PolicyGradientAlgorithm } from './policy-gradient.js';
+export { ppo } from './ppo.js';
+export {
+  agentOptions,
+  describeAgent,
+  listAgents,
+  loadAgent,
+  type MakeAgentParts,
+  makeAgent,
+  registerAgent,
+  resolveAgentOptions,
+} from './registry.js';
+export { reinforce } from './reinforce.js';
 export { type Span, type Transitions, transitionsOf } from './transitions.js';

@@ -2,6 +2,7 @@ import type { Tensor1D, Variable } from '@tensorflow/tfjs';
 import type { Random } from '../core/random.js';
 import type { Awaitable, Info } from '../core/types.js';
 import type { Decision, Extras } from './agent.js';
+import type { PolicyKind } from './define.js';
 
 /** A rollout stacked once, on the host, by the policy that will score it. */
 export interface Prepared {
@@ -13,17 +14,16 @@ export interface SampleOptions {
   /** false: the mode of the distribution. */
   explore: boolean;
   random: Random;
-  infos?: readonly Info[];
+  infos?: readonly Info[] | undefined;
 }
 
 /** Differentiable, one entry a row. */
 export interface Evaluation {
   logProb: Tensor1D;
+  /** Absent where the policy's entropy does not depend on its parameters. */
   entropy?: Tensor1D;
-  /** KL to the reference, where one was asked for. */
+  /** KL(π_θ ‖ π_reference) of the row's action distribution, where a reference was asked for. */
   kl?: Tensor1D;
-  /** What is to be added to logProb − oldLogProb before the exponential (GRPO-Guard). */
-  ratioShift?: Tensor1D;
 }
 
 /**
@@ -31,6 +31,8 @@ export interface Evaluation {
  * an MLP on CartPole and a diffusion model are fine-tuned by the same code.
  */
 export interface Policy<O, A, P extends Prepared = Prepared> {
+  /** Which of an agent's defaults suit it. */
+  readonly kind: PolicyKind;
   /** What the optimiser trains, by name. */
   readonly parameters: ReadonlyMap<string, Variable>;
   /** Actions, and extras with at least `logProb` (a Float32Array); `value` too from a policy with a critic. */
@@ -39,20 +41,24 @@ export interface Policy<O, A, P extends Prepared = Prepared> {
   prepare(observations: readonly O[], actions: readonly A[], extras: Extras): Awaitable<P>;
   /** 0 for rows that have no gradient (σ = 0, steps outside a window). */
   trainable(prepared: P): Uint8Array;
-  /** Scores any mix of rows with the present weights. Called inside a gradient. */
+  /**
+   * Scores any mix of rows with the present weights. Called inside a gradient.
+   * @param options `reference`: also gives `kl` to the copy that {@link Policy.keepReference} made.
+   */
   evaluate(prepared: P, rows: Int32Array, options?: { reference?: boolean }): Evaluation;
+  /**
+   * Keeps a frozen copy of the present weights, which `evaluate` measures the KL to. An agent that wants one calls this
+   * when it is made: a resumed run builds its policy from the same model or seed first, and so has the same reference.
+   */
+  keepReference?(): void;
+  /** V(s) of each row, from a policy with a critic; differentiable, called inside a gradient. */
+  value?(prepared: P, rows: Int32Array): Tensor1D;
+  /** V(s) of observations, on the host, from a policy with a critic: for bootstrapping where a rollout was cut. */
+  values?(observations: readonly O[]): Awaitable<Float32Array>;
   /** What episodes are compared by where statistics are kept per prompt (or task); without it there is one group. */
   group?(observation: O): string;
   /** Writes weights (and what else the policy holds) into a folder. */
   save(folder: string): Promise<void>;
   restore(folder: string): Promise<void>;
   dispose(): void;
-}
-
-/** A policy that also estimates values, for advantages that need a critic. */
-export interface Critic<O, P extends Prepared = Prepared> {
-  /** V(s) of each row; differentiable, called inside a gradient. */
-  value(prepared: P, rows: Int32Array): Tensor1D;
-  /** V(s) of observations, on the host: for bootstrapping where a rollout was cut. */
-  values(observations: readonly O[]): Awaitable<Float32Array>;
 }

@@ -5,7 +5,7 @@ import type { Random } from '../../core/random.js';
 import { BaseSpace, type FlatLayout } from '../../envs/spaces/base.js';
 import type { Space } from '../../envs/spaces/space.js';
 import type { Decision, Extras } from '../agent.js';
-import type { Critic, Evaluation, Policy, Prepared, SampleOptions } from '../policy.js';
+import type { Evaluation, Policy, Prepared, SampleOptions } from '../policy.js';
 import { Mlp, type MlpOptions, restoreParameters, saveParameters } from './mlp.js';
 
 /** Observations as rows of numbers, and the actions taken. */
@@ -15,8 +15,11 @@ export interface PreparedVectors extends Prepared {
 }
 
 /** What the MLP policies share: observations flattened to vectors, an actor and a critic of their own weights. */
-export abstract class ActorCritic<O, A> implements Policy<O, A, PreparedVectors>, Critic<O, PreparedVectors> {
+export abstract class ActorCritic<O, A> implements Policy<O, A, PreparedVectors> {
+  readonly kind = 'network';
   protected readonly actor: Mlp;
+  /** The actor as {@link keepReference} found it. */
+  protected reference: Mlp | undefined;
   readonly #critic: Mlp;
   readonly #layout: FlatLayout<O>;
 
@@ -36,8 +39,8 @@ export abstract class ActorCritic<O, A> implements Policy<O, A, PreparedVectors>
         `${name}: observations of ${observationSpace} do not flatten to a vector of fixed length.`,
       );
     this.#layout = layout;
-    this.actor = new Mlp('actor', layout.size, outputs, 0.01, options, random.child('actor'));
-    this.#critic = new Mlp('critic', layout.size, 1, 1, options, random.child('critic'));
+    this.actor = Mlp.create('actor', layout.size, outputs, 0.01, options, random.child('actor'));
+    this.#critic = Mlp.create('critic', layout.size, 1, 1, options, random.child('critic'));
   }
 
   get parameters(): ReadonlyMap<string, Variable> {
@@ -45,7 +48,7 @@ export abstract class ActorCritic<O, A> implements Policy<O, A, PreparedVectors>
   }
 
   abstract sample(observations: readonly O[], options: SampleOptions): Promise<Decision<A>>;
-  abstract evaluate(prepared: PreparedVectors, rows: Int32Array): Evaluation;
+  abstract evaluate(prepared: PreparedVectors, rows: Int32Array, options?: { reference?: boolean }): Evaluation;
   /** The action as it was drawn, as numbers. */
   protected abstract encode(actions: readonly A[], extras: Extras): Float32Array;
 
@@ -55,6 +58,11 @@ export abstract class ActorCritic<O, A> implements Policy<O, A, PreparedVectors>
       observations: this.flatten(observations),
       actions: this.encode(actions, extras),
     };
+  }
+
+  keepReference(): void {
+    this.reference?.dispose();
+    this.reference = this.actor.clone();
   }
 
   trainable(prepared: PreparedVectors): Uint8Array {
@@ -82,6 +90,7 @@ export abstract class ActorCritic<O, A> implements Policy<O, A, PreparedVectors>
 
   dispose(): void {
     tf.dispose([...this.parameters.values()]);
+    this.reference?.dispose();
   }
 
   protected flatten(observations: readonly O[]): Float32Array {
@@ -95,6 +104,13 @@ export abstract class ActorCritic<O, A> implements Policy<O, A, PreparedVectors>
 
   protected tensor(observations: readonly O[]): Tensor2D {
     return tf.tensor2d(this.flatten(observations), [observations.length, this.#layout.size]);
+  }
+
+  /** The frozen actor, where `evaluate` is asked for the KL to it. @throws GymError E_STATE when none was kept. */
+  protected kept(options: { reference?: boolean } | undefined): Mlp | undefined {
+    if (options?.reference !== true) return undefined;
+    if (this.reference === undefined) throw noReference(this.constructor.name);
+    return this.reference;
   }
 
   protected observationRows(prepared: PreparedVectors, rows: Int32Array): Tensor2D {
@@ -115,6 +131,14 @@ export abstract class ActorCritic<O, A> implements Policy<O, A, PreparedVectors>
     tf.dispose([outputs, values]);
     return result;
   }
+}
+
+/** The error for a KL to a reference that nobody asked to keep. */
+export function noReference(policy: string): GymError {
+  return new GymError(
+    'E_STATE',
+    `${policy}.evaluate: there is no reference to measure the KL to; call keepReference() before the first update.`,
+  );
 }
 
 function rowsOf(values: Float32Array, width: number, rows: Int32Array): Tensor2D {

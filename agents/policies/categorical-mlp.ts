@@ -43,15 +43,28 @@ export class CategoricalMlp<O> extends ActorCritic<O, number> {
     return { actions, extras: { logProb, value } };
   }
 
-  evaluate(prepared: PreparedVectors, rows: Int32Array): Evaluation {
+  evaluate(prepared: PreparedVectors, rows: Int32Array, options?: { reference?: boolean }): Evaluation {
+    const reference = this.kept(options);
     return tf.tidy(() => {
-      const logProbs = this.actor.apply(this.observationRows(prepared, rows)).logSoftmax();
+      const observations = this.observationRows(prepared, rows);
+      const logProbs = this.actor.apply(observations).logSoftmax();
       const taken = this.actionRows(prepared, rows).squeeze<Tensor1D>([1]).toInt();
+      const logProb = logProbs.mul(this.#oneHot(taken)).sum(1) as Tensor1D;
+      const probs = logProbs.exp();
       return {
-        logProb: logProbs.mul(tf.oneHot(taken, this.#n)).sum(1) as Tensor1D,
-        entropy: logProbs.exp().mul(logProbs).sum(1).neg() as Tensor1D,
+        logProb,
+        entropy: probs.mul(logProbs).sum(1).neg() as Tensor1D,
+        // KL(π ‖ π_ref) = Σ_a π(a) (ln π(a) − ln π_ref(a))
+        ...(reference && {
+          kl: probs.mul(logProbs.sub(reference.apply(observations).logSoftmax())).sum(1) as Tensor1D,
+        }),
       };
     }) as unknown as Evaluation;
+  }
+
+  /** `tf.oneHot` wants at least two classes; the one action of `Discrete(1)` is the first of two. */
+  #oneHot(taken: Tensor1D): tf.Tensor {
+    return this.#n > 1 ? tf.oneHot(taken, this.#n) : tf.oneHot(taken, 2).slice([0, 0], [-1, 1]);
   }
 
   protected encode(actions: readonly number[]): Float32Array {

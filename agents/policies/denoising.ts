@@ -3,11 +3,12 @@ import * as tf from '@tensorflow/tfjs';
 import { GymError } from '../../core/errors.js';
 import { type NdArray, sizeOf, stack, unstack } from '../../core/ndarray.js';
 import { Random } from '../../core/random.js';
+import type { GaussianSampler, GaussianStep } from '../../diffusion/schedulers/gaussian-sampler.js';
 import { gaussianLogProb } from '../../diffusion/schedulers/log-prob.js';
-import type { Scheduler, StepCoefficients } from '../../diffusion/schedulers/scheduler.js';
 import type { DenoisingObservation } from '../../envs/denoising/denoising.js';
 import type { Decision } from '../agent.js';
 import type { Evaluation, Policy, Prepared, SampleOptions } from '../policy.js';
+import { noReference } from './actor-critic.js';
 
 /** What predicts noise, sample or velocity: `UNet2DConditionModel`, `UNet2DModel`, or anything of their form. */
 export interface DenoisingNetwork {
@@ -17,13 +18,15 @@ export interface DenoisingNetwork {
   save(folder: string): Promise<void>;
   /** Reads weights into the existing parameters. */
   restore(folder: string): Promise<void>;
+  /** A network with the same weights in variables of its own, for a frozen reference. */
+  clone(): DenoisingNetwork;
   dispose(): void;
 }
 
 export interface DenoisingPolicyParts {
   unet: DenoisingNetwork;
-  /** With its timesteps set: it is the schedule of the environment too. */
-  scheduler: Scheduler;
+  /** With its timesteps set: it is the schedule of the environment too. Any scheduler of `diffusion/` is one. */
+  sampler: GaussianSampler;
   /** Prompts → embeddings [b, n, d] (freed by the policy). Frozen: each prompt is embedded once. Absent for an unconditional network. */
   embed?: (prompts: readonly string[]) => Tensor3D;
 }
@@ -61,23 +64,25 @@ const EMBEDDING_CACHE_BYTES = 256 * 2 ** 20;
  * re-scoring a sample with unchanged weights gives ratio 1.
  */
 export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, PreparedDenoising> {
+  readonly kind = 'denoising';
   readonly parameters: ReadonlyMap<string, Variable>;
   readonly unet: DenoisingNetwork;
-  readonly scheduler: Scheduler;
+  readonly sampler: GaussianSampler;
   readonly #embed: DenoisingPolicyParts['embed'];
   readonly #guidanceScale: number;
   readonly #negativePrompt: string;
   readonly #noise: NonNullable<DenoisingPolicyOptions['noise']>;
   /** Of each step of the chain, with the policy's η and with 0. */
-  readonly #stochastic: readonly StepCoefficients[];
-  readonly #deterministic: readonly StepCoefficients[];
+  readonly #stochastic: readonly GaussianStep[];
+  readonly #deterministic: readonly GaussianStep[];
   readonly #embeddings = new Map<string, Float32Array>();
   #embeddingShape: [number, number] = [0, 0];
+  #reference: DenoisingNetwork | undefined;
 
   /** @throws GymError E_CONFIG when the scheduler has no timesteps or an option is out of range. */
-  constructor({ unet, scheduler, embed }: DenoisingPolicyParts, options: DenoisingPolicyOptions = {}) {
+  constructor({ unet, sampler, embed }: DenoisingPolicyParts, options: DenoisingPolicyOptions = {}) {
     const { eta = 1, guidanceScale = 1, negativePrompt = '', noise = seededNoise } = options;
-    if (scheduler.timesteps.length === 0)
+    if (sampler.timesteps.length === 0)
       throw new GymError('E_CONFIG', 'DenoisingPolicy: the scheduler has no timesteps; call setTimesteps(n) first.');
     if (!(eta >= 0 && eta <= 1))
       throw new GymError('E_CONFIG', `DenoisingPolicy: eta must be in [0, 1], actual value ${eta}.`);
@@ -93,13 +98,13 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
       );
     this.unet = unet;
     this.parameters = unet.parameters;
-    this.scheduler = scheduler;
+    this.sampler = sampler;
     this.#embed = embed;
     this.#guidanceScale = guidanceScale;
     this.#negativePrompt = negativePrompt;
     this.#noise = noise;
-    this.#stochastic = scheduler.timesteps.map((t) => scheduler.coefficients(t, { eta }));
-    this.#deterministic = scheduler.timesteps.map((t) => scheduler.coefficients(t, { eta: 0 }));
+    this.#stochastic = sampler.timesteps.map((t) => sampler.coefficients(t, { eta }));
+    this.#deterministic = sampler.timesteps.map((t) => sampler.coefficients(t, { eta: 0 }));
   }
 
   async sample(
@@ -156,21 +161,31 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
     return Uint8Array.from(prepared.steps, (step) => (this.#stochastic[step]!.sigma > 0 ? 1 : 0));
   }
 
+  keepReference(): void {
+    this.#reference?.dispose();
+    this.#reference = this.unet.clone();
+  }
+
+  /**
+   * `kl` is that of one step, KL(p_θ(x_{t−1} | x_t, z) ‖ p_ref) = ‖μ_θ − μ_ref‖² / 2σ_t², as a mean over the latents'
+   * dimensions, as the log-probability is.
+   */
   evaluate(prepared: PreparedDenoising, rows: Int32Array, options: { reference?: boolean } = {}): Evaluation {
-    if (options.reference)
-      throw new GymError(
-        'E_CONFIG',
-        'DenoisingPolicy: it was built without a reference network, so there is no KL to it.',
-      );
+    const reference = this.#reference;
+    if (options.reference && reference === undefined) throw noReference('DenoisingPolicy');
     return tf.tidy(() => {
-      const coefficients = Array.from(rows, (row) => this.#stochastic[prepared.steps[row]!]!);
-      const mean = this.#mean(
-        take(prepared.latents, rows),
-        coefficients,
-        Array.from(rows, (row) => prepared.prompts[row]!),
-      );
-      const sigmas = coefficients.map(({ sigma }) => sigma);
-      return { logProb: gaussianLogProb(take(prepared.actions, rows), mean, sigmas) };
+      const steps = Array.from(rows, (row) => this.#stochastic[prepared.steps[row]!]!);
+      const latents = take(prepared.latents, rows);
+      const prompts = Array.from(rows, (row) => prepared.prompts[row]!);
+      const mean = this.#mean(latents, steps, prompts);
+      const sigmas = steps.map(({ sigma }) => sigma);
+      const logProb = gaussianLogProb(take(prepared.actions, rows), mean, sigmas);
+      if (!options.reference) return { logProb };
+      const distance = mean
+        .sub(this.#mean(latents, steps, prompts, reference))
+        .square()
+        .mean<Tensor1D>([1, 2, 3]);
+      return { logProb, kl: distance.div(tf.tensor1d(sigmas.map((sigma) => 2 * sigma * sigma))) };
     }) as Evaluation;
   }
 
@@ -187,23 +202,30 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
     return this.unet.restore(folder);
   }
 
-  /** Frees the network. */
+  /** Frees the network and its reference. */
   dispose(): void {
     this.unet.dispose();
+    this.#reference?.dispose();
+    this.#reference = undefined;
   }
 
   /** μ_θ of guided rows; ε̃ = ε_u + w(ε_c − ε_u) (arXiv 2207.12598), both halves in one forward pass. */
-  #mean(latents: Tensor4D, rows: readonly StepCoefficients[], prompts: readonly string[]): Tensor4D {
+  #mean(
+    latents: Tensor4D,
+    rows: readonly GaussianStep[],
+    prompts: readonly string[],
+    unet: DenoisingNetwork = this.unet,
+  ): Tensor4D {
     const timesteps = tf.tensor1d(
       rows.map(({ timestep }) => timestep),
       'float32',
     );
     let output: Tensor4D;
-    if (!this.#embed) output = this.unet.apply(latents, timesteps);
-    else if (this.#guidanceScale === 1) output = this.unet.apply(latents, timesteps, this.#lookUp(prompts));
+    if (!this.#embed) output = unet.apply(latents, timesteps);
+    else if (this.#guidanceScale === 1) output = unet.apply(latents, timesteps, this.#lookUp(prompts));
     else {
       const negative = prompts.map(() => this.#negativePrompt);
-      const both = this.unet.apply(
+      const both = unet.apply(
         tf.concat([latents, latents]),
         tf.concat([timesteps, timesteps]),
         this.#lookUp([...negative, ...prompts]),
@@ -211,7 +233,7 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
       const [unconditional, conditional] = tf.split(both, 2) as [Tensor4D, Tensor4D];
       output = unconditional.add(conditional.sub(unconditional).mul(this.#guidanceScale));
     }
-    return this.scheduler.mean(output, latents, rows).mean;
+    return this.sampler.mean(output, latents, rows).mean;
   }
 
   #lookUp(prompts: readonly string[]): Tensor3D {
@@ -247,11 +269,11 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
   }
 
   #checkStep({ step, timestep }: DenoisingObservation): void {
-    const expected = this.scheduler.timesteps[step];
+    const expected = this.sampler.timesteps[step];
     if (expected !== timestep)
       throw new GymError(
         'E_STATE',
-        `DenoisingPolicy: the observation is at step ${step}, timestep ${timestep}, but the schedule has ${expected ?? `only ${this.scheduler.timesteps.length} steps`} there; build environment and policy from the same scheduler.`,
+        `DenoisingPolicy: the observation is at step ${step}, timestep ${timestep}, but the schedule has ${expected ?? `only ${this.sampler.timesteps.length} steps`} there; build environment and policy from the same scheduler.`,
       );
   }
 }

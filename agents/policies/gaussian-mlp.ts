@@ -1,4 +1,4 @@
-import type { Tensor1D, Variable } from '@tensorflow/tfjs';
+import type { Tensor1D, Tensor2D, Variable } from '@tensorflow/tfjs';
 import * as tf from '@tensorflow/tfjs';
 import { GymError } from '../../core/errors.js';
 import { type NdArray, sizeOf } from '../../core/ndarray.js';
@@ -19,6 +19,7 @@ const HALF_LOG_2PI = Math.log(2 * Math.PI) / 2;
 export class GaussianMlp<O> extends ActorCritic<O, NdArray<Float32Array>> {
   readonly #space: Box;
   readonly #logStd: Variable;
+  #referenceLogStd: Tensor1D | undefined;
 
   /** @throws GymError E_SPACE unless the actions are a float Box and the observations flatten. */
   constructor(
@@ -66,16 +67,41 @@ export class GaussianMlp<O> extends ActorCritic<O, NdArray<Float32Array>> {
     return { actions, extras: { logProb, value, draw } };
   }
 
-  evaluate(prepared: PreparedVectors, rows: Int32Array): Evaluation {
+  override keepReference(): void {
+    super.keepReference();
+    this.#referenceLogStd?.dispose();
+    this.#referenceLogStd = this.#logStd.clone() as unknown as Tensor1D;
+  }
+
+  evaluate(prepared: PreparedVectors, rows: Int32Array, options?: { reference?: boolean }): Evaluation {
+    const reference = this.kept(options);
     return tf.tidy(() => {
-      const mean = this.actor.apply(this.observationRows(prepared, rows));
+      const observations = this.observationRows(prepared, rows);
+      const mean = this.actor.apply(observations);
       const z = this.actionRows(prepared, rows).sub(mean).div(this.#logStd.exp());
       const entropy = this.#logStd.sum().add(this.actionSize * (HALF_LOG_2PI + 0.5));
       return {
         logProb: z.square().div(-2).sub(this.#logStd).sub(HALF_LOG_2PI).sum(1) as Tensor1D,
         entropy: tf.fill([rows.length], 1).mul(entropy) as Tensor1D,
+        ...(reference && { kl: this.#kl(mean, reference.apply(observations)) }),
       };
     }) as unknown as Evaluation;
+  }
+
+  /** KL of two diagonal Gaussians, summed over dimensions: Σ ln(σ_ref/σ) + (σ² + (μ − μ_ref)²) / 2σ_ref² − ½. */
+  #kl(mean: Tensor2D, referenceMean: Tensor2D): Tensor1D {
+    const referenceLogStd = this.#referenceLogStd!;
+    const variances = this.#logStd.mul(2).exp().add(mean.sub(referenceMean).square());
+    return referenceLogStd
+      .sub(this.#logStd)
+      .add(variances.div(referenceLogStd.mul(2).exp().mul(2)))
+      .sub(0.5)
+      .sum(1);
+  }
+
+  override dispose(): void {
+    super.dispose();
+    this.#referenceLogStd?.dispose();
   }
 
   protected encode(actions: readonly NdArray<Float32Array>[], extras: Extras): Float32Array {

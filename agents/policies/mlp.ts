@@ -12,28 +12,66 @@ export interface MlpOptions {
   activation?: 'tanh' | 'relu';
 }
 
-/** A fully connected network with orthogonal weights and zero biases, as stable-baselines3 starts its `MlpPolicy`. */
+interface Layer {
+  /** [inputs, outputs] */
+  readonly kernel: Variable;
+  /** [outputs] */
+  readonly bias: Variable;
+}
+
+/** A fully connected network. */
 export class Mlp {
   readonly parameters: ReadonlyMap<string, Variable>;
-  readonly #layers: { kernel: Variable; bias: Variable }[] = [];
+  readonly #name: string;
+  readonly #layers: readonly Layer[];
   readonly #activation: 'tanh' | 'relu';
 
-  /** @param outputGain scale of the last layer's weights: 0.01 for a policy (nearly uniform at the start), 1 for a value. */
-  constructor(name: string, inputs: number, outputs: number, outputGain: number, options: MlpOptions, random: Random) {
-    const { hidden = [64, 64], activation = 'tanh' } = options;
+  private constructor(name: string, layers: readonly Layer[], activation: 'tanh' | 'relu') {
+    this.#name = name;
+    this.#layers = layers;
+    this.#activation = activation;
+    this.parameters = new Map(
+      layers.flatMap(({ kernel, bias }, i) => [
+        [`${name}.${i}.weight`, kernel] as const,
+        [`${name}.${i}.bias`, bias] as const,
+      ]),
+    );
+  }
+
+  /**
+   * Makes one with orthogonal weights and zero biases, as stable-baselines3 starts its `MlpPolicy`.
+   * @param outputGain scale of the last layer's weights: 0.01 for a policy (nearly uniform at the start), 1 for a value.
+   */
+  static create(
+    name: string,
+    inputs: number,
+    outputs: number,
+    outputGain: number,
+    { hidden = [64, 64], activation = 'tanh' }: MlpOptions,
+    random: Random,
+  ): Mlp {
     const sizes = [inputs, ...hidden, outputs];
-    const parameters = new Map<string, Variable>();
+    const layers: Layer[] = [];
     for (let i = 0; i + 1 < sizes.length; i++) {
       const rows = sizes[i]!;
       const columns = sizes[i + 1]!;
       const gain = i + 2 === sizes.length ? outputGain : Math.SQRT2;
       const kernel = tf.tidy(() => tf.variable(tf.tensor2d(orthogonal(rows, columns, gain, random), [rows, columns])));
       const bias = tf.tidy(() => tf.variable(tf.zeros([columns])));
-      this.#layers.push({ kernel, bias });
-      parameters.set(`${name}.${i}.weight`, kernel).set(`${name}.${i}.bias`, bias);
+      layers.push({ kernel, bias });
     }
-    this.parameters = parameters;
-    this.#activation = activation;
+    return new Mlp(name, layers, activation);
+  }
+
+  /** A network with the same weights in variables of its own, which the caller disposes of. */
+  clone(): Mlp {
+    const copied = (variable: Variable) => tf.tidy(() => tf.variable(variable.clone()));
+    const layers = this.#layers.map(({ kernel, bias }) => ({ kernel: copied(kernel), bias: copied(bias) }));
+    return new Mlp(this.#name, layers, this.#activation);
+  }
+
+  dispose(): void {
+    tf.dispose([...this.parameters.values()]);
   }
 
   /** [b, inputs] → [b, outputs]; differentiable. */

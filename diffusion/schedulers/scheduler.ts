@@ -4,6 +4,7 @@ import { GymError, unknownName } from '../../core/errors.js';
 import { readJson } from '../../core/files.js';
 import { checkIntegers, takeFields } from '../../networks/config-fields.js';
 import { writeJson } from '../../networks/model-folder.js';
+import type { GaussianSampler, GaussianStep } from './gaussian-sampler.js';
 import { BETA_SCHEDULES, cumulativeAlphas, makeBetas, type NoiseScheduleConfig } from './noise-schedule.js';
 
 /** What the network's output is: the noise, the clean sample, or the velocity √ᾱ·ε − √(1−ᾱ)·x_0. */
@@ -36,16 +37,13 @@ export interface SchedulerConfig extends NoiseScheduleConfig {
  * - μ = mean.original · x̂_0 + mean.sample · x_t + mean.output · out;
  * - x_p = μ + sigma · noise.
  */
-export interface StepCoefficients {
-  readonly timestep: number;
+export interface StepCoefficients extends GaussianStep {
   /** p, the timestep of the result; negative after the last step. */
   readonly previousTimestep: number;
   /** ᾱ_t. */
   readonly alphaProd: number;
   /** ᾱ_p; what the configuration says for the end where p is negative. */
   readonly alphaProdPrev: number;
-  /** Standard deviation of the step; 0 for a deterministic one, which has no log-probability. */
-  readonly sigma: number;
   readonly original: { readonly sample: number; readonly output: number };
   readonly mean: { readonly original: number; readonly sample: number; readonly output: number };
 }
@@ -58,7 +56,7 @@ export interface StepOptions {
 }
 
 /** A sampler of diffusion models whose every step is a Gaussian. Layout of the tensors: any, batch first. */
-export interface Scheduler {
+export interface Scheduler extends GaussianSampler<StepCoefficients> {
   readonly config: SchedulerConfig;
   /** ᾱ_0 .. ᾱ_{T−1}. */
   readonly alphasCumprod: Float32Array;

@@ -7,14 +7,13 @@ import type { Rollout, RolloutStep } from '../../agents/agent.js';
 import { CategoricalMlp } from '../../agents/policies/categorical-mlp.js';
 import { GaussianMlp } from '../../agents/policies/gaussian-mlp.js';
 import type { PolicyGradient } from '../../agents/policy-gradient.js';
-import { Ppo, type PpoOptions } from '../../agents/ppo.js';
 import { makeAgent } from '../../agents/registry.js';
-import { Reinforce } from '../../agents/reinforce.js';
 import { useBackend } from '../../backend/index.js';
 import type { NdArray } from '../../core/ndarray.js';
 import { Random } from '../../core/random.js';
 import { Box } from '../../envs/spaces/box.js';
 import { Discrete } from '../../envs/spaces/discrete.js';
+import { gradientAgent } from './gradient-agent.js';
 
 beforeAll(async () => {
   await useBackend();
@@ -26,8 +25,8 @@ const observationSpace = new Box(-1, 1, [2]);
 const vector = (...data: number[]): Vector => ({ data: Float32Array.from(data), shape: [data.length] });
 
 /** One-step episodes in `n` environments: `reward(observation, action)`. */
-async function oneStep<A, P extends { length: number }>(
-  agent: PolicyGradient<Vector, A, P>,
+async function oneStep<A>(
+  agent: PolicyGradient<Vector, A>,
   random: Random,
   n: number,
   reward: (observation: Vector, action: A) => number,
@@ -51,9 +50,11 @@ async function oneStep<A, P extends { length: number }>(
 
 const seed = (name: string) => new Random(1).child(name);
 
-function categorical(name: string, options: PpoOptions) {
+type Options = Parameters<typeof gradientAgent>[2];
+
+function categorical(name: string, options: Options) {
   const policy = new CategoricalMlp(observationSpace, new Discrete(2, 3), { hidden: [16] }, seed('policy'));
-  return makeAgent(name, policy, { collect: { episodes: 64 }, weightDecay: 0, ...options }, seed('agent'));
+  return gradientAgent(name, policy, { weightDecay: 0, ...options }, seed('agent'));
 }
 
 /** The better action depends on the observation, and starts at 3. */
@@ -61,7 +62,7 @@ const contextual = (o: Vector, action: number) => (action === (o.data[0]! > 0 ? 
 
 describe.each(['reinforce', 'ppo'])('%s', (name) => {
   it('learns which action suits which observation, with flat memory', async () => {
-    const agent = categorical(name, { learningRate: 0.01, clipRange: 0.2 });
+    const agent = await categorical(name, { learningRate: 0.01, ...(name === 'ppo' && { clipRange: 0.2 }) });
     const random = seed('env');
     let tensors = 0;
     for (let epoch = 0; epoch < 40; epoch++) {
@@ -82,7 +83,8 @@ describe('a Gaussian policy with a critic', () => {
   it('learns a continuous target by PPO and GAE', async () => {
     const actionSpace = new Box(-2, 2, [1]);
     const policy = new GaussianMlp(observationSpace, actionSpace, { hidden: [32] }, seed('gaussian'));
-    const agent = new Ppo(
+    const agent = await gradientAgent(
+      'ppo',
       policy,
       { collect: { steps: 1 }, advantage: 'gae', learningRate: 0.005, clipRange: 0.2, innerEpochs: 4 },
       seed('agent'),
@@ -99,7 +101,7 @@ describe('a Gaussian policy with a critic', () => {
 
 describe('the checks of a first update', () => {
   it('find ratio 1 and equal gradients of the two surrogates', async () => {
-    const agent = categorical('ppo', { clipRange: 0.2 });
+    const agent = await categorical('ppo', { clipRange: 0.2 });
     const metrics = await agent.learn(await oneStep(agent, seed('env'), 64, contextual));
     expect(metrics['check/ratioError']).toBeLessThan(1e-5);
     expect(metrics['check/gradientError']).toBeLessThan(1e-4);
@@ -108,7 +110,7 @@ describe('the checks of a first update', () => {
 
   it('say so when the rollout was sampled by other weights', async () => {
     const warnings: string[] = [];
-    const agent = categorical('ppo', { clipRange: 0.2, warn: (m) => warnings.push(m) });
+    const agent = await categorical('ppo', { clipRange: 0.2, warn: (m) => warnings.push(m) });
     const rollout = await oneStep(agent, seed('env'), 64, contextual);
     const logProb = rollout.steps[0]!.extras.logProb as Float32Array;
     logProb.forEach((l, i) => {
@@ -121,7 +123,7 @@ describe('the checks of a first update', () => {
 
   it('warn of rewards without variance, once, and change nothing', async () => {
     const warnings: string[] = [];
-    const agent = categorical('ppo', { warn: (m) => warnings.push(m) });
+    const agent = await categorical('ppo', { warn: (m) => warnings.push(m) });
     const before = [...(await [...agent.policy.parameters.values()][0]!.data())];
     for (let i = 0; i < 2; i++) await agent.learn(await oneStep(agent, seed('env'), 8, () => 1));
     expect(warnings).toHaveLength(1);
@@ -132,7 +134,7 @@ describe('the checks of a first update', () => {
 
   it('warn when nearly all ratios are outside the clip range', async () => {
     const warnings: string[] = [];
-    const agent = categorical('ppo', {
+    const agent = await categorical('ppo', {
       learningRate: 0.5,
       clipRange: 1e-6,
       innerEpochs: 8,
@@ -146,7 +148,7 @@ describe('the checks of a first update', () => {
 
   it('skip an update whose gradient is not finite', async () => {
     const warnings: string[] = [];
-    const agent = categorical('reinforce', { warn: (m) => warnings.push(m) });
+    const agent = await categorical('reinforce', { warn: (m) => warnings.push(m) });
     const rollout = await oneStep(agent, seed('env'), 8, contextual);
     (rollout.steps[0]!.observations[0]!.data as Float32Array)[0] = Number.NaN;
     const metrics = await agent.learn(rollout);
@@ -158,7 +160,7 @@ describe('the checks of a first update', () => {
   });
 
   it('refuse a reward that is not finite', async () => {
-    const agent = categorical('ppo', {});
+    const agent = await categorical('ppo', {});
     const rollout = await oneStep(agent, seed('env'), 8, () => Number.NaN);
     await expect(agent.learn(rollout)).rejects.toThrow(/reward of environment 0 .* is NaN/);
     agent.dispose();
@@ -168,7 +170,7 @@ describe('the checks of a first update', () => {
 it('micro-batches change nothing but rounding', async () => {
   const weights: number[][] = [];
   for (const microBatch of [64, 7]) {
-    const agent = categorical('ppo', { microBatch, clipRange: 0.2, learningRate: 0.01 });
+    const agent = await categorical('ppo', { microBatch, clipRange: 0.2, learningRate: 0.01 });
     const random = seed('env');
     for (let i = 0; i < 3; i++) await agent.learn(await oneStep(agent, random, 64, contextual));
     weights.push([...(await [...agent.policy.parameters.values()][0]!.data())]);
@@ -183,10 +185,10 @@ it('a restored agent goes on bit for bit', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'agent-'));
   try {
     const options = { advantage: 'per-prompt' as const, learningRate: { from: 0.01, to: 0 }, timestepFraction: 0.5 };
-    const one = categorical('ppo', options);
+    const one = await categorical('ppo', options);
     await one.learn(await oneStep(one, seed('env'), 32, contextual));
     await one.save(folder);
-    const two = categorical('ppo', options);
+    const two = await categorical('ppo', options);
     await two.restore(folder);
     const results = [];
     for (const agent of [one, two]) {
@@ -205,23 +207,128 @@ it('a restored agent goes on bit for bit', async () => {
 describe('options', () => {
   const policy = () => new CategoricalMlp(observationSpace, new Discrete(2), {}, seed('p'));
   it.each([
-    [{ learningRate: -1 }, /ppo.learningRate: must be at least 0, actual value -1/],
-    [{ clipRange: 0 }, /ppo.clipRange: must be above 0, actual value 0/],
-    [{ updates: 0 }, /ppo.updates: must be an integer of at least 1, actual value 0/],
-    [{ timestepFraction: 1.5 }, /timestepFraction: must be in \(0, 1\], actual value 1.5/],
-    [{ collect: { episodes: 0 } }, /collect/],
-  ])('%j is an error', (options, message) => {
-    expect(() => new Ppo(policy(), options, seed('a'))).toThrow(message);
+    [{ learningRate: -1 }, /makeAgent ppo: agent.learningRate: must be at least 0, actual value -1/],
+    [{ learningRate: Number.NaN }, /agent.learningRate: must be/],
+    [{ clipRange: 0 }, /agent.clipRange: must be .*actual value 0/],
+    [{ minibatches: 0 }, /agent.minibatches: must be at least 1, actual value 0/],
+    [{ timestepFraction: 1.5 }, /agent.timestepFraction: must be at most 1, actual value 1.5/],
+    [{ collect: { episodes: 0 } }, /agent.collect/],
+    [{ clipRnge: 0.1 }, /agent.clipRnge: no such option. Did you mean `clipRange`\?/],
+    [{ klCoefficient: -1 }, /agent.klCoefficient: must be at least 0/],
+  ])('%j is an error', async (options, message) => {
+    await expect(gradientAgent('ppo', policy(), options, seed('a'))).rejects.toThrow(message);
   });
 
-  it('an unknown agent gets the nearest name', () => {
-    expect(() => makeAgent('pppo', policy(), {}, seed('a'))).toThrow(/Did you mean `ppo`/);
+  it('an option of another agent is an error', async () => {
+    await expect(gradientAgent('reinforce', policy(), { clipRange: 0.1 }, seed('a'))).rejects.toThrow(
+      /makeAgent reinforce: agent.clipRange: no such option/,
+    );
+  });
+
+  it('an unknown agent gets the nearest name', async () => {
+    await expect(makeAgent('pppo', { policy: policy(), random: seed('a') })).rejects.toThrow(/Did you mean `ppo`/);
+  });
+
+  it('an entropy bonus is refused where the entropy cannot be changed', async () => {
+    const fixed = policy();
+    const evaluate = fixed.evaluate.bind(fixed);
+    fixed.evaluate = (prepared, rows) => ({ logProb: evaluate(prepared, rows).logProb });
+    const agent = await gradientAgent('ppo', fixed, { entropyCoefficient: 0.1 }, seed('a'));
+    await expect(agent.learn(await oneStep(agent, seed('env'), 8, (_, a) => a))).rejects.toThrow(
+      /ppo.entropyCoefficient: .*use 0, actual value 0.1/,
+    );
   });
 
   it('REINFORCE makes exactly one update', async () => {
-    const agent = new Reinforce(policy(), { microBatch: 4 }, seed('a'));
+    const agent = await gradientAgent('reinforce', policy(), { microBatch: 4 }, seed('a'));
     const metrics = await agent.learn(await oneStep(agent, seed('env'), 16, (_, a) => a));
     expect(metrics.updates).toBe(1);
     agent.dispose();
+  });
+});
+
+describe('stopping', () => {
+  it('ends learning after the present micro-batch and leaves no tensors', async () => {
+    const agent = await categorical('ppo', { microBatch: 1, innerEpochs: 50 });
+    const rollout = await oneStep(agent, seed('env'), 64, contextual);
+    const before = tf.memory().numTensors;
+    const abort = new AbortController();
+    setTimeout(() => abort.abort(), 60);
+    await expect(agent.learn(rollout, { signal: abort.signal })).rejects.toThrow(/abort/i);
+    expect(tf.memory().numTensors).toBe(before);
+    agent.dispose();
+  });
+
+  it('saves the agent as it last learned, whatever it has drawn since', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'agent-'));
+    try {
+      const one = await categorical('ppo', {});
+      await one.learn(await oneStep(one, seed('env'), 32, contextual));
+      await one.act([vector(1, 0.5)]);
+      await one.save(folder);
+      const two = await categorical('ppo', {});
+      await two.restore(folder);
+      await two.act([vector(1, 0.5)]);
+      const actions = async (agent: typeof one) => (await agent.act(Array(50).fill(vector(-1, 0.5)))).actions;
+      expect(await actions(two)).toEqual(await actions(one));
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+});
+
+it('a policy of one action has nothing to choose, and learns', async () => {
+  const policy = new CategoricalMlp(observationSpace, new Discrete(1), { hidden: [4] }, seed('p'));
+  const agent = await gradientAgent('ppo', policy, { entropyCoefficient: 0.01 }, seed('a'));
+  const metrics = await agent.learn(await oneStep(agent, seed('env'), 16, (o) => o.data[0]!));
+  expect(metrics['train/policyLoss']).toBeCloseTo(0, 5);
+  expect(metrics['train/entropy']).toBeCloseTo(0, 6);
+  agent.dispose();
+});
+
+describe('the KL to the reference', () => {
+  it('is the closed form of two softmaxes, and is logged', async () => {
+    const policy = new CategoricalMlp(observationSpace, new Discrete(3), { hidden: [8] }, seed('p'));
+    const agent = await gradientAgent('ppo', policy, { klCoefficient: 0.5, learningRate: 0.05 }, seed('a'));
+    const rollout = await oneStep(agent, seed('env'), 32, (_, a) => a);
+    const first = await agent.learn(rollout);
+    expect(first['train/kl']).toBeGreaterThanOrEqual(0);
+    const second = await agent.learn(await oneStep(agent, seed('more'), 32, (_, a) => a));
+    expect(second['train/kl']).toBeGreaterThan(first['train/kl']!);
+    const observations = [vector(1, 0.5)];
+    const prepared = policy.prepare(observations, [0], {});
+    const logProbs = async (reference: boolean) => {
+      const tensor = tf.tidy(() => {
+        const rows = tf.tensor2d([[1, 0.5]]);
+        const net = reference ? policy['reference']! : policy['actor'];
+        return net.apply(rows).logSoftmax();
+      });
+      return [...(await tensor.data())];
+    };
+    const [now, then] = [await logProbs(false), await logProbs(true)];
+    const expected = now.reduce((sum, l, i) => sum + Math.exp(l) * (l - then[i]!), 0);
+    const { kl } = policy.evaluate(prepared, Int32Array.of(0), { reference: true });
+    expect((await kl!.data())[0]).toBeCloseTo(expected, 5);
+    agent.dispose();
+  });
+
+  it('is the closed form of two Gaussians', async () => {
+    const policy = new GaussianMlp(observationSpace, new Box(-2, 2, [2]), { hidden: [4] }, seed('g'));
+    policy.keepReference();
+    const logStd = policy.parameters.get('logStd')!;
+    logStd.assign(tf.tensor1d([0.3, -0.2]));
+    const kernel = policy.parameters.get('actor.1.bias')!;
+    kernel.assign(tf.tensor1d([0.5, -1]));
+    const prepared = policy.prepare([vector(1, 0.5)], [vector(0, 0)], {});
+    const { kl } = policy.evaluate(prepared, Int32Array.of(0), { reference: true });
+    // torch.distributions.kl_divergence(Normal(m, exp(s)), Normal(0, 1)) = -s + (exp(2 s) + m²) / 2 - 1/2, summed
+    const one = (s: number, m: number) => -s + (Math.exp(2 * s) + m * m) / 2 - 0.5;
+    expect((await kl!.data())[0]).toBeCloseTo(one(0.3, 0.5) + one(-0.2, -1), 4);
+    expect(() =>
+      new GaussianMlp(observationSpace, new Box(-2, 2, [2]), {}, seed('h')).evaluate(prepared, Int32Array.of(0), {
+        reference: true,
+      }),
+    ).toThrow(/keepReference/);
+    policy.dispose();
   });
 });

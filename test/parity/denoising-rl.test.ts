@@ -1,12 +1,13 @@
 import * as tf from '@tensorflow/tfjs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { DenoisingPolicy, type Extras, Ppo, Reinforce, type Rollout, type RolloutStep } from '../../agents/index.js';
+import { DenoisingPolicy, type Extras, type Rollout, type RolloutStep } from '../../agents/index.js';
 import type { NdArray } from '../../core/ndarray.js';
 import { Random } from '../../core/random.js';
 import { readSafetensors } from '../../core/safetensors.js';
 import { fromTorch, toTorch, UNet2DConditionModel } from '../../diffusion/index.js';
 import { DDIMScheduler } from '../../diffusion/schedulers/index.js';
 import type { DenoisingObservation } from '../../envs/denoising/denoising.js';
+import { gradientAgent } from '../agents/gradient-agent.js';
 import { fixturePath, readFixture, startBackend } from './fixtures.js';
 
 interface Expected {
@@ -75,7 +76,7 @@ beforeAll(async () => {
   scheduler.setTimesteps(expected.inferenceSteps);
   expect(scheduler.timesteps).toEqual(timesteps);
   policy = new DenoisingPolicy(
-    { unet, scheduler, embed },
+    { unet, sampler: scheduler, embed },
     {
       eta: expected.eta,
       guidanceScale: expected.guidance,
@@ -128,7 +129,7 @@ describe('a guided rollout', () => {
   });
 });
 
-const options = { advantage: 'none', advantageClip: 1e6, updates: 1, weightDecay: 0, learningRate: 0 } as const;
+const options = { advantage: 'none', advantageClip: 1e6, weightDecay: 0, learningRate: 0 } as const;
 
 describe('DDPO at other weights than those that sampled', () => {
   beforeAll(() => {
@@ -139,17 +140,10 @@ describe('DDPO at other weights than those that sampled', () => {
   });
 
   it.each([
-    [
-      'ddpo_sf',
-      (): Reinforce<DenoisingObservation, NdArray, never> => new Reinforce(policy as never, options, new Random(0)),
-    ],
-    [
-      'ddpo_is',
-      (): Ppo<DenoisingObservation, NdArray, never> =>
-        new Ppo(policy as never, { ...options, clipRange: expected.clipRange, warn: () => {} }, new Random(0)),
-    ],
-  ] as const)('%s: loss and gradients of PyTorch', async (name, make) => {
-    const agent = make();
+    ['ddpo_sf', 'reinforce', options],
+    ['ddpo_is', 'ppo', { ...options, minibatches: 1, clipRange: expected.clipRange }],
+  ] as const)('%s: loss and gradients of PyTorch', async (name, agentName, options) => {
+    const agent = await gradientAgent(agentName, policy, { ...options, warn: () => {} }, new Random(0));
     // PyTorch: loss.backward(); {n: p.grad for n, p in unet.named_parameters()}
     const { loss, gradients: own } = await agent.lossAndGradients(stored());
     expect(Math.abs(loss - expected.losses[name])).toBeLessThan(1e-5);
@@ -168,7 +162,12 @@ describe('DDPO at other weights than those that sampled', () => {
   });
 
   it('logs approx_kl and clip_fraction of ddpo-pytorch', async () => {
-    const agent = new Ppo(policy, { ...options, clipRange: expected.clipRange, warn: () => {} }, new Random(0));
+    const agent = await gradientAgent(
+      'ppo',
+      policy,
+      { ...options, minibatches: 1, clipRange: expected.clipRange, warn: () => {} },
+      new Random(0),
+    );
     const metrics = await agent.learn(stored());
     expect(Math.abs(metrics['train/loss']! - expected.losses.ddpo_is)).toBeLessThan(1e-5);
     expect(Math.abs(metrics['train/clipFraction']! - expected.losses.clip_fraction)).toBeLessThan(1e-6);

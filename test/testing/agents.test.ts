@@ -16,17 +16,18 @@ beforeAll(async () => {
 const seed = (name: string) => new Random(1).child(name);
 
 describe('every agent of the project', () => {
-  it.each(['ppo', 'reinforce'])('%s passes, in each mode of autoreset', async (name) => {
-    const options = { collect: { steps: 12 }, learningRate: 0.01 };
+  it.each(['ppo', 'reinforce', 'a2c'])('%s passes, in each mode of autoreset', async (name) => {
     for (const autoreset of ['next-step', 'same-step', 'disabled'] as const) {
       const findings = await checkAgent(
         ({ observationSpace, actionSpace }) =>
-          makeAgent(
-            name,
-            new CategoricalMlp(observationSpace, actionSpace, { hidden: [8] }, seed('p')),
-            options,
-            seed('a'),
-          ),
+          makeAgent(name, {
+            policy: new CategoricalMlp(observationSpace, actionSpace, { hidden: [8] }, seed('p')),
+            options: {
+              learningRate: 0.01,
+              ...(name === 'reinforce' ? { collect: { episodes: 2 } } : { collect: { steps: 12 } }),
+            },
+            random: seed('a'),
+          }),
         () => new SyncVectorEnv([new CartPole(), new CartPole()], { autoreset }),
       );
       expect(describeFindings(findings)).toBe('nothing found');
@@ -36,12 +37,11 @@ describe('every agent of the project', () => {
   it('with whole episodes, a continuous policy and a critic', async () => {
     const findings = await checkAgent(
       ({ observationSpace, actionSpace }) =>
-        makeAgent(
-          'ppo',
-          new GaussianMlp(observationSpace, actionSpace, { hidden: [8] }, seed('p')),
-          { collect: { episodes: 2 }, advantage: 'gae', innerEpochs: 2, clipRange: 0.2 },
-          seed('a'),
-        ),
+        makeAgent('ppo', {
+          policy: new GaussianMlp(observationSpace, actionSpace, { hidden: [8] }, seed('p')),
+          options: { collect: { episodes: 2 }, innerEpochs: 2 },
+          random: seed('a'),
+        }),
       () => make('Pendulum-v1', {}, { maxEpisodeSteps: 8 }),
     );
     expect(describeFindings(findings)).toBe('nothing found');

@@ -6,12 +6,12 @@ import {
   DenoisingPolicy,
   type DenoisingPolicyOptions,
 } from '../../../agents/policies/denoising.js';
-import { Ppo } from '../../../agents/ppo.js';
 import { useBackend } from '../../../backend/index.js';
 import type { NdArray } from '../../../core/ndarray.js';
 import { Random } from '../../../core/random.js';
 import { DDIMScheduler } from '../../../diffusion/schedulers/index.js';
 import type { DenoisingObservation } from '../../../envs/denoising/denoising.js';
+import { gradientAgent } from '../gradient-agent.js';
 
 beforeAll(async () => {
   await useBackend();
@@ -21,9 +21,9 @@ const shape = [2, 2, 1];
 const size = 4;
 
 /** out = w · x + b · prompt's first number: a network whose gradients are known in closed form. */
-function linearNetwork(): DenoisingNetwork & { w: tf.Variable; b: tf.Variable } {
-  const w = tf.variable(tf.scalar(0.7));
-  const b = tf.variable(tf.scalar(-0.2));
+function linearNetwork(weight = 0.7, bias = -0.2): DenoisingNetwork & { w: tf.Variable; b: tf.Variable } {
+  const w = tf.variable(tf.scalar(weight));
+  const b = tf.variable(tf.scalar(bias));
   return {
     w,
     b,
@@ -35,6 +35,7 @@ function linearNetwork(): DenoisingNetwork & { w: tf.Variable; b: tf.Variable } 
       x.mul(w).add(prompt ? b.mul(prompt.slice([0, 0, 0], [-1, 1, 1]).reshape([-1, 1, 1, 1])) : b) as tf.Tensor4D,
     save: async () => {},
     restore: async () => {},
+    clone: () => linearNetwork(w.dataSync()[0], b.dataSync()[0]),
     dispose: () => tf.dispose([w, b]),
   };
 }
@@ -63,7 +64,7 @@ let policy: DenoisingPolicy;
 let network: ReturnType<typeof linearNetwork>;
 function make(steps = 5, options: DenoisingPolicyOptions = {}, offset = 1): DenoisingPolicy {
   network = linearNetwork();
-  policy = new DenoisingPolicy({ unet: network, scheduler: scheduler(steps, offset), embed }, options);
+  policy = new DenoisingPolicy({ unet: network, sampler: scheduler(steps, offset), embed }, options);
   return policy;
 }
 afterEach(() => policy?.dispose());
@@ -72,7 +73,7 @@ function observe(step: number, index = 0): DenoisingObservation {
   const latents = { data: new Random(`x${index}`).normals(size), shape };
   return {
     latents,
-    timestep: policy.scheduler.timesteps[step]!,
+    timestep: policy.sampler.timesteps[step]!,
     step,
     prompt: `prompt ${index}`,
     noiseSeed: 7 + index,
@@ -92,11 +93,11 @@ describe('sample', () => {
     make();
     const observation = observe(1);
     const { actions } = await policy.sample([observation], { explore: false });
-    const row = policy.scheduler.coefficients(observation.timestep, { eta: 0 });
+    const row = policy.sampler.coefficients(observation.timestep, { eta: 0 });
     expect(row.sigma).toBe(0);
     const x = tf.tensor4d(observation.latents.data as Float32Array, [1, 2, 2, 1]);
     const out = x.mul<tf.Tensor4D>(0.7).sub<tf.Tensor4D>((0.2 * 'prompt 0'.length) / 10);
-    const { mean } = policy.scheduler.mean(out, x, [row]);
+    const { mean } = policy.sampler.mean(out, x, [row]);
     const expected = await mean.data();
     actions[0]!.data.forEach((value, i) => {
       expect(value).toBeCloseTo(expected[i]!, 6);
@@ -120,7 +121,7 @@ describe('sample', () => {
 
 /** A whole chain of `n` images with a reward each. */
 async function rollOut(n: number, reward: (i: number) => number): Promise<Rollout<DenoisingObservation, NdArray>> {
-  const horizon = policy.scheduler.timesteps.length;
+  const horizon = policy.sampler.timesteps.length;
   let observations = Array.from({ length: n }, (_, i) => observe(0, i));
   const steps: RolloutStep<DenoisingObservation, NdArray>[] = [];
   for (let t = 0; t < horizon; t++) {
@@ -182,7 +183,7 @@ describe('evaluate', () => {
       alphaProd: at,
       alphaProdPrev: ap,
       sigma: s,
-    } = policy.scheduler.coefficients(observation.timestep, { eta: 1 });
+    } = (policy.sampler as DDIMScheduler).coefficients(observation.timestep, { eta: 1 });
     const c = Math.sqrt(1 - ap - s * s) - Math.sqrt((ap * (1 - at)) / at);
     const noise = new Random(`${observation.noiseSeed}/2`).normals(size); // (x' - mu) / sigma
     const expected = ((c / s) * noise.reduce((a, z) => a + z, 0) * 0.8) / size;
@@ -199,7 +200,7 @@ describe('evaluate', () => {
       steps.flatMap((s) => s.actions),
     );
     expect([...policy.trainable(prepared)]).toEqual([1, 1, 1, 1, 1, 1, 1, 1, 0, 0]);
-    const agent = new Ppo(policy, {}, new Random(1));
+    const agent = await gradientAgent('ppo', policy, {}, new Random(1));
     const metrics = await agent.learn({ steps, lastObservations: [] });
     expect(metrics['train/transitions']).toBe(8);
     expect(metrics['check/ratioError']).toBeLessThan(1e-5);
@@ -209,7 +210,7 @@ describe('evaluate', () => {
   it('has nothing to train where eta is 0, and says so', async () => {
     make(5, { eta: 0 });
     const warnings: string[] = [];
-    const agent = new Ppo(policy, { warn: (m) => warnings.push(m) }, new Random(1));
+    const agent = await gradientAgent('ppo', policy, { warn: (m) => warnings.push(m) }, new Random(1));
     await agent.learn(await rollOut(2, (i) => i));
     expect(warnings[0]).toMatch(/sample with η > 0/);
   });
@@ -217,9 +218,10 @@ describe('evaluate', () => {
 
 it('PPO moves the samples towards the reward, with flat memory', async () => {
   make(5);
-  const agent = new Ppo(
+  const agent = await gradientAgent(
+    'ppo',
     policy,
-    { learningRate: 0.02, updates: 2, timestepFraction: 0.5, clipRange: 0.05 },
+    { learningRate: 0.02, minibatches: 2, timestepFraction: 0.5, clipRange: 0.05 },
     new Random(1),
   );
   const brightness = (image: NdArray) => Array.from(image.data).reduce((a, x) => a + x, 0) / size;
@@ -237,14 +239,40 @@ it('PPO moves the samples towards the reward, with flat memory', async () => {
   expect(means.at(-1)! - means[0]!).toBeGreaterThan(0.2);
 });
 
+it('the KL to the reference is |μ − μ_ref|² / 2σ², a mean over dimensions', async () => {
+  make(5);
+  const observation = observe(2);
+  const { actions } = await policy.sample([observation], { explore: true });
+  const prepared = await policy.prepare([observation], actions);
+  expect(() => policy.evaluate(prepared, Int32Array.of(0), { reference: true })).toThrow(/keepReference/);
+  policy.keepReference();
+  const kl = async () => {
+    const evaluation = policy.evaluate(prepared, Int32Array.of(0), { reference: true });
+    const value = (await evaluation.kl!.data())[0]!;
+    tf.dispose([evaluation.kl!, evaluation.logProb]);
+    return value;
+  };
+  expect(await kl()).toBe(0);
+  network.b.assign(tf.scalar(0.3));
+  // Another output by δ moves the mean by c·δ, with the c of the gradient above.
+  const {
+    alphaProd: at,
+    alphaProdPrev: ap,
+    sigma,
+  } = (policy.sampler as DDIMScheduler).coefficients(observation.timestep, { eta: 1 });
+  const c = Math.sqrt(1 - ap - sigma * sigma) - Math.sqrt((ap * (1 - at)) / at);
+  const difference = (c * 0.5 * 'prompt 0'.length) / 10;
+  expect(await kl()).toBeCloseTo((difference * difference) / (2 * sigma * sigma), 4);
+});
+
 describe('options', () => {
   it.each([
     [{ eta: 2 }, /eta must be in \[0, 1\], actual value 2/],
     [{ guidanceScale: -1 }, /guidanceScale must be at least 0, actual value -1/],
   ])('%j is an error', (options, message) => {
     const unet = linearNetwork();
-    expect(() => new DenoisingPolicy({ unet, scheduler: scheduler(5), embed }, options)).toThrow(message);
-    expect(() => new DenoisingPolicy({ unet, scheduler: DDIMScheduler.fromConfig({}), embed })).toThrow(/setTimesteps/);
+    expect(() => new DenoisingPolicy({ unet, sampler: scheduler(5), embed }, options)).toThrow(message);
+    expect(() => new DenoisingPolicy({ unet, sampler: DDIMScheduler.fromConfig({}), embed })).toThrow(/setTimesteps/);
     unet.dispose();
   });
 });

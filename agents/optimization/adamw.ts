@@ -1,7 +1,7 @@
 import type { NamedTensorMap, Tensor, Tensor1D, Variable } from '@tensorflow/tfjs';
 import * as tf from '@tensorflow/tfjs';
-import { GymError } from '../core/errors.js';
-import type { NdArray } from '../core/ndarray.js';
+import { GymError } from '../../core/errors.js';
+import type { NdArray } from '../../core/ndarray.js';
 
 export interface AdamWOptions {
   beta1?: number;

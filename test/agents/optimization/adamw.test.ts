@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import { beforeAll, expect, it } from 'vitest';
-import { AdamW } from '../../agents/adamw.js';
-import { useBackend } from '../../backend/index.js';
+import { AdamW } from '../../../agents/optimization/adamw.js';
+import { useBackend } from '../../../backend/index.js';
 
 beforeAll(async () => {
   await useBackend();

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { generalizedAdvantages, PerPromptStats, standardize } from '../../agents/advantage.js';
+import { standardize } from '../../../agents/advantages/batch.js';
+import { generalizedAdvantages } from '../../../agents/advantages/generalized.js';
+import { PerPromptStats } from '../../../agents/advantages/per-prompt.js';
 
 const close = (actual: ArrayLike<number>, expected: number[], digits = 6) =>
   expected.forEach((value, i) => {
