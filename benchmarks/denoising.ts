@@ -1,4 +1,4 @@
-import { DenoisingPolicy, Ppo } from '../agents/index.js';
+import { DenoisingPolicy, makeAgent } from '../agents/index.js';
 import { type BackendName, useBackend } from '../backend/index.js';
 import { GymError } from '../core/errors.js';
 import { Random } from '../core/random.js';
@@ -6,7 +6,7 @@ import { DDIMScheduler, disposeDenoiser, encodePrompts, loadDenoiser } from '../
 import { Denoising } from '../envs/denoising/denoising.js';
 import { promptList } from '../envs/denoising/prompts.js';
 import { shapesPrompts } from '../rewards/index.js';
-import { latentShape } from '../training/compose.js';
+import { latentShape } from '../training/families/denoising.js';
 import { Collector, modelFolder } from '../training/index.js';
 import { median, print } from './print.js';
 
@@ -34,15 +34,16 @@ export async function denoising({ model, batches, steps, repeats, backend, json 
     scheduler.setTimesteps(steps);
     const policy = new DenoisingPolicy({
       unet: denoiser.unet,
-      scheduler,
+      sampler: scheduler,
       embed: denoiser.textEncoder && ((prompts) => encodePrompts(denoiser, prompts)),
     });
-    const agent = new Ppo(
+    const agent = await makeAgent('ppo', {
       policy,
       // without a baseline, since a batch of one sample has no variance
-      { collect: { episodes: batch }, microBatch: batch, advantage: 'none', warn: () => {} },
-      new Random(1),
-    );
+      options: { collect: { episodes: batch }, microBatch: batch, advantage: 'none' },
+      random: new Random(1),
+      warn: () => {},
+    });
     const env = new Denoising({
       timesteps: scheduler.timesteps,
       latentShape: latentShape(denoiser),
@@ -61,7 +62,7 @@ export async function denoising({ model, batches, steps, repeats, backend, json 
       const started = performance.now();
       const { rollout } = await collector.collect();
       const sampled = performance.now();
-      const metrics = await agent.learn(rollout as never);
+      const metrics = await agent.learn(rollout);
       const trained = performance.now();
       transitions = metrics['train/transitions']!;
       if (i === 0) continue; // warm-up

@@ -2,8 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BackendName } from '../backend/index.js';
 import { useBackend } from '../backend/index.js';
-import { parseConfig } from '../training/config.js';
-import { epochLine, readEvaluations, runTraining } from '../training/index.js';
+import { epochLine, parseConfig, readEvaluations, runTraining } from '../training/index.js';
 import { print } from './print.js';
 
 export interface FineTuningOptions {

@@ -1,13 +1,15 @@
 import { join } from 'node:path';
+import { GymError } from '../core/errors.js';
 import { writeFileAtomic } from '../core/files.js';
 import { Random } from '../core/random.js';
-import { compose } from '../training/compose.js';
-import { loadConfig, parseConfig, setPath } from '../training/config.js';
-import { type EvaluationRecord, evaluateWithPictures } from '../training/evaluation.js';
-import { number } from '../training/progress.js';
+import { completeConfig, loadConfig, withFlags } from '../training/config/index.js';
+import { type EvaluationRecord, evaluateWithPictures } from '../training/evaluation/index.js';
+import { compose } from '../training/families/index.js';
+import { number, progressReporter } from '../training/progress.js';
 import { latestCheckpoint } from '../training/sample.js';
 import { startBackend } from './backend.js';
 import { givenFlags } from './flags.js';
+import { onInterrupt } from './interrupt.js';
 import { table } from './table.js';
 
 interface EvaluateCommandOptions {
@@ -21,32 +23,44 @@ export async function evaluateCommand(
   file: string | undefined,
   options: EvaluateCommandOptions & Record<string, unknown>,
 ): Promise<void> {
-  const flags: Record<string, unknown> = { 'evaluation.samples': options.samples, ...givenFlags(options) };
+  const flags: Record<string, unknown> = { 'evaluation.samples': options.samples, ...(await givenFlags(options)) };
   const trained = options.run === undefined ? undefined : await latestCheckpoint(options.run);
-  let config = await loadConfig(file, trained ? {} : flags);
-  if (trained) {
-    const input = structuredClone(trained.config) as Record<string, unknown>;
-    for (const [path, value] of Object.entries(flags)) setPath(input, path, value);
-    config = parseConfig(input, options.run);
-  }
+  if (trained && file !== undefined)
+    throw new GymError(
+      'E_CONFIG',
+      `evaluate: a run (${options.run}) has its own configuration; leave out the file ${file}, or evaluate that one without a run.`,
+    );
+  const config = trained
+    ? await completeConfig(withFlags(trained.config, flags), options.run)
+    : await loadConfig(file, flags);
   await startBackend(config.backend);
-  const parts = await compose(config);
+  const bar = progressReporter();
+  const warn = (message: string) => bar.say(`warning: ${message}`);
+  const abort = new AbortController();
+  const unwatch = onInterrupt(() => abort.abort(new GymError('E_STATE', 'evaluate: stopped.')));
+  const parts = await compose(config, { warn });
   try {
+    const { explore, maxSteps, samples } = config.evaluation;
     const results: { name: string; record: EvaluationRecord }[] = [];
     const measure = async (name: string, epoch: number) => {
       const { record, png, webp } = await evaluateWithPictures(parts.agent, epoch, {
-        ...config.evaluation,
+        explore,
+        maxSteps,
+        samples,
+        warn,
+        signal: abort.signal,
+        onProgress: (done, total) => bar.onProgress({ epoch, epochs: epoch, phase: `evaluating ${name}`, done, total }),
         envs: parts.evaluationEnvs,
         // The one that runs are evaluated with: the same prompts and noises.
         random: new Random('evaluation'),
-        pictures: options.out === undefined ? 0 : config.evaluation.pictures,
+        pictures: options.out === undefined ? 0 : (parts.pictures ?? 0),
         decode: parts.decode,
       });
       if (options.out !== undefined && png) await writeFileAtomic(join(options.out, `${name}.png`), png);
       if (options.out !== undefined && webp) await writeFileAtomic(join(options.out, `${name}.webp`), webp);
       results.push({ name, record });
     };
-    await measure(trained ? 'before' : 'model', 0);
+    await measure(trained ? 'before' : config.agent.name, 0);
     if (trained) {
       await parts.agent.restore(trained.path);
       await measure(`epoch-${trained.epoch}`, trained.epoch);
@@ -58,9 +72,13 @@ export async function evaluateCommand(
         samples: samples.length,
         rewards: samples.map((sample) => sample.reward),
       }));
-      process.stdout.write(`${JSON.stringify({ reward: config.reward, results: numbers })}\n`);
+      const { env, agent, reward } = config;
+      const what = { env, agent: agent.name, ...(reward !== undefined && { reward }) };
+      bar.close();
+      process.stdout.write(`${JSON.stringify({ ...what, results: numbers })}\n`);
       return;
     }
+    bar.close();
     const terms = Object.keys(results[0]!.record.terms);
     process.stdout.write(
       `${table([
@@ -77,6 +95,8 @@ export async function evaluateCommand(
       ])}\n`,
     );
   } finally {
+    bar.close();
+    unwatch();
     await parts.close();
   }
 }

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import type { BackendName } from '../backend/index.js';
 import { GymError } from '../core/errors.js';
-import { compose } from '../training/compose.js';
+import { compose } from '../training/families/index.js';
 import { latestCheckpoint } from '../training/sample.js';
 import { startBackend } from './backend.js';
 

@@ -1,18 +1,28 @@
 import { type Command, Option } from 'commander';
-import { type OptionInfo, parseYaml, runOptions } from '../training/config.js';
+import type { AgentDescription, PolicyKind } from '../agents/define.js';
+import { agentOptions, listAgents, loadAgent } from '../agents/registry.js';
+import { GymError } from '../core/errors.js';
+import type { OptionInfo } from '../core/schema.js';
+import { parseYaml, runOptions } from '../training/config/index.js';
+import { families, familyOf } from '../training/families/index.js';
 
 const sections: Readonly<Record<string, string>> = {
   '': 'The run',
   prompts: 'Prompts',
   sampling: 'Sampling',
   agent: 'Agent',
-  policy: 'Policy (environments without a denoiser)',
+  policy: 'Policy',
   evaluation: 'Evaluation',
 };
 
 /** `agent.learningRate` → `--agent.learning-rate`. */
 export function flagOf(path: string): string {
   return `--${path.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`;
+}
+
+/** `agent.learning-rate` → `agent.learningRate`. */
+function pathOf(flag: string): string {
+  return flag.replace(/-([a-z])/g, (_, c: string) => c.toUpperCase());
 }
 
 /** A default as people write it. */
@@ -24,32 +34,88 @@ export function shown(value: unknown): string {
       : String(value);
 }
 
-/** The heading under which an option stands. */
-export function sectionOf({ path }: OptionInfo): string {
-  return sections[path.includes('.') ? path.split('.')[0]! : ''] ?? 'Other';
+/** The heading under which an option of a run stands. */
+export function sectionOf({ path, family }: OptionInfo & { readonly family?: string }): string {
+  const section = sections[path.includes('.') ? path.split('.')[0]! : ''] ?? 'The run';
+  const title = families.find(({ name }) => name === family)?.title;
+  return title === undefined ? section : `${section} (${title})`;
 }
 
-function parseValue(info: OptionInfo, text: string): unknown {
-  // What is text stays text: a run may be called 007.
-  return info.type === 'string' ? text : parseYaml(text, flagOf(info.path));
+/** An option as one line: what it is, and its default. */
+export function described(info: OptionInfo): string {
+  return `${info.description}${info.default === undefined ? '' : ` (default ${shown(info.default)})`}`;
 }
 
-/** Adds a flag for every option of a run. */
-export function addRunFlags(command: Command): Command {
-  command.addOption(new Option('--agent <name>', 'short for --agent.name').helpGroup('Agent:'));
-  for (const info of runOptions()) {
-    const fallback = info.default === undefined ? '' : ` (default ${shown(info.default)})`;
-    command.addOption(
-      new Option(`${flagOf(info.path)} <value>`, `${info.description}${fallback}`)
-        .argParser((text: string) => parseValue(info, text))
-        .helpGroup(`${sectionOf(info)}:`),
-    );
-  }
+/**
+ * Adds the flags of a run. An option within a section has a dotted name, such as `--agent.learning-rate 1e-4`; which there
+ * are depends on the agent, so those are declared only where help is asked for, and taken apart by {@link withSetFlags}.
+ * @param help the arguments, where help is asked for: the agent and the environment that they name have their options shown.
+ */
+export async function addRunFlags(command: Command, help?: readonly string[]): Promise<Command> {
+  const add = (info: OptionInfo, section: string) =>
+    command.addOption(new Option(`${flagOf(info.path)} <value>`, described(info)).helpGroup(`${section}:`));
+  for (const info of runOptions()) if (!info.path.includes('.')) add(info, sectionOf(info));
+  command.addOption(
+    new Option('--agent <name>', 'the algorithm: a name, or the file of your own (default ppo)').helpGroup('Agent:'),
+  );
+  command.addOption(new Option('--set <path=value...>').hideHelp());
+  if (help === undefined) return command;
+  for (const info of runOptions())
+    if (info.path.includes('.') && info.path !== 'agent.name') add(info, sectionOf(info));
+  const named = (flag: string, fallback: string) => {
+    const at = help.findIndex((argument) => argument === flag || argument.startsWith(`${flag}=`));
+    return at < 0 ? fallback : (help[at]!.split('=')[1] ?? help[at + 1] ?? fallback);
+  };
+  const agent = await loadAgent(named('--agent', 'ppo'));
+  const kind = familyOf(named('--env', 'Denoising-v0')).policyKind;
+  for (const info of agentOptions(agent, kind))
+    add({ ...info, path: `agent.${info.path}` }, `Agent ${agent.name}, defaults for ${nameOfKind(kind)}`);
+  command.addHelpText(
+    'after',
+    `\nThe agent's options are those of ${agent.name} on ${nameOfKind(kind)}; --agent NAME --env ID --help shows others.`,
+  );
   return command;
 }
 
-/** The flags that were given, by the option's path. */
-export function givenFlags(options: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  const known = new Set(['agent', ...runOptions().map((option) => option.path)]);
-  return Object.fromEntries(Object.entries(options).filter(([path, value]) => known.has(path) && value !== undefined));
+/** What a kind of policy is called. */
+export function nameOfKind(kind: PolicyKind): string {
+  return kind === 'denoising' ? 'a denoising policy' : 'a small network';
+}
+
+/** Turns `--section.option value` into `--set section.option=value`, whatever options there are. */
+export function withSetFlags(argv: readonly string[]): string[] {
+  const result: string[] = [];
+  for (let i = 0; i < argv.length; i++) {
+    const match = /^--([a-z][\w-]*(?:\.[\w-]+)+)(?:=(.*))?$/s.exec(argv[i]!);
+    if (match === null) {
+      result.push(argv[i]!);
+      continue;
+    }
+    const value = match[2] ?? argv[++i];
+    if (value === undefined) throw new GymError('E_CONFIG', `--${match[1]}: needs a value after it.`);
+    result.push('--set', `${match[1]}=${value}`);
+  }
+  return result;
+}
+
+/** The flags that were given, by the option's path, as the types that the options take. */
+export async function givenFlags(options: Readonly<Record<string, unknown>>): Promise<Record<string, unknown>> {
+  const texts: Record<string, string> = {};
+  for (const { path } of runOptions()) if (typeof options[path] === 'string') texts[path] = options[path];
+  if (typeof options.agent === 'string') texts.agent = options.agent;
+  for (const assignment of (options.set as readonly string[] | undefined) ?? []) {
+    const at = assignment.indexOf('=');
+    texts[pathOf(assignment.slice(0, at))] = assignment.slice(at + 1);
+  }
+  const name = texts.agent ?? texts['agent.name'];
+  const agents: AgentDescription[] = name === undefined ? listAgents() : [await loadAgent(name)];
+  const isText = new Set(['agent', 'agent.name']);
+  for (const { path, type } of runOptions()) if (type === 'string') isText.add(path);
+  for (const agent of agents)
+    for (const kind of ['denoising', 'network'] as const)
+      for (const { path, type } of agentOptions(agent, kind)) if (type === 'string') isText.add(`agent.${path}`);
+  // What is text stays text: a run may be called 007.
+  return Object.fromEntries(
+    Object.entries(texts).map(([path, text]) => [path, isText.has(path) ? text : parseYaml(text, flagOf(path))]),
+  );
 }

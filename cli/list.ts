@@ -1,53 +1,107 @@
-import { agentNames } from '../agents/index.js';
+import type { PolicyKind } from '../agents/define.js';
+import { agentOptions, listAgents } from '../agents/registry.js';
 import { unknownName } from '../core/errors.js';
 import { listEnvironments } from '../envs/registry.js';
 import { listRewards } from '../rewards/index.js';
-import { runOptions } from '../training/config.js';
-import { flagOf, sectionOf, shown } from './flags.js';
+import { runOptions } from '../training/config/index.js';
+import { described, flagOf, nameOfKind, sectionOf } from './flags.js';
 import { table } from './table.js';
 
-interface Line {
+/** Something to list: its name, a line about it, and lines that belong to it. */
+interface Entry {
   readonly name: string;
   readonly summary: string;
+  readonly details?: readonly Entry[];
 }
 
-const lists: Readonly<Record<string, () => Line[]>> = {
-  environments: () => listEnvironments(),
-  agents: () =>
-    agentNames().map(({ name, aliases, summary, paper }) => ({
-      name: [name, ...aliases].join(', '),
-      summary: `${summary} (${paper})`,
-    })),
-  rewards: () => listRewards(),
-  options: () =>
-    runOptions().map((info) => ({
-      name: flagOf(info.path),
-      summary: `${info.description} [${info.type}]${info.default === undefined ? '' : ` (default ${shown(info.default)})`}`,
-    })),
-};
+const kinds: readonly PolicyKind[] = ['denoising', 'network'];
+
+function agentEntries(): Entry[] {
+  return listAgents().map(({ name, aliases = [], summary = '', paper }) => ({
+    name: [name, ...aliases].join(', '),
+    summary: paper === undefined ? summary : `${summary} (${paper})`,
+  }));
+}
+
+/** Options of runs by their sections, then those of each agent with its defaults on each kind of policy. */
+function optionGroups(): Map<string, Entry[]> {
+  const groups = new Map<string, Entry[]>();
+  const add = (group: string, entry: Entry) => groups.set(group, [...(groups.get(group) ?? []), entry]);
+  for (const info of runOptions())
+    add(sectionOf(info), { name: flagOf(info.path), summary: `${described(info)} [${info.type}]` });
+  for (const agent of listAgents())
+    for (const kind of kinds)
+      if (agent.defaults?.[kind] !== undefined)
+        for (const info of agentOptions(agent, kind))
+          add(`Agent ${agent.name} on ${nameOfKind(kind)}`, {
+            name: flagOf(`agent.${info.path}`),
+            summary: `${described(info)} [${info.type}]`,
+          });
+  return groups;
+}
+
+const lists = new Map<string, { entries(): Entry[]; json(): unknown }>([
+  [
+    'environments',
+    {
+      entries: () =>
+        listEnvironments().map(({ name, summary, options }) => ({
+          name,
+          summary,
+          details: Object.entries(options).map(([option, about]) => ({ name: option, summary: about })),
+        })),
+      json: () => listEnvironments(),
+    },
+  ],
+  [
+    'agents',
+    {
+      entries: agentEntries,
+      json: () =>
+        listAgents().map((agent) => ({
+          name: agent.name,
+          aliases: agent.aliases ?? [],
+          summary: agent.summary ?? '',
+          paper: agent.paper,
+          options: Object.fromEntries(
+            kinds.flatMap((kind) => (agent.defaults?.[kind] ? [[kind, agentOptions(agent, kind)]] : [])),
+          ),
+          metrics: agent.metrics ?? {},
+        })),
+    },
+  ],
+  ['rewards', { entries: () => listRewards(), json: () => listRewards() }],
+  [
+    'options',
+    {
+      entries: () => [...optionGroups()].map(([name, details]) => ({ name, summary: '', details })),
+      json: () => runOptions().map((info) => ({ flag: flagOf(info.path), section: sectionOf(info), ...info })),
+    },
+  ],
+]);
 
 export function listCommand(what: string | undefined, { json }: { json?: boolean }): void {
-  if (what !== undefined && !(what in lists)) throw unknownName('list', 'list', what, Object.keys(lists));
-  const names = what === undefined ? Object.keys(lists) : [what];
+  if (what !== undefined && !lists.has(what)) throw unknownName('list', 'list', what, lists.keys());
+  const names = what === undefined ? [...lists.keys()] : [what];
   if (json) {
     process.stdout.write(
-      `${JSON.stringify(
-        Object.fromEntries(
-          names.map((name) => [
-            name,
-            name === 'options'
-              ? runOptions().map((info) => ({ flag: flagOf(info.path), section: sectionOf(info), ...info }))
-              : lists[name]!(),
-          ]),
-        ),
-      )}\n`,
+      `${JSON.stringify(Object.fromEntries(names.map((name) => [name, lists.get(name)!.json()])))}\n`,
     );
     return;
   }
-  const width = Math.max(...names.flatMap((name) => lists[name]!().map((line) => line.name.length)));
   const parts = names.map((name) => {
-    const lines = table(lists[name]!().map((line) => [line.name.padEnd(width), line.summary]));
-    return names.length === 1 ? lines : `${name}\n${lines.replace(/^/gm, '  ')}`;
+    const entries = lists.get(name)!.entries();
+    const width = Math.max(...entries.map((e) => e.name.length));
+    const lines = entries.map((entry) => {
+      const head = entry.summary === '' ? entry.name : `${entry.name.padEnd(width)}  ${entry.summary}`;
+      const { details = [] } = entry;
+      return details.length === 0 ? head : `${head}\n${indent(table(details.map((d) => [d.name, d.summary])))}`;
+    });
+    return names.length === 1 ? lines.join('\n') : `${name}\n${indent(lines.join('\n'))}`;
   });
   process.stdout.write(`${parts.join('\n\n')}\n`);
+}
+
+function indent(text: string): string {
+  return text.replace(/^(?=.)/gm, '  ');
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 import { Command, Option } from 'commander';
-import { messageOf } from '../core/errors.js';
-import { addRunFlags } from './flags.js';
+import { describeError } from '../core/errors.js';
+import { packageVersion } from '../training/package-root.js';
+import { addRunFlags, withSetFlags } from './flags.js';
 
 // Every command is loaded when it is called: `--help` should not wait for TensorFlow.js.
 
@@ -37,24 +38,27 @@ const json = () => new Option('--json', 'print JSON for programs on stdout');
 
 const program = new Command('denoise-gym')
   .description('Reinforcement learning for diffusion models and other sequential decisions.')
+  .version(packageVersion(), '--version', 'print the version')
   .option('--debug', 'print the stack of an error')
   .configureHelp({ showGlobalOptions: true })
   .showHelpAfterError('(add --help for what there is)');
 
-addRunFlags(
-  program
-    .command('train')
-    .description('train an agent: fine-tune a diffusion model, or learn any other environment')
-    .argument('[config]', "a YAML or JSON file, or with --resume a run's folder")
-    .option('--resume', 'go on with a run that was stopped, killed or failed')
-    .option('--overwrite', 'start afresh where a run of that name exists')
-    .addOption(json()),
-).action(async (config, options) => (await import('./train.js')).trainCommand(config, options));
+const asksForHelp = process.argv.some((argument) => argument === '--help' || argument === '-h');
+const help = asksForHelp ? process.argv : undefined;
+
+const train = program
+  .command('train')
+  .description('train an agent: fine-tune a diffusion model, or learn any other environment')
+  .argument('[config]', "a YAML or JSON file, or with --resume a run's folder")
+  .option('--resume', 'go on with a run that was stopped, killed or failed')
+  .option('--overwrite', 'start afresh where a run of that name exists')
+  .addOption(json())
+  .action(async (config, options) => (await import('./train.js')).trainCommand(config, options));
 
 program
   .command('sample')
   .description('make pictures with a model, or with what a run has learned')
-  .option('--model <folder>', 'a denoiser in the layout of diffusers', 'models/shapes')
+  .option('--model <folder>', 'a denoiser in the layout of diffusers; default models/shapes')
   .option('--run <folder>', "a run: its model with its latest checkpoint's weights")
   .requiredOption('--prompt <text...>', 'one or more prompts')
   .option('--count <n>', 'pictures of each prompt', whole('--count', 1), 1)
@@ -72,16 +76,15 @@ program
   .addOption(json())
   .action(async (options) => (await import('./sample.js')).sampleCommand(options));
 
-addRunFlags(
-  program
-    .command('evaluate')
-    .description('score a model, or a run before and after, on fixed prompts and noises')
-    .argument('[config]', 'a YAML or JSON file, as for train')
-    .option('--run <folder>', 'a run: its model as it was and with the latest checkpoint')
-    .option('--samples <n>', 'how many samples', whole('--samples', 1), 256)
-    .option('--out <folder>', 'keep the pictures here')
-    .addOption(json()),
-).action(async (config, options) => (await import('./evaluate.js')).evaluateCommand(config, options));
+const evaluate = program
+  .command('evaluate')
+  .description('score a model or a rule, or a run before and after, on fixed prompts and noises or fixed episodes')
+  .argument('[config]', 'a YAML or JSON file, as for train')
+  .option('--run <folder>', 'a run: its agent as it was and with the latest checkpoint')
+  .option('--samples <n>', 'how many samples or episodes', whole('--samples', 1), 256)
+  .option('--out <folder>', 'keep the pictures here')
+  .addOption(json())
+  .action(async (config, options) => (await import('./evaluate.js')).evaluateCommand(config, options));
 
 program
   .command('export')
@@ -135,10 +138,10 @@ program
   });
 
 try {
-  await program.parseAsync();
+  for (const command of [train, evaluate]) await addRunFlags(command, help);
+  await program.parseAsync(asksForHelp ? process.argv : withSetFlags(process.argv));
 } catch (error) {
-  process.stderr.write(`error: ${messageOf(error)}\n`);
-  if (program.opts().debug && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+  process.stderr.write(`error: ${describeError(error, { debug: program.opts().debug === true })}\n`);
   process.exitCode = 1;
 }
 // What a user's reward file has open (a timer, a pool of connections) must not keep the process; what is printed first must out.

@@ -4,7 +4,7 @@ import { sampleImages } from '../training/sample.js';
 import { startBackend } from './backend.js';
 
 interface SampleCommandOptions {
-  model: string;
+  model?: string;
   run?: string;
   prompt: string[];
   count: number;
@@ -23,7 +23,7 @@ export async function sampleCommand(options: SampleCommandOptions): Promise<void
   const { model, run, prompt: prompts, count, eta, seed, out, animation } = options;
   const own = run === undefined ? { steps: 20, guidanceScale: 3 } : {};
   const { images, png, webp } = await sampleImages({
-    ...(run === undefined ? { model } : { run }),
+    ...(run === undefined ? { model: model ?? 'models/shapes' } : { run, model }),
     prompts,
     count,
     eta,

@@ -1,7 +1,9 @@
 import { existsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { loadConfig, parseConfig, type RunConfig, setPath } from '../training/config.js';
-import { number, progressReporter } from '../training/progress.js';
+import { describeAgent } from '../agents/registry.js';
+import { completeConfig, loadConfig, type RunConfig, withFlags } from '../training/config/index.js';
+import { familyOf } from '../training/families/index.js';
+import { progressReporter, rewardSummary } from '../training/progress.js';
 import { type RunResult, runTraining } from '../training/run.js';
 import { RunFolder } from '../training/run-folder.js';
 import { readRunRecord } from '../training/run-record.js';
@@ -20,21 +22,20 @@ async function readConfig(file: string | undefined, flags: Record<string, unknow
   if (file === undefined || !existsSync(join(file, 'config.json'))) return await loadConfig(file, flags);
   const { config } = await readRunRecord(RunFolder.open(file));
   // The folder may have been moved since.
-  const input: Record<string, unknown> = { ...structuredClone(config), runs: dirname(file), name: basename(file) };
-  for (const [path, value] of Object.entries(flags)) setPath(input, path === 'agent' ? 'agent.name' : path, value);
-  return parseConfig(input, file);
+  const input = { ...config, runs: dirname(file), name: basename(file) };
+  return await completeConfig(withFlags(input, flags), file);
 }
 
 async function summary({ folder, report, epoch, epochs, reason }: RunResult): Promise<Record<string, unknown>> {
   const metrics = await folder.metrics();
-  const [first, last] = [metrics[0], metrics.at(-1)];
+  const rewards = metrics.flatMap((m) => m['reward/mean'] ?? []);
   return {
     run: folder.path,
     report,
     epoch,
     epochs,
     reason,
-    ...(first && last && { first: { reward: first['reward/mean'] }, last: { reward: last['reward/mean'] } }),
+    ...(rewards.length > 0 && { first: { reward: rewards[0] }, last: { reward: rewards.at(-1) } }),
   };
 }
 
@@ -42,13 +43,16 @@ export async function trainCommand(
   file: string | undefined,
   options: TrainCommandOptions & Record<string, unknown>,
 ): Promise<void> {
-  const config = await readConfig(file, givenFlags(options));
+  const config = await readConfig(file, await givenFlags(options));
   const path = join(config.runs, config.name);
-  const bar = progressReporter();
+  const bar = progressReporter(process.stderr, {
+    metrics: describeAgent(config.agent.name).metrics,
+    words: familyOf(config.env).words,
+  });
   const abort = new AbortController();
   const unwatch = onInterrupt(() => {
+    bar.say('stopping; Ctrl-C again: without waiting for what is going on');
     abort.abort();
-    bar.say('stopping: this epoch is finished and saved first (Ctrl-C again: stop now, at the last checkpoint)');
   });
   try {
     const result = await runTraining(config, {
@@ -70,11 +74,8 @@ export async function trainCommand(
       );
       process.exitCode = 130;
     }
-    const metrics = await result.folder.metrics();
-    if (metrics.length > 0)
-      process.stderr.write(
-        `mean reward: ${number(metrics[0]!['reward/mean'])} in the first epoch, ${number(metrics.at(-1)!['reward/mean'])} in the last\n`,
-      );
+    const rewards = rewardSummary(await result.folder.metrics());
+    if (rewards !== undefined) process.stderr.write(`${rewards}\n`);
     process.stdout.write(options.json ? `${JSON.stringify(await summary(result))}\n` : `${result.report}\n`);
   } finally {
     bar.close();

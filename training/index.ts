@@ -1,26 +1,53 @@
-export { type Collected, Collector, type CollectorOptions, type CollectProgress, type Episode } from './collect.js';
-export { type ComposeOptions, type Composition, compose, modelFolder } from './compose.js';
-export { loadConfig, type OptionInfo, parseConfig, type RunConfig, type RunConfigInput, runOptions } from './config.js';
-export { type EvaluateOptions, type Evaluation, evaluate } from './evaluate.js';
 export {
+  type Collected,
+  type CollectOptions,
+  Collector,
+  type CollectorOptions,
+  type CollectProgress,
+  type Episode,
+} from './collect/index.js';
+export {
+  completeConfig,
+  loadConfig,
+  parseConfig,
+  type RunConfig,
+  type RunConfigInput,
+  type RunOptionInfo,
+  runOptions,
+} from './config/index.js';
+export {
+  type EvaluateOptions,
+  type Evaluation,
   type EvaluationOptions,
   type EvaluationRecord,
+  evaluate,
   evaluateWithPictures,
   evaluationCallback,
+  type PictureOptions,
   readEvaluations,
   type SampleRecord,
-} from './evaluation.js';
+} from './evaluation/index.js';
+export { modelFolder } from './families/denoising.js';
+export type { ComposeOptions, Composition, Family, FamilyWords } from './families/family.js';
+export { compose, families, familyOf } from './families/index.js';
 export { animationWebp, cutGrid, type GridLayout, gridPng } from './images.js';
 export { type PretrainOptions, type PretrainProgress, pretrain } from './pretrain.js';
-export { epochLine, type ProgressReporter, progressReporter } from './progress.js';
+export {
+  type EpochLineOptions,
+  epochLine,
+  type ProgressOptions,
+  type ProgressReporter,
+  progressReporter,
+  rewardSummary,
+} from './progress.js';
 export { renderReport, writeReport } from './report.js';
+export { rewardMetrics } from './reward-metrics.js';
 export { type RunOptions, type RunResult, runTraining } from './run.js';
 export { type CheckpointState, RunFolder, type RunStatus } from './run-folder.js';
 export { type RunRecord, readRunRecord } from './run-record.js';
 export { latestCheckpoint, type Sampled, type SampleOptions, sampleImages } from './sample.js';
 export {
   type Callback,
-  rewardMetrics,
   type TrainContext,
   type TrainEvent,
   type TrainOptions,

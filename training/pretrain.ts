@@ -2,7 +2,7 @@ import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Tensor2D, Tensor4D, Variable } from '@tensorflow/tfjs';
 import * as tf from '@tensorflow/tfjs';
-import { AdamW } from '../agents/adamw.js';
+import { AdamW } from '../agents/optimization/adamw.js';
 import { useBackend } from '../backend/index.js';
 import { GymError } from '../core/errors.js';
 import { readJson, writeFileAtomic, writeFolderAtomic } from '../core/files.js';

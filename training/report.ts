@@ -2,16 +2,16 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeFileAtomic } from '../core/files.js';
+import { mean } from '../core/statistics.js';
 import type { Metrics } from '../core/types.js';
-import { isDenoising } from './config.js';
-import { type EvaluationRecord, evaluationFiles, readEvaluations, type SampleRecord } from './evaluation.js';
+import { type EvaluationRecord, evaluationFiles, readEvaluations, type SampleRecord } from './evaluation/index.js';
+import { familyOf } from './families/index.js';
 import { type Figure, renderFigure } from './figures.js';
 import { cutGrid } from './images.js';
 import { duration, number } from './progress.js';
 import { reportStyle } from './report-style.js';
 import { RunFolder, type RunStatus } from './run-folder.js';
 import type { RunRecord } from './run-record.js';
-import { mean } from './statistics.js';
 
 /** Text that is HTML already. */
 class Html {
@@ -113,7 +113,7 @@ function stateOf(story: Story): keyof typeof states {
 function headline(story: Story): Html {
   const { config } = story.record;
   const risen = rise(story.metrics);
-  const what = html`<b>${config.agent.name}</b> ${isDenoising(config) ? html`fine-tunes <b>${config.model}</b> for more <b>${config.reward}</b>` : html`learns <b>${config.env}</b>`}`;
+  const what = html`<b>${config.agent.name}</b> ${familyOf(config.env).name === 'denoising' ? html`fine-tunes <b>${config.model}</b> for more <b>${config.reward}</b>` : html`learns <b>${config.env}</b>`}`;
   if (!risen) return html`<p class="lead">${what}.</p>`;
   const { first, last, deviations } = risen;
   return html`<p class="lead">${what}. In ${story.metrics.length} epochs the mean reward went from
@@ -315,9 +315,10 @@ function flatten(value: unknown, path = ''): [string, string][] {
 function configuration({ record }: Story): Html {
   const { config, versions, backend, started } = record;
   const groups = new Map<string, [string, string][]>();
-  const unused = isDenoising(config)
-    ? ['policy', 'envOptions']
-    : ['model', 'reward', 'rewardTimeout', 'prompts', 'sampling'];
+  const unused =
+    familyOf(config.env).name === 'denoising'
+      ? ['policy', 'envOptions']
+      : ['model', 'reward', 'rewardTimeout', 'prompts', 'sampling'];
   for (const [path, value] of flatten(config)) {
     const [group, ...rest] = path.split('.');
     if (unused.includes(group!)) continue;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { BackendInfo } from '../backend/index.js';
 import { readJson } from '../core/files.js';
-import { parseConfig, type RunConfig } from './config.js';
+import { completeConfig, type RunConfig } from './config/index.js';
 import { packageRoot } from './package-root.js';
 import type { RunFolder } from './run-folder.js';
 
@@ -18,7 +18,7 @@ export interface RunRecord {
 /** Reads what a run was started with. @throws GymError E_FILE, E_CONFIG. */
 export async function readRunRecord(folder: RunFolder): Promise<RunRecord> {
   const record = (await folder.config()) as RunRecord;
-  return { ...record, config: parseConfig(record.config, join(folder.path, 'config.json')) };
+  return { ...record, config: await completeConfig(record.config, join(folder.path, 'config.json')) };
 }
 
 /** Versions of what a run's numbers depend on, and the commit of the folder it was started in, where that is a git checkout. */

@@ -4,9 +4,10 @@ import { type BackendInfo, useBackend } from '../backend/index.js';
 import { GymError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import { nameOfReward } from '../core/score.js';
-import { type ComposeOptions, compose } from './compose.js';
-import type { RunConfig } from './config.js';
-import { evaluationCallback } from './evaluation.js';
+import { completeConfig, type RunConfig, type RunConfigInput } from './config/index.js';
+import { evaluationCallback } from './evaluation/index.js';
+import type { ComposeOptions } from './families/family.js';
+import { compose } from './families/index.js';
 import { writeReport } from './report.js';
 import { RunFolder } from './run-folder.js';
 import { provenance, type RunRecord, readRunRecord } from './run-record.js';
@@ -17,7 +18,7 @@ export interface RunOptions extends ComposeOptions {
   readonly resume?: boolean;
   /** Start afresh, and lose the run of that name. */
   readonly overwrite?: boolean;
-  /** Aborted: the epoch is finished, saved, and the run stops. */
+  /** Aborted: the run stops within the present step, micro-batch or call of the user's code, and can be resumed. */
   readonly signal?: AbortSignal;
   readonly onBackend?: (backend: BackendInfo) => void;
   readonly onEvent?: (event: TrainEvent) => void;
@@ -73,11 +74,22 @@ function checkSame(stored: RunConfig, given: RunConfig, path: string): void {
 
 /**
  * A whole run: backend, parts, folder, training, report. The folder can be read, reported and resumed at any moment.
+ * @param given a configuration, complete or not.
+ * @param options what a program brings along: an agent, an environment or a reward of its own, listeners, a signal.
  * @throws GymError for what is wrong with the configuration, the model or the reward; the run is then saved and resumable.
  */
-export async function runTraining(given: RunConfig, options: RunOptions = {}): Promise<RunResult> {
-  // The record says what was used, also where it is a function that was handed in.
-  const config = options.reward ? { ...given, reward: nameOfReward(options.reward) } : given;
+export async function runTraining(given: RunConfigInput | RunConfig, options: RunOptions = {}): Promise<RunResult> {
+  // The record says what was used, also where it is an object or a function that was handed in.
+  const config = await completeConfig(
+    {
+      ...given,
+      ...(options.env && given.env === undefined && { env: 'own-environment' }),
+      ...(options.agent && { agent: { ...agentOptionsOf(given.agent), name: options.agent.name } }),
+      ...(options.reward && { reward: nameOfReward(options.reward) }),
+    },
+    'configuration',
+    { agent: options.agent },
+  );
   const path = join(config.runs, config.name);
   const { resume = false, overwrite = false } = options;
   const opened = resume ? await RunFolder.resume(path) : undefined;
@@ -104,19 +116,22 @@ export async function runTraining(given: RunConfig, options: RunOptions = {}): P
     warn(
       `this run was started on the ${stored.backend.name} backend and goes on with ${backend.name}: the last digits of its numbers will differ from those of an uninterrupted run.`,
     );
-  const parts = await compose(config, { reward: options.reward, prompts: options.prompts, warn });
+  const { agent, env, reward, prompts } = options;
+  const parts = await compose(config, { agent, env, reward, prompts, warn });
   try {
     if (!folder) {
       const record: RunRecord = { config, versions: await provenance(), backend, started: new Date().toISOString() };
       folder = await RunFolder.create(path, record, { overwrite });
     }
-    const { samples, every, pictures, explore } = config.evaluation;
+    const { samples, every, explore, maxSteps } = config.evaluation;
     const evaluation = evaluationCallback({
       envs: parts.evaluationEnvs,
       samples,
       every,
-      pictures,
+      pictures: parts.pictures ?? 0,
       explore,
+      maxSteps,
+      warn,
       // Of its own, so that runs with other seeds are asked the same.
       random: new Random('evaluation'),
       decode: parts.decode,
@@ -134,6 +149,7 @@ export async function runTraining(given: RunConfig, options: RunOptions = {}): P
       callbacks: [...(samples > 0 ? [evaluation] : []), ...(options.callbacks ?? [])],
       signal: options.signal,
       onProgress: options.onProgress,
+      warn,
     })) {
       epoch = event.epoch;
       if (event.type === 'end') reason = event.reason;
@@ -143,4 +159,8 @@ export async function runTraining(given: RunConfig, options: RunOptions = {}): P
   } finally {
     await parts.close();
   }
+}
+
+function agentOptionsOf(agent: RunConfigInput['agent']): object {
+  return typeof agent === 'object' ? agent : {};
 }

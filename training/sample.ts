@@ -3,9 +3,9 @@ import { GymError } from '../core/errors.js';
 import type { NdArray } from '../core/ndarray.js';
 import { Random } from '../core/random.js';
 import { promptList } from '../envs/denoising/prompts.js';
-import { compose } from './compose.js';
-import { parseConfig, type RunConfigInput } from './config.js';
-import { evaluateWithPictures } from './evaluation.js';
+import { completeConfig } from './config/index.js';
+import { evaluateWithPictures } from './evaluation/index.js';
+import { compose } from './families/index.js';
 import { RunFolder } from './run-folder.js';
 import { type RunRecord, readRunRecord } from './run-record.js';
 
@@ -17,7 +17,8 @@ export interface SampleOptions {
   readonly prompts: readonly string[];
   /** Pictures of each prompt. Default 1. */
   readonly count?: number;
-  readonly sampling?: RunConfigInput['sampling'];
+  /** Over the run's own, or over the defaults of `Denoising-v0`: `steps`, `scheduler`, `spacing`, `guidanceScale`. */
+  readonly sampling?: Readonly<Record<string, unknown>>;
   /** 0 (default): deterministic sampling. */
   readonly eta?: number;
   readonly seed?: number;
@@ -43,14 +44,20 @@ export async function sampleImages(options: SampleOptions): Promise<Sampled> {
   const { count = 1, eta = 0, seed = 0, batch = 32 } = options;
   const prompts = options.prompts.flatMap((prompt) => Array<string>(count).fill(prompt));
   const trained = options.run === undefined ? undefined : await latestCheckpoint(options.run);
-  const config = parseConfig(
+  if (options.run !== undefined && options.model !== undefined)
+    throw new GymError(
+      'E_CONFIG',
+      `sample: a run (${options.run}) has its own model; leave out model ${options.model}, or sample that one without a run.`,
+    );
+  const config = await completeConfig(
     {
       ...trained?.config,
       ...(options.model !== undefined && { model: options.model }),
-      sampling: { ...trained?.config.sampling, ...options.sampling, eta: eta > 0 ? eta : 1 },
+      sampling: { ...(trained?.config.sampling as object | undefined), ...options.sampling, eta: eta > 0 ? eta : 1 },
       seed,
       numEnvs: Math.min(batch, prompts.length),
-      samplesPerEpoch: Math.min(batch, prompts.length),
+      samplesPerEpoch: undefined,
+      agent: { ...(trained?.config.agent ?? { name: 'ppo' }), collect: { episodes: prompts.length } },
       evaluation: { samples: prompts.length },
     },
     'sample',

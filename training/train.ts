@@ -4,9 +4,9 @@ import type { Snapshot } from '../core/snapshot.js';
 import type { Awaitable, Metrics } from '../core/types.js';
 import type { Env } from '../envs/env.js';
 import type { VectorEnv } from '../envs/vector-env.js';
-import { Collector, type Episode } from './collect.js';
+import { Collector, type Episode } from './collect/index.js';
+import { rewardMetrics } from './reward-metrics.js';
 import type { CheckpointState, RunFolder } from './run-folder.js';
-import { mean, standardDeviation } from './statistics.js';
 
 /** What a callback is told. */
 export interface TrainContext<O, A> {
@@ -14,7 +14,11 @@ export interface TrainContext<O, A> {
   readonly epoch: number;
   readonly epochs: number;
   readonly agent: Agent<O, A>;
-  readonly folder?: RunFolder;
+  readonly folder?: RunFolder | undefined;
+  /** Aborted when the run is to stop: a callback that takes long looks at it, and throws its reason. */
+  readonly signal: AbortSignal | undefined;
+  /** Says how far a callback is. */
+  progress(what: string, done: number, total: number): void;
 }
 
 /** Something that happens beside the loop: evaluation, pictures, a guard. */
@@ -34,8 +38,9 @@ export interface Callback<O, A> {
 export interface TrainProgress {
   readonly epoch: number;
   readonly epochs: number;
-  readonly phase: 'sample' | 'learn' | 'callbacks';
-  /** Of `total` vector steps or episodes, while sampling. */
+  /** 'sampling', 'learning', or what a callback says of itself: 'evaluating'. */
+  readonly phase: string;
+  /** Of `total`, where that is known; else both are 0. */
   readonly done: number;
   readonly total: number;
 }
@@ -64,41 +69,20 @@ export interface TrainOptions<O, A> {
   readonly epochs: number;
   readonly seed: number;
   /** Where metrics and checkpoints go; nothing is written without it. */
-  readonly folder?: RunFolder;
+  readonly folder?: RunFolder | undefined;
   /** The checkpoint to go on from, as {@link RunFolder.resume} gave it. */
-  readonly checkpoint?: { readonly path: string; readonly state: CheckpointState };
-  readonly checkpointEvery?: number;
-  readonly keepCheckpoints?: number;
-  readonly callbacks?: readonly Callback<O, A>[];
-  /** Aborted: the epoch is finished, saved, and the run stops. */
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (progress: TrainProgress) => void;
-}
-
-/** The named terms of the episodes' rewards (`info.rewardTerms` of the last step); without NaN, which says that a term does not apply. */
-export function rewardTerms(episodes: readonly Episode[]): Map<string, number[]> {
-  const terms = new Map<string, number[]>();
-  for (const { info } of episodes)
-    for (const [name, value] of Object.entries((info.rewardTerms ?? {}) as Record<string, number>)) {
-      if (!terms.has(name)) terms.set(name, []);
-      if (!Number.isNaN(value)) terms.get(name)!.push(value);
-    }
-  return terms;
-}
-
-/** Mean, spread and range of an epoch's rewards, and the mean of each named term. */
-export function rewardMetrics(episodes: readonly Episode[]): Metrics {
-  if (episodes.length === 0) return {};
-  const rewards = episodes.map((episode) => episode.reward);
-  const metrics: Metrics = {
-    'reward/mean': mean(rewards),
-    'reward/std': standardDeviation(rewards),
-    'reward/min': Math.min(...rewards),
-    'reward/max': Math.max(...rewards),
-    'episode/length': mean(episodes.map((episode) => episode.length)),
-  };
-  for (const [name, values] of rewardTerms(episodes)) metrics[`term/${name}`] = mean(values);
-  return metrics;
+  readonly checkpoint?: { readonly path: string; readonly state: CheckpointState } | undefined;
+  readonly checkpointEvery?: number | undefined;
+  readonly keepCheckpoints?: number | undefined;
+  readonly callbacks?: readonly Callback<O, A>[] | undefined;
+  /**
+   * Aborted: the run stops after the present step of an environment, micro-batch or call of the user's code. A rollout
+   * that is not complete is dropped and made anew on resume, with the same numbers; so is an update.
+   */
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: TrainProgress) => void) | undefined;
+  /** Told what looks wrong, and what to do about it. */
+  readonly warn?: ((message: string) => void) | undefined;
 }
 
 /**
@@ -108,13 +92,15 @@ export function rewardMetrics(episodes: readonly Episode[]): Metrics {
  * @throws what an environment, a reward or the agent throws, with what is saved and how to go on added to the message.
  */
 export async function* train<O, A>(options: TrainOptions<O, A>): AsyncGenerator<TrainEvent, void, undefined> {
-  const { agent, envs, epochs, seed, folder, checkpoint, callbacks = [], signal, onProgress } = options;
+  const { agent, envs, epochs, seed, folder, checkpoint, callbacks = [], signal, onProgress, warn } = options;
   const { checkpointEvery = 1, keepCheckpoints = 2 } = options;
   const collector = new Collector({ agent, envs, seed });
   const counters = { envSteps: 0, episodes: 0, rewardQueries: 0 };
+  /** Finished epochs. */
   let epoch = 0;
+  /** Those of them that are in a checkpoint. */
   let saved = 0;
-  // Where the collector stood before an epoch that may fail: the agent has not learned since.
+  /** Where the collector stood before the rollout that is being made: until `learn`, the agent can be saved as it was then. */
   let before: Snapshot | undefined;
   let closed = false;
 
@@ -126,6 +112,10 @@ export async function* train<O, A>(options: TrainOptions<O, A>): AsyncGenerator<
     saved = epoch;
     return path;
   };
+  const progressOf =
+    (current: number) =>
+    (phase: string, done = 0, total = 0) =>
+      onProgress?.({ epoch: current, epochs, phase, done, total });
 
   try {
     if (checkpoint) {
@@ -139,51 +129,61 @@ export async function* train<O, A>(options: TrainOptions<O, A>): AsyncGenerator<
         if (callbackState !== undefined) await callback.restore?.(callbackState);
       }
     }
+    if (folder && collector.obstacleToResume)
+      warn?.(`this run cannot be resumed once it is stopped or killed: ${collector.obstacleToResume.message}`);
     await folder?.writeStatus({ state: 'running', epoch, epochs });
     yield { type: 'start', epoch, epochs };
-    if (!checkpoint) for (const callback of callbacks) await callback.start?.({ epoch, epochs, agent, folder });
+    try {
+      if (!checkpoint) {
+        const context = { epoch, epochs, agent, folder, signal, progress: progressOf(epoch) };
+        for (const callback of callbacks) await callback.start?.(context);
+      }
+      while (epoch < epochs && !signal?.aborted) {
+        const current = epoch + 1;
+        const progress = progressOf(current);
+        if (folder && saved < epoch) before = await collector.state();
+        const started = performance.now();
+        const collected =
+          agent.needsRollout?.() === false
+            ? undefined
+            : await collector.collect({ signal, onProgress: (done, total) => progress('sampling', done, total) });
+        before = undefined;
+        const sampled = performance.now();
+        progress('learning');
+        agent.setProgress?.(epoch / epochs);
+        const learned = await agent.learn(collected?.rollout, { signal });
+        const ended = performance.now();
 
-    while (epoch < epochs && !signal?.aborted) {
-      if (folder && saved < epoch) before = await collector.state();
-      const started = performance.now();
-      const progress = (phase: TrainProgress['phase'], done = 0, total = 0) =>
-        onProgress?.({ epoch: epoch + 1, epochs, phase, done, total });
-      const collected =
-        agent.needsRollout?.() === false
-          ? undefined
-          : await collector.collect((done, total) => progress('sample', done, total));
-      before = undefined;
-      const sampled = performance.now();
-      progress('learn');
-      agent.setProgress?.(epoch / epochs);
-      const learned = await agent.learn(collected?.rollout);
-      const ended = performance.now();
-
-      epoch++;
-      const episodes = collected?.episodes ?? [];
-      const envSteps = collected?.envSteps ?? 0;
-      counters.envSteps += envSteps;
-      counters.episodes += episodes.length;
-      counters.rewardQueries += envs[0] && 'horizon' in envs[0] && envs[0].horizon ? episodes.length : envSteps;
-      const metrics: Metrics = {
-        epoch,
-        ...rewardMetrics(episodes),
-        ...learned,
-        ...counters,
-        'time/sample': (sampled - started) / 1000,
-        'time/learn': (ended - sampled) / 1000,
-      };
-      progress('callbacks');
-      for (const callback of callbacks)
-        Object.assign(metrics, await callback.epoch?.({ epoch, epochs, agent, folder }, metrics));
-      metrics['time/epoch'] = (performance.now() - started) / 1000;
-      await folder?.appendMetrics(metrics);
-      const last = epoch === epochs || signal?.aborted === true;
-      let path: string | undefined;
-      if (folder && (last || epoch % checkpointEvery === 0)) path = await save(await collector.state());
-      await folder?.writeStatus({ state: 'running', epoch, epochs });
-      yield { type: 'epoch', epoch, epochs, metrics, episodes };
-      if (path !== undefined) yield { type: 'checkpoint', epoch, path };
+        const episodes = collected?.episodes ?? [];
+        const envSteps = collected?.envSteps ?? 0;
+        counters.envSteps += envSteps;
+        counters.episodes += episodes.length;
+        counters.rewardQueries += envs[0] && 'horizon' in envs[0] && envs[0].horizon ? episodes.length : envSteps;
+        const metrics: Metrics = {
+          epoch: current,
+          ...rewardMetrics(episodes),
+          ...learned,
+          ...counters,
+          'time/sample': (sampled - started) / 1000,
+          'time/learn': (ended - sampled) / 1000,
+        };
+        const context = { epoch: current, epochs, agent, folder, signal, progress };
+        for (const callback of callbacks) Object.assign(metrics, await callback.epoch?.(context, metrics));
+        metrics['time/epoch'] = (performance.now() - started) / 1000;
+        await folder?.appendMetrics(metrics);
+        epoch = current;
+        const last = epoch === epochs || signal?.aborted === true;
+        let path: string | undefined;
+        if (folder && (last || epoch % checkpointEvery === 0)) path = await save(await collector.state());
+        await folder?.writeStatus({ state: 'running', epoch, epochs });
+        yield { type: 'epoch', epoch, epochs, metrics, episodes };
+        if (path !== undefined) yield { type: 'checkpoint', epoch, path };
+      }
+    } catch (error) {
+      // Stopped in the middle of something, which is dropped.
+      if (!(signal?.aborted && error === signal.reason)) throw error;
+      if (before !== undefined) yield { type: 'checkpoint', epoch, path: await save(before) };
+      else if (folder) epoch = saved;
     }
     const reason = epoch < epochs ? 'stopped' : 'finished';
     if (folder && saved < epoch) yield { type: 'checkpoint', epoch, path: await save(await collector.state()) };

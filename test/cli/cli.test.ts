@@ -57,7 +57,7 @@ function said(child: ChildProcess, word: string): Promise<void> {
 const trainArguments = (name: string, epochs: number) => [
   ...['train', '--name', name, '--runs', temporary, '--epochs', String(epochs)],
   ...['--model', join(temporary, 'model'), '--sampling.steps', '3', '--samples-per-epoch', '8', '--num-envs', '4'],
-  ...['--agent.updates', '2', '--evaluation.samples', '8', '--agent.learning-rate', '{from: 1e-3, to: 1e-4}'],
+  ...['--agent.minibatches', '2', '--evaluation.samples', '8', '--agent.learning-rate', '{from: 1e-3, to: 1e-4}'],
 ];
 
 const withoutTime = (metrics: Metrics[]) =>

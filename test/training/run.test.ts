@@ -9,9 +9,9 @@ import { useBackend } from '../../backend/index.js';
 import { Random } from '../../core/random.js';
 import type { RewardBatch } from '../../core/reward.js';
 import type { Metrics } from '../../core/types.js';
-import { makePrompts, modelFolder } from '../../training/compose.js';
-import { parseConfig, type RunConfigInput } from '../../training/config.js';
-import { readEvaluations } from '../../training/evaluation.js';
+import { parseConfig, type RunConfigInput } from '../../training/config/index.js';
+import { readEvaluations } from '../../training/evaluation/index.js';
+import { makePrompts, modelFolder } from '../../training/families/denoising.js';
 import { type RunOptions, runTraining } from '../../training/run.js';
 import { RunFolder } from '../../training/run-folder.js';
 import { sampleImages } from '../../training/sample.js';
@@ -25,7 +25,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(temporary, { recursive: true }));
 
-function start(name: string, options: RunOptions = {}, more: RunConfigInput = {}) {
+async function start(name: string, options: RunOptions = {}, more: RunConfigInput = {}) {
   const config = parseConfig({
     name,
     runs: temporary,
@@ -36,7 +36,7 @@ function start(name: string, options: RunOptions = {}, more: RunConfigInput = {}
     numEnvs: 4,
     epochs: 4,
     evaluation: { samples: 8, every: 2 },
-    agent: { updates: 2 },
+    agent: { minibatches: 2 },
     backend: 'wasm',
     ...more,
   });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { Collector } from '../../training/collect.js';
-import { Lockstep, SavedWalk, ToyAgent, Walk, Walks } from './toys.js';
+import { Collector } from '../../../training/collect/index.js';
+import { Lockstep, SavedWalk, ToyAgent, Walk, Walks } from '../toys.js';
 
 const flat = (value: unknown) => JSON.stringify(value, (_, v) => (ArrayBuffer.isView(v) ? [...(v as Uint8Array)] : v));
 

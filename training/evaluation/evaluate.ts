@@ -1,10 +1,10 @@
-import type { Agent } from '../agents/agent.js';
-import type { Random } from '../core/random.js';
-import type { Env } from '../envs/env.js';
-import type { VectorEnv } from '../envs/vector-env.js';
-import { Collector, type CollectProgress, type Episode } from './collect.js';
-import { mean, standardDeviation } from './statistics.js';
-import { rewardTerms } from './train.js';
+import type { Agent } from '../../agents/agent.js';
+import type { Random } from '../../core/random.js';
+import { mean, standardDeviation } from '../../core/statistics.js';
+import type { Env } from '../../envs/env.js';
+import type { VectorEnv } from '../../envs/vector-env.js';
+import { Collector, type CollectProgress, type Episode } from '../collect/index.js';
+import { rewardTerms } from '../reward-metrics.js';
 
 export interface EvaluateOptions {
   /** How many whole episodes. */
@@ -15,7 +15,13 @@ export interface EvaluateOptions {
   readonly explore?: boolean;
   /** Told of every vector step, in order. */
   readonly onAct?: (observations: readonly unknown[], actions: readonly unknown[]) => void;
-  readonly onProgress?: CollectProgress;
+  readonly onProgress?: CollectProgress | undefined;
+  /** An episode that is longer is cut there. Default: no limit. */
+  readonly maxSteps?: number | undefined;
+  /** Told that episodes were cut, and how many. Default: nobody. */
+  readonly warn?: ((message: string) => void) | undefined;
+  /** Aborted: throws its reason after the present step. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface Evaluation {
@@ -38,7 +44,7 @@ export interface Evaluation {
 export async function evaluate<O, A>(
   agent: Agent<O, A>,
   envs: VectorEnv<O, A> | Env<O, A> | readonly (VectorEnv<O, A> | Env<O, A>)[],
-  { episodes: count, random, explore = false, onAct, onProgress }: EvaluateOptions,
+  { episodes: count, random, explore = false, onAct, onProgress, maxSteps, warn, signal }: EvaluateOptions,
 ): Promise<Evaluation> {
   const draws = random.child('agent');
   const observer: Agent<O, A> = {
@@ -58,8 +64,14 @@ export async function evaluate<O, A>(
     envs: Array.isArray(envs) ? envs : [envs as VectorEnv<O, A>],
     seed: random.child('env').integer(2 ** 31),
     store: false,
+    maxEpisodeSteps: maxSteps,
   });
-  const episodes = (await collector.collect(onProgress)).episodes.slice(0, count);
+  const episodes = (await collector.collect({ onProgress, signal })).episodes.slice(0, count);
+  const cut = episodes.filter((episode) => episode.cut).length;
+  if (cut > 0)
+    warn?.(
+      `evaluation: ${cut} of ${episodes.length} episodes had not ended after ${maxSteps} steps (evaluation.maxSteps) and were cut there. Give the environment a limit (maxEpisodeSteps), or allow more.`,
+    );
   const rewards = episodes.map((episode) => episode.reward);
   return {
     mean: mean(rewards),

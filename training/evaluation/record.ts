@@ -1,15 +1,12 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Agent } from '../agents/agent.js';
-import { readJson, writeFileAtomic } from '../core/files.js';
-import { isNdArray, type NdArray, stack, unstack } from '../core/ndarray.js';
-import type { Random } from '../core/random.js';
-import type { Awaitable, Metrics } from '../core/types.js';
-import type { VectorEnv } from '../envs/vector-env.js';
-import { type Evaluation, evaluate } from './evaluate.js';
-import { animationWebp, type GridLayout, gridPng } from './images.js';
-import type { RunFolder } from './run-folder.js';
-import type { Callback, TrainContext } from './train.js';
+import type { Agent } from '../../agents/agent.js';
+import { readJson } from '../../core/files.js';
+import { isNdArray, type NdArray, stack, unstack } from '../../core/ndarray.js';
+import type { Awaitable } from '../../core/types.js';
+import type { VectorEnv } from '../../envs/vector-env.js';
+import { animationWebp, type GridLayout, gridPng } from '../images.js';
+import { type EvaluateOptions, type Evaluation, evaluate } from './evaluate.js';
 
 /** One sample of an evaluation. */
 export interface SampleRecord {
@@ -63,19 +60,15 @@ export async function readEvaluations(folder: string): Promise<EvaluationRecord[
 /** Latents float32 [n, h, w, c] to images uint8 [n, H, W, 3]. */
 type Decode = (latents: NdArray<Float32Array>) => Awaitable<NdArray>;
 
-export interface EvaluationOptions<O, A> {
+export interface PictureOptions<O, A>
+  extends Pick<EvaluateOptions, 'explore' | 'random' | 'maxSteps' | 'warn' | 'signal' | 'onProgress'> {
   /** Environments for this alone. */
   readonly envs: readonly VectorEnv<O, A>[];
   readonly samples: number;
-  /** Also every so many epochs; 0: before and after only. */
-  readonly every: number;
   /** How many are kept as pictures, where episodes end in one (`info.image`). */
   readonly pictures: number;
-  readonly explore: boolean;
-  /** Fixes what is asked: each evaluation starts from it anew, so prompts and noises are the same. */
-  readonly random: Random;
   /** Shows an observation on the way (`observation.latents`); without it there is no animation. */
-  readonly decode?: Decode;
+  readonly decode?: Decode | undefined;
 }
 
 /**
@@ -85,14 +78,13 @@ export interface EvaluationOptions<O, A> {
 export async function evaluateWithPictures<O, A>(
   agent: Agent<O, A>,
   epoch: number,
-  { envs, samples, pictures, explore, random, decode }: Omit<EvaluationOptions<O, A>, 'every'>,
+  { envs, samples, pictures, decode, ...options }: PictureOptions<O, A>,
 ): Promise<{ record: EvaluationRecord; evaluation: Evaluation; png?: Buffer; webp?: Buffer }> {
   const track = decode !== undefined && pictures > 0 ? Math.min(animated, samples, envs[0]!.numEnvs) : 0;
   const latents: NdArray<Float32Array>[][] = [];
   const evaluation = await evaluate(agent, envs, {
+    ...options,
     episodes: samples,
-    random,
-    explore,
     onAct: (observations) => {
       if (track > 0 && latents.length < (envs[0]!.horizon ?? 0))
         latents.push(observations.slice(0, track).map((o) => (o as { latents: NdArray<Float32Array> }).latents));
@@ -109,7 +101,7 @@ export async function evaluateWithPictures<O, A>(
   const { episodes, ...numbers } = evaluation;
   const record: EvaluationRecord = {
     epoch,
-    explore,
+    explore: options.explore ?? false,
     ...numbers,
     samples: episodes.map(({ reward, info }) => ({
       ...(typeof info.prompt === 'string' && { prompt: info.prompt }),
@@ -120,36 +112,4 @@ export async function evaluateWithPictures<O, A>(
     animation: webp !== undefined,
   };
   return { record, evaluation, png: grid?.png, webp };
-}
-
-async function write(
-  folder: RunFolder,
-  { record, png, webp }: { record: EvaluationRecord; png?: Buffer; webp?: Buffer },
-): Promise<void> {
-  const files = evaluationFiles(folder.path, record.epoch);
-  if (png) await writeFileAtomic(files.png, png);
-  if (webp) await writeFileAtomic(files.webp, webp);
-  // Last: a reader that finds the numbers finds the pictures.
-  await writeFileAtomic(files.json, `${JSON.stringify(record)}\n`);
-}
-
-/**
- * Evaluates before the first epoch, after the last, and every so many between, always on the same prompts and noises, and
- * keeps numbers and pictures in the run's folder. Adds `eval/mean`, `eval/std` and `eval/se` to the epoch's metrics.
- */
-export function evaluationCallback<O, A>(options: EvaluationOptions<O, A>): Callback<O, A> {
-  const run = async ({ agent, epoch, folder }: TrainContext<O, A>): Promise<Metrics> => {
-    const result = await evaluateWithPictures(agent, epoch, options);
-    if (folder) await write(folder, result);
-    const { mean, std, se } = result.record;
-    return { 'eval/mean': mean, 'eval/std': std, 'eval/se': se };
-  };
-  return {
-    name: 'evaluation',
-    start: async (context) => void (await run(context)),
-    epoch: async (context) =>
-      context.epoch === context.epochs || (options.every > 0 && context.epoch % options.every === 0)
-        ? await run(context)
-        : undefined,
-  };
 }

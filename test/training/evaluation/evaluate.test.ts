@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
-import { Random } from '../../core/random.js';
-import { evaluate } from '../../training/evaluate.js';
-import { Lockstep, ToyAgent, Walks } from './toys.js';
+import { Random } from '../../../core/random.js';
+import { evaluate } from '../../../training/evaluation/index.js';
+import { Lockstep, ToyAgent, Walks } from '../toys.js';
 
 it('gives the same episodes for the same stream, and changes nothing in the agent', async () => {
   const agent = new ToyAgent({ episodes: 1 }, 1);

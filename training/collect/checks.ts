@@ -1,0 +1,29 @@
+import type { Decision } from '../../agents/agent.js';
+import { GymError } from '../../core/errors.js';
+import type { VectorStepResult } from '../../envs/vector-env.js';
+
+/** A decision with one action for each environment. @throws GymError E_SHAPE otherwise. */
+export function checkedDecision<A>(decision: Decision<A>, numEnvs: number): Decision<A> {
+  if (!Array.isArray(decision?.actions) || decision.actions.length !== numEnvs)
+    throw new GymError(
+      'E_SHAPE',
+      `collect: the agent gave ${decision?.actions?.length ?? 'no'} actions for ${numEnvs} observations; \`act\` returns { actions: [one for each] }.`,
+    );
+  return decision;
+}
+
+/** A step's result with an observation and a finite reward for each environment. @throws GymError E_SHAPE, E_VALUE. */
+export function checkedStep<O>(result: VectorStepResult<O>, numEnvs: number): VectorStepResult<O> {
+  if (result.observations.length !== numEnvs || result.rewards.length !== numEnvs)
+    throw new GymError(
+      'E_SHAPE',
+      `collect: ${numEnvs} environments gave ${result.observations.length} observations and ${result.rewards.length} rewards.`,
+    );
+  for (let i = 0; i < numEnvs; i++)
+    if (!Number.isFinite(result.rewards[i]!))
+      throw new GymError(
+        'E_VALUE',
+        `collect: environment ${i} gave the reward ${result.rewards[i]}; rewards must be finite numbers.`,
+      );
+  return result;
+}

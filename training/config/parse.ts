@@ -1,0 +1,124 @@
+import { basename } from 'node:path';
+import type { AgentDescription } from '../../agents/define.js';
+import { describeAgent, resolveAgentOptions } from '../../agents/registry.js';
+import { nearest } from '../../core/errors.js';
+import { configError, parseSchema } from '../../core/schema.js';
+import { listEnvironments } from '../../envs/registry.js';
+import type { Family } from '../families/family.js';
+import { families, familyOf } from '../families/index.js';
+import type { RunConfig, RunConfigInput } from './run-config.js';
+import { runOptions, schemaOf } from './schema.js';
+
+export interface ParseConfigOptions {
+  /** Instead of the agent that the configuration names. */
+  readonly agent?: AgentDescription | undefined;
+}
+
+/**
+ * Checks a configuration and fills in what it leaves out: the run's defaults, its family's, and its agent's own.
+ * @param where named in errors: the file, or 'flags'.
+ * @throws GymError E_CONFIG with one line for each wrong field: its path, what is allowed, the actual value and, for a
+ * typing mistake, the nearest name; E_NAME when the agent is unknown (one that a file defines must be loaded before, by
+ * `loadAgent`).
+ */
+export function parseConfig(
+  input: RunConfigInput | unknown,
+  where = 'configuration',
+  options: ParseConfigOptions = {},
+): RunConfig {
+  const given = longForm(input);
+  const family = familyOf(isObject(given) && typeof given.env === 'string' ? given.env : 'Denoising-v0');
+  const parsed = parseSchema(schemaOf(family), given, { unknownKey: (path) => elsewhere(path, family) });
+  if (parsed.problems.length > 0) throw configError(where, [...mistypedEnv(given), ...parsed.problems]);
+  const config = parsed.value as unknown as RunConfig;
+  const agent = options.agent ?? describeAgent(config.agent.name, `${where}: agent`);
+  const { name: _, ...own } = config.agent;
+  const short = applyShorthand(config, isObject(given) ? given : {}, agent, family);
+  const resolved = resolveAgentOptions(agent, family.policyKind, { ...short.defaults, ...own });
+  const problems = [...resolved.problems, ...short.problems, ...(family.check?.(short.config) ?? [])];
+  if (!('value' in resolved) || problems.length > 0) throw configError(where, problems);
+  return {
+    ...short.config,
+    name: config.name ?? defaultName(config, agent, family),
+    agent: { name: options.agent?.name ?? config.agent.name, ...resolved.value },
+  };
+}
+
+/** An option of the run that stands for one of the agent's ({@link Family.shorthand}); it is kept where it has an effect. */
+function applyShorthand(
+  config: RunConfig,
+  given: Readonly<Record<string, unknown>>,
+  agent: AgentDescription,
+  family: Family,
+): { config: RunConfig; defaults: Record<string, unknown>; problems: string[] } {
+  const { shorthand } = family;
+  if (shorthand === undefined) return { config, defaults: {}, problems: [] };
+  const { option, agentOption } = shorthand;
+  const known = agent.options !== undefined && Object.hasOwn(agent.options.shape, agentOption);
+  const value = shorthand.of(config[option]);
+  const own = config.agent[agentOption];
+  if (known && (own === undefined || JSON.stringify(own) === JSON.stringify(value)))
+    return { config, defaults: { [agentOption]: value }, problems: [] };
+  const why = known ? `agent.${agentOption} says it` : `the agent \`${agent.name}\` has no option \`${agentOption}\``;
+  const { [option]: _, ...rest } = config;
+  return {
+    config: rest as RunConfig,
+    defaults: {},
+    problems: given[option] === undefined ? [] : [`${option}: has no effect, because ${why}; leave it out.`],
+  };
+}
+
+/** What to say of an option that this family does not have: which one does. */
+function elsewhere(path: string, family: Family): string | undefined {
+  const owners = families.filter(
+    (other) => other !== family && runOptions().some((o) => o.family === other.name && isAtOrBelow(o.path, path)),
+  );
+  if (
+    owners.length === 0 ||
+    runOptions().some((o) => o.family !== undefined && o.family === family.name && isAtOrBelow(o.path, path))
+  )
+    return undefined;
+  return `It belongs to ${owners.map((other) => other.title).join(' and ')}, and has no effect here.`;
+}
+
+function isAtOrBelow(option: string, path: string): boolean {
+  return option === path || option.startsWith(`${path}.`);
+}
+
+/** Of a mistyped environment all options of its family would be unknown; the cause stands first. */
+function mistypedEnv(given: unknown): string[] {
+  if (!isObject(given) || typeof given.env !== 'string' || given.env.includes(':')) return [];
+  const known = listEnvironments().map(({ name }) => name);
+  const guess = known.includes(given.env) ? undefined : nearest(given.env, known);
+  return guess === undefined ? [] : [`env: no environment \`${given.env}\` is registered. Did you mean \`${guess}\`?`];
+}
+
+/** `agent: ppo` is short for `agent: { name: ppo }`. */
+function longForm(input: unknown): unknown {
+  if (!isObject(input)) return input ?? {};
+  return typeof input.agent === 'string' ? { ...input, agent: { name: input.agent } } : input;
+}
+
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** What is trained by what, in letters that suit a folder: `CartPole-v1-ppo`. */
+function defaultName(config: RunConfig, agent: AgentDescription, family: Family): string {
+  // Of ./my-env.ts:Mine-v0 the id.
+  const env = config.env.slice(config.env.lastIndexOf(':') + 1);
+  const parts = [env, agent.name, family.nameOf?.(config) ?? ''];
+  return parts
+    .map(slug)
+    .filter((part) => part !== '')
+    .join('-');
+}
+
+/** A text as part of a folder's name. The path of a file becomes the file's name. */
+export function slug(text: string): string {
+  return text
+    .replace(/[\w.~-]*[\\/][^\s"']*/g, (path) => basename(path).replace(/\.m?[jt]s$/, ''))
+    .replace(/[^\w.]+/g, '-')
+    .replace(/^[-.]+|[-.]+$/g, '')
+    .slice(0, 80);
+}

@@ -1,0 +1,104 @@
+import * as z from 'zod';
+import { type OptionInfo, optionsOf } from '../../core/schema.js';
+import type { Family } from '../families/family.js';
+import { families } from '../families/index.js';
+
+const count = z.int().min(1);
+
+const evaluation = {
+  samples: z.int().min(0).default(64).describe('how many fixed episodes, before and after training; 0 for none'),
+  every: z.int().min(0).default(0).describe('also every so many epochs; 0 for before and after only'),
+  explore: z.boolean().default(true).describe("true: actions are drawn as in training; false: the policy's mode"),
+  maxSteps: count
+    .default(20_000)
+    .describe('an episode of an evaluation that is longer than this is cut there, with a warning'),
+};
+
+/** The options of every run. What they say of themselves (`.describe`) is what `list` and `--help` print. */
+const common = {
+  name: z
+    .string()
+    .max(100, 'must be at most 100 characters')
+    .regex(/^[\w][\w.-]*$/, 'must be letters, digits, dots, dashes and underscores')
+    .optional()
+    .describe("the run's name, and its folder's; default: the configuration file's name, or what is trained by what"),
+  runs: z.string().min(1).default('runs').describe('the folder that holds the runs'),
+  env: z
+    .string()
+    .min(1)
+    .default('Denoising-v0')
+    .describe('the environment; ./my-env.ts:Mine-v0 imports the file first that registers it'),
+  numEnvs: count.default(8).describe('environments stepped together: the batch of one forward pass'),
+  epochs: count.default(50).describe('how often samples are made and learned from'),
+  seed: z.int().min(0).default(0).describe('everything random follows from it'),
+  backend: z
+    .enum(['auto', 'native', 'wasm', 'cpu'])
+    .default('auto')
+    .describe('what computes; auto takes the fastest that loads'),
+  checkpointEvery: count.default(1).describe('epochs between checkpoints'),
+  keepCheckpoints: count.default(2).describe('how many of the latest checkpoints are kept'),
+};
+
+const agent = z
+  .looseObject({ name: z.string().min(1).default('ppo').describe('the algorithm: a name, or the file of your own') })
+  .prefault({})
+  .describe('the algorithm and its options; each agent has its own');
+
+const schemas = new Map<string, z.ZodObject>();
+
+/** The schema of a run of a family, with the family's defaults; the options of its agent are checked by the agent's own. */
+export function schemaOf(family: Family): z.ZodObject {
+  let schema = schemas.get(family.name);
+  if (schema === undefined) {
+    const { evaluation: more, ...options } = family.options as z.ZodRawShape & { evaluation?: z.ZodObject };
+    const defaults = family.defaults as Record<string, unknown> & { evaluation?: Record<string, unknown> };
+    const withDefaults = (shape: z.ZodRawShape, values: Readonly<Record<string, unknown>> = {}): z.ZodRawShape =>
+      Object.fromEntries(
+        Object.entries(shape).map(([key, field]) => {
+          if (!Object.hasOwn(values, key)) return [key, field];
+          const { description } = field as z.ZodType;
+          const again = (field as z.ZodDefault).unwrap() as z.ZodType;
+          return [key, again.default(values[key]).describe(description ?? '')];
+        }),
+      );
+    schema = z.strictObject({
+      ...withDefaults(common, defaults),
+      ...options,
+      agent,
+      evaluation: z
+        .strictObject(withDefaults({ ...evaluation, ...(more?.shape ?? {}) }, defaults.evaluation))
+        .prefault({})
+        .describe('fixed episodes, before and after'),
+    });
+    schemas.set(family.name, schema);
+  }
+  return schema;
+}
+
+/** An option of a run for `list` and `--help`; `family` is undefined where every run has it. */
+export interface RunOptionInfo extends OptionInfo {
+  readonly family?: string;
+}
+
+/**
+ * Every option of runs but those of agents: first what all families share, then each family's own. An option of which
+ * families have different defaults stands with the family's.
+ */
+export function runOptions(): RunOptionInfo[] {
+  const shared = optionsOf(z.strictObject({ ...common, agent, evaluation: z.strictObject(evaluation) }));
+  const result: RunOptionInfo[] = [];
+  for (const option of shared) if (!families.some((family) => overrides(family, option.path))) result.push(option);
+  for (const family of families)
+    for (const option of optionsOf(schemaOf(family))) {
+      const own = !shared.some((other) => other.path === option.path);
+      if (own || !result.some((other) => other.path === option.path && other.family === undefined))
+        result.push({ ...option, family: family.name });
+    }
+  return result;
+}
+
+function overrides(family: Family, path: string): boolean {
+  let value: unknown = family.defaults;
+  for (const key of path.split('.')) value = (value as Record<string, unknown> | undefined)?.[key];
+  return value !== undefined;
+}

@@ -1,0 +1,273 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import * as z from 'zod';
+import type { Agent } from '../../agents/agent.js';
+import type { DenoisingPolicy } from '../../agents/policies/denoising.js';
+import { GymError } from '../../core/errors.js';
+import { Random } from '../../core/random.js';
+import type { RewardLike } from '../../core/reward.js';
+import type { Denoiser, Scheduler } from '../../diffusion/index.js';
+import type { PromptSource } from '../../envs/denoising/prompts.js';
+import type { VectorEnv } from '../../envs/vector-env.js';
+import type { RunConfig } from '../config/run-config.js';
+import { packageRoot } from '../package-root.js';
+import type { ComposeOptions, Composition, Family } from './family.js';
+
+const count = z.int().min(1);
+const kinds = z.enum(['color', 'count', 'composition', 'location']);
+
+const prompts = z
+  .strictObject({
+    kind: z
+      .enum(['shapes', 'list', 'file'])
+      .default('shapes')
+      .describe('captions of the world of shapes, a list given here, or the lines of a text file'),
+    kinds: z.array(kinds).min(1).default(kinds.options).describe('shapes: which kinds of captions'),
+    list: z.array(z.string()).min(1).optional().describe('list: the prompts'),
+    path: z.string().min(1).optional().describe('file: the text file, one prompt a line'),
+    limit: count.optional().describe('only so many of the prompts, drawn once by the seed'),
+    order: z.enum(['random', 'sequential']).default('random').describe('how episodes take prompts from the list'),
+  })
+  .prefault({});
+
+const sampling = z
+  .strictObject({
+    steps: count.default(10).describe('denoising steps an episode'),
+    scheduler: z.enum(['ddim', 'ddpm']).default('ddim').describe('the rule from x_t to x_{t-1}'),
+    spacing: z
+      .enum(['trailing', 'leading', 'linspace'])
+      .default('trailing')
+      .describe('which timesteps of the training schedule are used'),
+    eta: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(1)
+      .describe("DDIM's η: how much noise a step adds; learning needs more than 0"),
+    guidanceScale: z.number().min(0).default(1).describe('classifier-free guidance; 1 is none and half the work'),
+  })
+  .prefault({});
+
+const options = {
+  model: z.string().min(1).default('models/shapes').describe('the folder of the denoiser, in the layout of diffusers'),
+  reward: z
+    .string()
+    .min(1)
+    .default('jpeg-incompressibility')
+    .describe("a reward's name, a file with your own (./reward.ts), or an expression over names"),
+  rewardTimeout: z.number().positive().default(300).describe('seconds that the reward may take for one batch'),
+  prompts: prompts.describe('where prompts come from'),
+  sampling: sampling.describe('how samples are made'),
+  samplesPerEpoch: count.default(64).describe('samples (finished episodes) an epoch; short for agent.collect'),
+  overlap: z
+    .int()
+    .min(0)
+    .default(4)
+    .describe('how many batches may still be scored while the next one of the epoch is sampled'),
+  evaluation: z.strictObject({
+    pictures: z.int().min(0).default(64).describe('how many of the evaluated samples are kept as pictures'),
+  }),
+};
+
+/** The options of this family, validated. */
+export type DenoisingConfig = RunConfig &
+  Omit<z.output<z.ZodObject<typeof options>>, 'evaluation' | 'samplesPerEpoch'> & {
+    readonly evaluation: RunConfig['evaluation'] & { readonly pictures: number };
+    /** Absent where the agent itself says how much makes a rollout. */
+    readonly samplesPerEpoch?: number;
+  };
+
+type SamplingConfig = DenoisingConfig['sampling'];
+
+/** Fine-tuning of a diffusion model: `Denoising-v0` with a model, prompts and a reward. */
+export const denoising: Family = {
+  name: 'denoising',
+  title: 'Denoising-v0',
+  owns: (env) => /^Denoising(-v\d+)?$/.test(env),
+  policyKind: 'denoising',
+  options,
+  defaults: { numEnvs: 32, evaluation: { samples: 64, explore: true } },
+  shorthand: { option: 'samplesPerEpoch', agentOption: 'collect', of: (episodes) => ({ episodes }) },
+  nameOf: (config) => (config as DenoisingConfig).reward,
+  words: {
+    episodes: 'samples',
+    fixed: 'fixed prompts and noises',
+    pairs: 'The same prompts and the same noise, by the model as it was and after training, each with its reward.',
+    headline: (config) => {
+      const { model, reward } = config as DenoisingConfig;
+      return `fine-tunes **${model}** for more **${reward}**`;
+    },
+  },
+  check: (given) => {
+    const config = given as DenoisingConfig;
+    const problems: string[] = [];
+    const { kind, list, path } = config.prompts;
+    if (kind === 'list' && list === undefined) problems.push('prompts.list: needed because prompts.kind is list.');
+    if (kind === 'file' && path === undefined) problems.push('prompts.path: needed because prompts.kind is file.');
+    if (kind !== 'list' && list !== undefined)
+      problems.push(`prompts.list: given, but prompts.kind is ${kind}; say prompts.kind: list.`);
+    if (kind !== 'file' && path !== undefined)
+      problems.push(`prompts.path: given, but prompts.kind is ${kind}; say prompts.kind: file.`);
+    if (config.samplesPerEpoch !== undefined && config.samplesPerEpoch % config.numEnvs !== 0)
+      problems.push(
+        `samplesPerEpoch: must be a multiple of numEnvs (${config.numEnvs}), because samples are made in batches of that size, actual value ${config.samplesPerEpoch}.`,
+      );
+    if (config.sampling.eta === 0 && config.sampling.scheduler === 'ddim')
+      problems.push('sampling.eta: must be more than 0, because without noise there is no probability to learn from.');
+    return problems;
+  },
+  compose: async (given, options) => {
+    const config = given as DenoisingConfig;
+    if (options.env !== undefined)
+      throw new GymError(
+        'E_CONFIG',
+        `compose: ${config.env} is made from a model, prompts and a reward; give an environment of your own another name by \`env\`.`,
+      );
+    const { makeReward } = await import('../../rewards/index.js');
+    // What fails soonest comes first: a mistyped reward should not wait for a model to load.
+    const reward = options.reward ?? (await makeReward(config.reward));
+    const prompts = options.prompts ?? (await makePrompts(config.prompts, config.seed));
+    const { disposeDenoiser, loadDenoiser } = await import('../../diffusion/index.js');
+    const denoiser = await loadDenoiser(modelFolder(config.model));
+    try {
+      return await composeWith(denoiser, config, prompts, reward, options);
+    } catch (error) {
+      disposeDenoiser(denoiser);
+      throw error;
+    }
+  },
+};
+
+async function composeWith(
+  denoiser: Denoiser,
+  config: DenoisingConfig,
+  prompts: PromptSource,
+  reward: RewardLike,
+  options: ComposeOptions,
+): Promise<Composition> {
+  const [{ Denoising, identityDecode }, { makeAgent }, { disposeDenoiser, saveDenoiser }] = await Promise.all([
+    import('../../envs/denoising/denoising.js'),
+    import('../../agents/registry.js'),
+    import('../../diffusion/index.js'),
+  ]);
+  const scheduler = await makeScheduler(denoiser, config.sampling);
+  const policy = await denoisingPolicy(denoiser, scheduler, config.sampling);
+  const make = (numEnvs: number) =>
+    new Denoising({
+      timesteps: scheduler.timesteps,
+      latentShape: latentShape(denoiser),
+      initNoiseSigma: scheduler.initNoiseSigma,
+      decode: identityDecode,
+      prompts,
+      reward,
+      numEnvs,
+      seed: config.seed,
+      rewardTimeoutMs: config.rewardTimeout * 1000,
+    });
+  const first = make(config.numEnvs);
+  const { name, ...agentOptions } = config.agent;
+  const agent = (await makeAgent(options.agent ?? name, {
+    env: first as VectorEnv<unknown, unknown>,
+    policy: policy as never,
+    kind: 'denoising',
+    options: agentOptions,
+    random: new Random(config.seed).child('agent'),
+    warn: options.warn,
+  })) as Agent<unknown, unknown>;
+  // More environments than a rollout has batches would never be used.
+  const batches =
+    typeof agent.collect === 'object' && 'episodes' in agent.collect
+      ? Math.ceil(agent.collect.episodes / config.numEnvs)
+      : config.overlap + 1;
+  const envs = [first];
+  while (envs.length < Math.min(config.overlap + 1, batches)) envs.push(make(config.numEnvs));
+  const evaluationSize = Math.min(config.numEnvs, Math.max(1, config.evaluation.samples));
+  const evaluationEnvs = envs.slice(0, 2).map(() => make(evaluationSize));
+  return {
+    agent,
+    envs: envs as VectorEnv<unknown, unknown>[],
+    evaluationEnvs: evaluationEnvs as VectorEnv<unknown, unknown>[],
+    decode: identityDecode,
+    pictures: config.evaluation.pictures,
+    saveModel: (folder) => saveDenoiser(folder, denoiser),
+    close: async () => {
+      for (const env of [...envs, ...evaluationEnvs]) env.close();
+      agent.dispose();
+      // The policy's reference, where it keeps one; the network itself may be freed twice.
+      policy.dispose();
+      disposeDenoiser(denoiser);
+    },
+  };
+}
+
+/** Where a model lies: the path as given, or the one of that name that comes with this package. @throws GymError E_FILE. */
+export function modelFolder(model: string): string {
+  for (const folder of [model, join(packageRoot(), model)]) if (existsSync(folder)) return folder;
+  throw new GymError(
+    'E_FILE',
+    `model ${model}: there is no such folder; give the path of a model in the layout of diffusers (model_index.json, unet/, ...), or make one by \`pretrain --out ${model}\`.`,
+  );
+}
+
+/** The scheduler of a run: that of the model, with the run's spacing, set to the run's steps. */
+export async function makeScheduler(denoiser: Denoiser, sampling: SamplingConfig): Promise<Scheduler> {
+  const { DDIMScheduler, DDPMScheduler } = await import('../../diffusion/index.js');
+  const config = { ...denoiser.scheduler.config, timestep_spacing: sampling.spacing };
+  const scheduler = sampling.scheduler === 'ddim' ? DDIMScheduler.fromConfig(config) : DDPMScheduler.fromConfig(config);
+  scheduler.setTimesteps(sampling.steps);
+  return scheduler;
+}
+
+/** Height, width and channels of what the network denoises. */
+export function latentShape(denoiser: Denoiser): [number, number, number] {
+  const { sample_size: size, in_channels: channels } = denoiser.unet.config;
+  const [height, width] = typeof size === 'number' ? [size, size] : (size ?? []);
+  if (height === undefined || width === undefined)
+    throw new GymError(
+      'E_CONFIG',
+      'model: unet/config.json has no sample_size, so the size of samples is unknown; add it.',
+    );
+  return [height, width, channels];
+}
+
+/** The policy of a denoiser with the run's way of sampling. The policy owns the UNet; the text encoder stays the denoiser's. */
+export async function denoisingPolicy(
+  denoiser: Denoiser,
+  sampler: Scheduler,
+  { eta, guidanceScale }: SamplingConfig,
+): Promise<DenoisingPolicy> {
+  const [{ DenoisingPolicy }, { encodePrompts }] = await Promise.all([
+    import('../../agents/policies/denoising.js'),
+    import('../../diffusion/index.js'),
+  ]);
+  const embed = denoiser.textEncoder ? (texts: readonly string[]) => encodePrompts(denoiser, texts) : undefined;
+  return new DenoisingPolicy({ unet: denoiser.unet, sampler, embed }, { eta, guidanceScale });
+}
+
+/** The prompts that a configuration asks for. */
+export async function makePrompts(config: DenoisingConfig['prompts'], seed: number): Promise<PromptSource> {
+  const [{ promptGenerator, promptList, readPrompts }, { shapesPrompts }] = await Promise.all([
+    import('../../envs/denoising/prompts.js'),
+    import('../../rewards/index.js'),
+  ]);
+  const { kind, kinds, list, path, limit, order } = config;
+  if (kind === 'file') return promptList(limited(await readPrompts(path!), limit, seed), { order });
+  if (kind === 'list') return promptList(limited(list!, limit, seed), { order });
+  // Each kind as often as another, however many captions it has.
+  const share = (i: number) => limit && Math.floor(limit / kinds.length) + (i < limit % kinds.length ? 1 : 0);
+  const captions = kinds
+    .map((k, i) => limited(shapesPrompts(k), share(i), seed))
+    .filter((captions) => captions.length > 0);
+  return promptGenerator((episode, random) => {
+    const turn = captions[order === 'sequential' ? episode % captions.length : random.integer(captions.length)]!;
+    return order === 'sequential'
+      ? turn[Math.floor(episode / captions.length) % turn.length]!
+      : turn[random.integer(turn.length)]!;
+  });
+}
+
+function limited<T>(list: readonly T[], limit: number | undefined, seed: number): readonly T[] {
+  if (limit === undefined || limit >= list.length) return list;
+  const order = new Random(seed).child('prompts').permutation(list.length);
+  return Array.from(order.subarray(0, limit), (i) => list[i]!);
+}

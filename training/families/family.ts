@@ -1,0 +1,88 @@
+import type * as z from 'zod';
+import type { Agent } from '../../agents/agent.js';
+import type { AgentDescription, PolicyKind } from '../../agents/define.js';
+import type { NdArray } from '../../core/ndarray.js';
+import type { RewardLike } from '../../core/reward.js';
+import type { Awaitable } from '../../core/types.js';
+import type { PromptSource } from '../../envs/denoising/prompts.js';
+import type { Env } from '../../envs/env.js';
+import type { VectorEnv } from '../../envs/vector-env.js';
+import type { RunConfig } from '../config/run-config.js';
+
+/** The parts of a run. A run knows nothing of what its observations and actions are. */
+export interface Composition {
+  readonly agent: Agent<unknown, unknown>;
+  /** One, or several alike so that scoring overlaps with sampling. */
+  readonly envs: readonly VectorEnv<unknown, unknown>[];
+  /** For evaluation alone. */
+  readonly evaluationEnvs: readonly VectorEnv<unknown, unknown>[];
+  /** Latents to images, where there are any. */
+  readonly decode?: (latents: NdArray<Float32Array>) => Awaitable<NdArray>;
+  /** How many pictures an evaluation keeps, where episodes end in one. */
+  readonly pictures?: number;
+  /** Writes the model with the agent's present weights, in the layout of diffusers, where there is one. */
+  saveModel?(folder: string): Promise<void>;
+  /** Frees networks and environments. */
+  close(): Promise<void>;
+}
+
+/** What a program hands in beside the configuration. */
+export interface ComposeOptions {
+  /** Instead of the agent that the configuration names. */
+  readonly agent?: AgentDescription | undefined;
+  /** Makes an environment of one's own, instead of the one that the configuration names: a single one, or a vector of that many. */
+  readonly env?: ((numEnvs: number) => Awaitable<Env<never, never> | VectorEnv<never, never>>) | undefined;
+  /** Instead of the reward that the configuration names. */
+  readonly reward?: RewardLike | undefined;
+  /** Instead of what the configuration says of prompts. */
+  readonly prompts?: PromptSource | undefined;
+  /** Told what looks wrong, and what to do about it. */
+  readonly warn?: ((message: string) => void) | undefined;
+}
+
+/** The words of a family in reports and progress lines. */
+export interface FamilyWords {
+  /** What finished episodes are called: 'samples', 'episodes'. */
+  readonly episodes: string;
+  /** What evaluations are made on: 'fixed prompts and noises'. */
+  readonly fixed: string;
+  /** What the two pictures of a pair have in common. */
+  readonly pairs: string;
+  /** What the run does, as a sentence about its agent; strong words are wrapped in `**`. */
+  headline(config: RunConfig): string;
+}
+
+/**
+ * A family of environments as training sees it: its options, its defaults, how a run of it is put together, and the words
+ * of its report. One file each; reading it loads nothing heavy, which `compose` imports.
+ */
+export interface Family {
+  readonly name: string;
+  /** Heading of its options in `--help`. */
+  readonly title: string;
+  /** Whether it trains the environments of this id. */
+  owns(env: string): boolean;
+  /** Which of an agent's defaults suit it. */
+  readonly policyKind: PolicyKind;
+  /** Its own options beside those that every run has; a field with the name `evaluation` adds to the common one. */
+  readonly options: z.ZodRawShape;
+  /** Values for options of every run that differ from the common defaults; `evaluation` is merged. */
+  readonly defaults: Readonly<Record<string, unknown>>;
+  /**
+   * An option of the run that stands for one of the agent's: the agent's default follows from it. Given where the agent's
+   * own option is given too, or to an agent that has no such option, it is an error.
+   */
+  readonly shorthand?: {
+    readonly option: string;
+    readonly agentOption: string;
+    /** The agent's option, from the value of the run's. */
+    of(value: unknown): unknown;
+  };
+  /** What no single field can know: a line for each problem. */
+  check?(config: RunConfig): string[];
+  /** What tells runs apart beside environment and agent; part of a run's default name. */
+  nameOf?(config: RunConfig): string;
+  readonly words: FamilyWords;
+  /** Puts a run together. The backend must be ready. */
+  compose(config: RunConfig, options: ComposeOptions): Promise<Composition>;
+}

@@ -1,0 +1,29 @@
+import { mean, standardDeviation } from '../core/statistics.js';
+import type { Metrics } from '../core/types.js';
+import type { Episode } from './collect/index.js';
+
+/** The named terms of the episodes' rewards (`info.rewardTerms` of the last step); without NaN, which says that a term does not apply. */
+export function rewardTerms(episodes: readonly Episode[]): Map<string, number[]> {
+  const terms = new Map<string, number[]>();
+  for (const { info } of episodes)
+    for (const [name, value] of Object.entries((info.rewardTerms ?? {}) as Record<string, number>)) {
+      if (!terms.has(name)) terms.set(name, []);
+      if (!Number.isNaN(value)) terms.get(name)!.push(value);
+    }
+  return terms;
+}
+
+/** Mean, spread and range of an epoch's rewards, and the mean of each named term. */
+export function rewardMetrics(episodes: readonly Episode[]): Metrics {
+  if (episodes.length === 0) return {};
+  const rewards = episodes.map((episode) => episode.reward);
+  const metrics: Metrics = {
+    'reward/mean': mean(rewards),
+    'reward/std': standardDeviation(rewards),
+    'reward/min': Math.min(...rewards),
+    'reward/max': Math.max(...rewards),
+    'episode/length': mean(episodes.map((episode) => episode.length)),
+  };
+  for (const [name, values] of rewardTerms(episodes)) metrics[`term/${name}`] = mean(values);
+  return metrics;
+}
