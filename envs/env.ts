@@ -11,17 +11,17 @@ export interface EnvSpec {
   /** One line for `list`. */
   readonly description: string;
   /** A run solves the environment at this mean return. */
-  readonly rewardThreshold?: number;
+  readonly rewardThreshold?: number | undefined;
   /** `make` adds a time limit of so many steps. */
-  readonly maxEpisodeSteps?: number;
+  readonly maxEpisodeSteps?: number | undefined;
   /** The options that `make` was given. */
-  readonly options?: Readonly<Record<string, unknown>>;
+  readonly options?: Readonly<Record<string, unknown>> | undefined;
 }
 
 export interface ResetOptions {
   /** Seeds everything random in the environment; without it the stream goes on. */
-  seed?: number;
-  options?: Record<string, unknown>;
+  seed?: number | undefined;
+  options?: Record<string, unknown> | undefined;
 }
 
 export interface ResetResult<O> {
@@ -46,7 +46,7 @@ export interface StepResult<O> {
 export interface Env<O, A> {
   readonly observationSpace: Space<O>;
   readonly actionSpace: Space<A>;
-  readonly spec?: EnvSpec;
+  readonly spec?: EnvSpec | undefined;
   reset(options?: ResetOptions): Awaitable<ResetResult<O>>;
   step(action: A): Awaitable<StepResult<O>>;
   render?(): Awaitable<NdArray | string>;

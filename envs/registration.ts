@@ -9,11 +9,11 @@ export interface Registration {
   /** One line for listings. */
   readonly description: string;
   /** A line for each option that `create` understands; others are errors. */
-  readonly options?: Readonly<Record<string, string>>;
+  readonly options?: Readonly<Record<string, string>> | undefined;
   /** A run solves the environment at this mean return. */
-  readonly rewardThreshold?: number;
+  readonly rewardThreshold?: number | undefined;
   /** `make` cuts episodes after so many steps. */
-  readonly maxEpisodeSteps?: number;
+  readonly maxEpisodeSteps?: number | undefined;
   /** Makes one environment. It may be loaded by `import()` here. */
   create?(options: Readonly<Record<string, unknown>>): Awaitable<Env<unknown, unknown>>;
   /** Makes a native vector environment, which `makeVec` then prefers. */

@@ -27,14 +27,14 @@ export type VectorEnvOf<K extends string> = K extends keyof KnownVectorEnvs
 
 export interface MakeOptions {
   /** Cuts episodes after so many steps, instead of the environment's own limit; null: no limit. */
-  maxEpisodeSteps?: number | null;
+  maxEpisodeSteps?: number | null | undefined;
   /** Applied in order, outside the limit and the checks of order. */
-  wrappers?: readonly ((env: Env<unknown, unknown>) => Env<unknown, unknown>)[];
+  wrappers?: readonly ((env: Env<unknown, unknown>) => Env<unknown, unknown>)[] | undefined;
 }
 
 export interface MakeVecOptions extends MakeOptions {
   /** Default 'next-step'; a native vector environment has its own. */
-  autoreset?: Autoreset;
+  autoreset?: Autoreset | undefined;
 }
 
 interface Parsed {
@@ -199,7 +199,7 @@ function specOf(registration: Registration, options: object, maxEpisodeSteps: nu
   };
 }
 
-async function created<T extends { readonly spec?: EnvSpec }>(
+async function created<T extends { readonly spec?: EnvSpec | undefined }>(
   registration: Registration,
   envSpec: EnvSpec,
   create: () => Awaitable<T>,

@@ -21,7 +21,7 @@ import { OrderEnforcing } from './wrappers/order-enforcing.js';
 
 export interface SyncVectorOptions {
   /** Default 'next-step', as Gymnasium. */
-  autoreset?: Autoreset;
+  autoreset?: Autoreset | undefined;
 }
 
 /** All results, when every one has ended: an error is thrown only when nothing runs on behind the caller's back. */

@@ -14,10 +14,10 @@ export type Autoreset = 'next-step' | 'same-step' | 'disabled';
 
 export interface VectorResetOptions {
   /** A number seeds environment i with seed + i; a list gives each its own. */
-  seed?: number | readonly (number | undefined)[];
-  options?: Record<string, unknown>;
+  seed?: number | readonly (number | undefined)[] | undefined;
+  options?: Record<string, unknown> | undefined;
   /** 1 for the environments to reset; all without it. */
-  mask?: Uint8Array;
+  mask?: Uint8Array | undefined;
 }
 
 export interface VectorResetResult<O> {
@@ -43,8 +43,8 @@ export interface VectorEnv<O, A> {
   readonly actionSpace: Space<A>;
   readonly autoreset: Autoreset;
   /** Where all episodes end after the same number of steps: that number. */
-  readonly horizon?: number;
-  readonly spec?: EnvSpec;
+  readonly horizon?: number | undefined;
+  readonly spec?: EnvSpec | undefined;
   reset(options?: VectorResetOptions): Awaitable<VectorResetResult<O>>;
   step(actions: readonly A[]): Awaitable<VectorStepResult<O>>;
   render?(): Awaitable<(NdArray | string)[]>;

@@ -13,7 +13,7 @@ export interface WorkerTask {
   readonly maxEpisodeSteps: MakeOptions['maxEpisodeSteps'];
   readonly autoreset: Autoreset;
   /** The last observations of a thread that died, where this one takes its place. */
-  readonly last?: readonly unknown[];
+  readonly last?: readonly unknown[] | undefined;
 }
 
 /** What a worker is asked. */

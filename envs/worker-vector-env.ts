@@ -23,16 +23,16 @@ import {
 
 export interface WorkerVectorOptions extends Pick<MakeOptions, 'maxEpisodeSteps'> {
   /** Threads; default as many as there are cores, at most one an environment. */
-  workers?: number;
+  workers?: number | undefined;
   /** Default 'next-step'. */
-  autoreset?: Autoreset;
+  autoreset?: Autoreset | undefined;
   /**
    * What follows when a thread dies (not: throws). 'error': the call fails, and the environment is of no more use.
    * 'replace': another takes its place at the next step, reset or restore; the episodes of its environments that a step
    * finds lost are truncated with their last observation, reward 0 and `info.crashed` (under same-step
    * `info.finalInfo.crashed`), and begin anew as after any end. Default 'error'.
    */
-  onCrash?: 'error' | 'replace';
+  onCrash?: 'error' | 'replace' | undefined;
 }
 
 /** The thread is gone: what it was asked has no answer. */

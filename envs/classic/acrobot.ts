@@ -8,9 +8,9 @@ import { ClassicEnv, type ClassicOptions, clip, invalidAction } from './classic-
 
 export interface AcrobotOptions extends ClassicOptions {
   /** The equations of Sutton and Barto's book, or those of Sutton's NIPS paper of 1996. Default 'book'. */
-  dynamics?: 'book' | 'nips';
+  dynamics?: 'book' | 'nips' | undefined;
   /** Uniform noise of up to this size on the torque; default 0. */
-  torqueNoise?: number;
+  torqueNoise?: number | undefined;
 }
 
 const maxSpeed1 = 4 * Math.PI;

@@ -7,9 +7,9 @@ import { ClassicEnv, type ClassicOptions, invalidAction } from './classic-env.js
 
 export interface BanditOptions extends ClassicOptions {
   /** The mean reward of each arm; default [0, 0.5, 1]. */
-  arms?: readonly number[];
+  arms?: readonly number[] | undefined;
   /** Standard deviation of the reward; default 0. */
-  std?: number;
+  std?: number | undefined;
 }
 
 /**

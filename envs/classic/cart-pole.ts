@@ -7,7 +7,7 @@ import { ClassicEnv, type ClassicOptions, invalidAction } from './classic-env.js
 
 export interface CartPoleOptions extends ClassicOptions {
   /** The reward of Sutton and Barto's book: 0 a step, −1 for the fall. Default false: 1 a step. */
-  suttonBartoReward?: boolean;
+  suttonBartoReward?: boolean | undefined;
 }
 
 const gravity = 9.8;

@@ -17,9 +17,9 @@ import type { Canvas } from './canvas.js';
 
 export interface ClassicOptions {
   /** 'numpy': resets equal Gymnasium's for the same seed. Default 'seedrandom'. */
-  random?: RandomKind;
+  random?: RandomKind | undefined;
   /** What `render()` gives: a picture, uint8 [height, width, 3], or text. Default 'rgb' where there is a picture. */
-  render?: 'rgb' | 'text';
+  render?: 'rgb' | 'text' | undefined;
 }
 
 /**

@@ -15,11 +15,11 @@ const kinds: readonly IdentityKind[] = ['discrete', 'multidiscrete', 'multibinar
 
 export interface IdentityOptions extends ClassicOptions {
   /** Of both spaces. Default 'discrete'. */
-  kind?: IdentityKind;
+  kind?: IdentityKind | undefined;
   /** Values of a Discrete, or elements of an array. Default 2. */
-  size?: number;
+  size?: number | undefined;
   /** How near each element of a Box action must be. Default 0.5. */
-  tolerance?: number;
+  tolerance?: number | undefined;
 }
 
 /**

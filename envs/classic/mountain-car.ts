@@ -7,7 +7,7 @@ import { ClassicEnv, type ClassicOptions, clip, invalidAction, scalarAction } fr
 
 export interface MountainCarOptions extends ClassicOptions {
   /** The least velocity with which the goal counts; default 0. */
-  goalVelocity?: number;
+  goalVelocity?: number | undefined;
 }
 
 const minPosition = -1.2;

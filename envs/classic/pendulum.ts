@@ -7,7 +7,7 @@ import { ClassicEnv, type ClassicOptions, clip, scalarAction } from './classic-e
 
 export interface PendulumOptions extends ClassicOptions {
   /** Gravity in m/s²; default 10. */
-  g?: number;
+  g?: number | undefined;
 }
 
 const maxSpeed = 8;

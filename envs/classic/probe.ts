@@ -21,7 +21,7 @@ export const probeKinds: readonly ProbeKind[] = ['constant', 'observation', 'dis
 export interface ProbeOptions extends ClassicOptions {
   kind: ProbeKind;
   /** Actions are float32 [1] in −1..1 instead of indices. Default false. */
-  continuous?: boolean;
+  continuous?: boolean | undefined;
 }
 
 /** The actions of a probe: an index, or float32 [1]. */

@@ -41,9 +41,9 @@ export interface DenoisingOptions {
   /** [height, width, channels] of the latents. */
   latentShape: readonly [number, number, number];
   /** Standard deviation of x_T: the scheduler's `initNoiseSigma`. Default 1. */
-  initNoiseSigma?: number;
+  initNoiseSigma?: number | undefined;
   /** Default: 3-channel latents are the image, −1..1. Who hands in a decoder frees it. */
-  decode?: Decode;
+  decode?: Decode | undefined;
   /** Where prompts come from; a list is drawn from at random. */
   prompts: PromptSource | readonly (string | Prompt)[];
   /** r(x_0, z), asked once a batch. */
@@ -51,9 +51,9 @@ export interface DenoisingOptions {
   /** Samples in a batch. */
   numEnvs: number;
   /** Fixes prompts, x_T and noise seeds of all episodes. Default 0. */
-  seed?: number;
+  seed?: number | undefined;
   /** Milliseconds after which a pending reward counts as failed; default: it may take for ever. */
-  rewardTimeoutMs?: number;
+  rewardTimeoutMs?: number | undefined;
 }
 
 /** What one episode starts from; depends on the seed and the episode's number alone. */

@@ -48,7 +48,7 @@ function checkPrompt(where: string, value: unknown): Prompt {
  */
 export function promptList(
   list: readonly (string | Prompt)[],
-  { order = 'random' }: { order?: PromptOrder } = {},
+  { order = 'random' }: { order?: PromptOrder | undefined } = {},
 ): PromptSource {
   if (list.length === 0) throw new GymError('E_VALUE', 'prompts: the list is empty; name at least one prompt.');
   if (order !== 'random' && order !== 'sequential')
@@ -73,7 +73,10 @@ function lineOf(text: string, error: unknown): number {
  * `.json`, a list of strings or of `{ prompt, metadata }`.
  * @throws GymError E_FILE that names the file and the line.
  */
-export async function promptFile(path: string, options: { order?: PromptOrder } = {}): Promise<PromptSource> {
+export async function promptFile(
+  path: string,
+  options: { order?: PromptOrder | undefined } = {},
+): Promise<PromptSource> {
   return promptList(await readPrompts(path), options);
 }
 

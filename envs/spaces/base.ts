@@ -21,7 +21,7 @@ export interface FlatLayout<T> {
 /** What all spaces share: a stream of their own, made when it is first needed. */
 export abstract class BaseSpace<T> implements Space<T> {
   abstract readonly kind: string;
-  readonly shape?: readonly number[];
+  readonly shape?: readonly number[] | undefined;
   #random: RandomSource | undefined;
 
   protected get random(): RandomSource {
@@ -30,7 +30,7 @@ export abstract class BaseSpace<T> implements Space<T> {
   }
 
   /** How elements flatten; undefined where they have no fixed number of numbers (Sequence, Graph). */
-  abstract readonly flat?: FlatLayout<T>;
+  abstract readonly flat?: FlatLayout<T> | undefined;
   abstract sample(options?: SampleOptions): T;
   abstract contains(value: unknown): value is T;
   /**

@@ -14,7 +14,7 @@ export type Bound = number | ArrayLike<number> | NdArray;
 function boundOf(
   side: 'low' | 'high',
   bound: Bound,
-): { values: number | ArrayLike<number>; shape?: readonly number[] } {
+): { values: number | ArrayLike<number>; shape?: readonly number[] | undefined } {
   if (typeof bound === 'number') return { values: bound };
   if (isNdArray(bound)) return { values: bound.data, shape: bound.shape };
   checkList(`Box: ${side}, where it is no number,`, bound);

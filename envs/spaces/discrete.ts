@@ -6,9 +6,9 @@ import type { Space } from './space.js';
 /** Restricts a sample of a {@link Discrete}: one entry a value. */
 export interface DiscreteSample {
   /** 0 or 1 a value; with no 1 at all the sample is `start`. */
-  mask?: ArrayLike<number | boolean>;
+  mask?: ArrayLike<number | boolean> | undefined;
   /** Sums to 1. */
-  probability?: ArrayLike<number>;
+  probability?: ArrayLike<number> | undefined;
 }
 
 /** The integers start .. start + n − 1, as plain numbers. */

@@ -17,12 +17,12 @@ export interface GraphElement<N = unknown, E = unknown> {
 
 /** Restricts a sample of a {@link Graph}: what the spaces of nodes and of edges take. */
 export interface GraphSample<N extends Space<unknown>, E extends Space<unknown> | null> {
-  mask?: readonly [node: MaskOf<N> | undefined, edge: MaskOf<E> | undefined];
-  probability?: readonly [node: ProbabilityOf<N> | undefined, edge: ProbabilityOf<E> | undefined];
+  mask?: readonly [node: MaskOf<N> | undefined, edge: MaskOf<E> | undefined] | undefined;
+  probability?: readonly [node: ProbabilityOf<N> | undefined, edge: ProbabilityOf<E> | undefined] | undefined;
   /** Default 10. */
-  numNodes?: number;
+  numNodes?: number | undefined;
   /** Default: uniform in 0 .. numNodes · (numNodes − 1) − 1. */
-  numEdges?: number;
+  numEdges?: number | undefined;
 }
 
 /** Graphs of any size with an element of one space at each node and, unless it is null, of another at each edge. */

@@ -9,9 +9,9 @@ import type { Space } from './space.js';
 /** Restricts a sample of a {@link MultiBinary}, an entry an element in row-major order. */
 export interface MultiBinarySample {
   /** 0 and 1 fix an element, 2 draws it. */
-  mask?: ArrayLike<number>;
+  mask?: ArrayLike<number> | undefined;
   /** How likely each element is to be 1. */
-  probability?: ArrayLike<number>;
+  probability?: ArrayLike<number> | undefined;
 }
 
 /** Arrays of zeros and ones of one shape. Samples are int8; arrays of another type are members too. */

@@ -10,15 +10,15 @@ import type { Space } from './space.js';
 /** Restricts a sample of a {@link MultiDiscrete}: for each element, in row-major order, an entry a value. */
 export interface MultiDiscreteSample {
   /** Where an element has no 1 at all it is its `start`. */
-  mask?: readonly ArrayLike<number | boolean>[];
-  probability?: readonly ArrayLike<number>[];
+  mask?: readonly ArrayLike<number | boolean>[] | undefined;
+  probability?: readonly ArrayLike<number>[] | undefined;
 }
 
 export interface MultiDiscreteOptions {
   /** The lowest value of each element; default 0. */
-  start?: ArrayLike<number>;
+  start?: ArrayLike<number> | undefined;
   /** Shape of an element; default that of a list. */
-  shape?: readonly number[];
+  shape?: readonly number[] | undefined;
 }
 
 /** Arrays (int32) whose element i is one of the integers start[i] .. start[i] + nvec[i] − 1. */

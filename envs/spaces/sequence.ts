@@ -11,8 +11,8 @@ export type LengthChoice = number | readonly number[] | undefined;
 
 /** Restricts a sample of a {@link Sequence}: its length, and what each element's space takes. */
 export interface SequenceSample<S extends Space<unknown>> {
-  mask?: readonly [length: LengthChoice, feature: MaskOf<S> | undefined];
-  probability?: readonly [length: LengthChoice, feature: ProbabilityOf<S> | undefined];
+  mask?: readonly [length: LengthChoice, feature: MaskOf<S> | undefined] | undefined;
+  probability?: readonly [length: LengthChoice, feature: ProbabilityOf<S> | undefined] | undefined;
 }
 
 /** Lists of any length, the empty one too, of elements of one space. */

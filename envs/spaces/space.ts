@@ -3,7 +3,7 @@ import type { RandomKind, RandomSourceState } from '../random-source.js';
 /** Plain JSON: the stream of a space, and those of the spaces in it. */
 export interface SpaceState {
   readonly own: RandomSourceState;
-  readonly parts?: readonly SpaceState[];
+  readonly parts?: readonly SpaceState[] | undefined;
 }
 
 /** What restricts a sample; each space says the form of its own. At most one of the two. */
@@ -22,7 +22,7 @@ export interface Space<T> {
   /** The class's name: 'Box', 'Discrete', ... */
   readonly kind: string;
   /** Shape of one element, or undefined where elements are not one array. */
-  readonly shape?: readonly number[];
+  readonly shape?: readonly number[] | undefined;
   /** One random element, from the space's own stream. */
   sample(options?: SampleOptions): T;
   /** Whether the value is an element. Never throws. */

@@ -11,15 +11,15 @@ export const printable = String.fromCharCode(...Array.from({ length: 95 }, (_, i
 
 export interface TextOptions {
   /** Default 1. */
-  minLength?: number;
+  minLength?: number | undefined;
   /** The characters that may occur (default letters and digits), or 'any' for all text (samples are then printable ASCII). */
-  charset?: string;
+  charset?: string | undefined;
 }
 
 /** Restricts a sample of a {@link Text}: a length (or undefined for a random one) and an entry a character. */
 export interface TextSample {
-  mask?: readonly [length: number | undefined, characters: ArrayLike<number | boolean> | undefined];
-  probability?: readonly [length: number | undefined, characters: ArrayLike<number> | undefined];
+  mask?: readonly [length: number | undefined, characters: ArrayLike<number | boolean> | undefined] | undefined;
+  probability?: readonly [length: number | undefined, characters: ArrayLike<number> | undefined] | undefined;
 }
 
 /** Strings of minLength to maxLength characters of a set (characters are code points). */

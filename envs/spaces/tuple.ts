@@ -13,8 +13,8 @@ export type ProbabilityOf<S> = S extends { sample(options?: { probability?: infe
 export type TupleElement<S extends readonly Space<unknown>[]> = { [K in keyof S]: ElementOf<S[K]> };
 
 export interface TupleSample<S extends readonly Space<unknown>[]> {
-  mask?: { readonly [K in keyof S]: MaskOf<S[K]> | undefined };
-  probability?: { readonly [K in keyof S]: ProbabilityOf<S[K]> | undefined };
+  mask?: { readonly [K in keyof S]: MaskOf<S[K]> | undefined } | undefined;
+  probability?: { readonly [K in keyof S]: ProbabilityOf<S[K]> | undefined } | undefined;
 }
 
 /** Lists with an element of each space in turn: `new Tuple([new Discrete(2), new Box(0, 1, [2])])`. */

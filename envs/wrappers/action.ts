@@ -54,7 +54,7 @@ export function rescaleAction<O>(low: Bound, high: Bound): Modification<O, NdArr
 /** Takes the index of a bin (one Discrete for all elements, row-major, or a MultiDiscrete) and acts by its centre. */
 export function discretizeAction<O>(
   bins: number | readonly number[],
-  { multidiscrete = false }: { multidiscrete?: boolean } = {},
+  { multidiscrete = false }: { multidiscrete?: boolean | undefined } = {},
 ): Modification<O, number | NdArray<Int32Array>, O, NdArray> {
   return actionModification('DiscretizeAction', (space) => {
     const box = needSpace('DiscretizeAction', space, Box) as unknown as Box<DType>;
@@ -81,7 +81,7 @@ export function discretizeAction<O>(
 
 export interface StickyOptions {
   /** For how many steps an action sticks once it does, or the range it is drawn from. Default 1. */
-  duration?: number | readonly [number, number];
+  duration?: number | readonly [number, number] | undefined;
 }
 
 /**

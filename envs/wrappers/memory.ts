@@ -80,7 +80,7 @@ function copied<T>(value: T): T {
 
 export interface FrameStackOptions<O> {
   /** What stands before the first observation: that one itself ('reset', the default), zero, or an element. */
-  padding?: 'reset' | 'zero' | { readonly element: O };
+  padding?: 'reset' | 'zero' | { readonly element: O } | undefined;
 }
 
 /**
@@ -139,13 +139,13 @@ function stackedBox(box: Box<DType>, size: number): Box<DType> {
 
 export interface TimeAwareOptions {
   /** One list of numbers (default), or the observation and the time side by side. */
-  flatten?: boolean;
+  flatten?: boolean | undefined;
   /** Time in 0..1 instead of steps. Default false. */
-  normalize?: boolean;
+  normalize?: boolean | undefined;
   /** The key of the time where observations are a Dict. Default 'time'. */
-  key?: string;
+  key?: string | undefined;
   /** The limit of an episode; default that of the environment's spec. */
-  maxEpisodeSteps?: number;
+  maxEpisodeSteps?: number | undefined;
 }
 
 /** Adds how many steps were taken. @throws GymError E_CONFIG where there is no limit, or the key is taken. */

@@ -9,7 +9,7 @@ export interface Around<O, A> {
   readonly observationSpace: Space<O>;
   readonly actionSpace: Space<A>;
   /** With the limit of a `TimeLimit` that was put around by hand, where there is one. */
-  readonly spec?: EnvSpec;
+  readonly spec?: EnvSpec | undefined;
 }
 
 /** What a modification does to the steps of one environment, and the memory that it has of the episode. */
@@ -85,7 +85,7 @@ export function actionModification<O, A, InnerA>(
   around: (
     space: Space<InnerA>,
     env: Around<O, InnerA>,
-  ) => { space: Space<A>; accepts?: Space<A>; act: (action: A) => InnerA },
+  ) => { space: Space<A>; accepts?: Space<A> | undefined; act: (action: A) => InnerA },
 ): Modification<O, A, O, InnerA> {
   return {
     name,

@@ -70,7 +70,7 @@ function checkEpsilon(name: string, epsilon: number): void {
 export function normalizeObservation<A>({
   epsilon = 1e-8,
 }: {
-  epsilon?: number;
+  epsilon?: number | undefined;
 } = {}): Normalization<NdArray, A, NdArray, A> {
   checkEpsilon('NormalizeObservation', epsilon);
   const normalization: Normalization<NdArray, A, NdArray, A> = {
@@ -115,8 +115,8 @@ export function normalizeReward<O, A>({
   gamma = 0.99,
   epsilon = 1e-8,
 }: {
-  gamma?: number;
-  epsilon?: number;
+  gamma?: number | undefined;
+  epsilon?: number | undefined;
 } = {}): Normalization<O, A, O, A> {
   checkEpsilon('NormalizeReward', epsilon);
   if (!(gamma >= 0 && gamma <= 1))

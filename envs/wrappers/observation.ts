@@ -76,7 +76,7 @@ function imageSpace(name: string, space: Space<unknown>, channels: readonly numb
 export function grayscaleObservation<A>({
   keepDim = false,
 }: {
-  keepDim?: boolean;
+  keepDim?: boolean | undefined;
 } = {}): Modification<NdArray, A, NdArray, A> {
   return observationModification('GrayscaleObservation', (space) => {
     const [height = 0, width = 0] = imageSpace('GrayscaleObservation', space, [3]).shape;
@@ -210,7 +210,7 @@ export function dtypeObservation<A>(dtype: DType): Modification<NdArray, A, NdAr
  */
 export function discretizeObservation<A>(
   bins: number | readonly number[],
-  { multidiscrete = false }: { multidiscrete?: boolean } = {},
+  { multidiscrete = false }: { multidiscrete?: boolean | undefined } = {},
 ): Modification<number | NdArray<Int32Array>, A, NdArray, A> {
   return observationModification('DiscretizeObservation', (space) => {
     const box = needSpace('DiscretizeObservation', space, Box) as unknown as Box<DType>;

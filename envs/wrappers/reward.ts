@@ -35,7 +35,13 @@ export function transformReward<O, A>(
 }
 
 /** Rewards cut to `low`..`high`; one of the two may be left out. */
-export function clipReward<O, A>({ low, high }: { low?: number; high?: number }): Modification<O, A, O, A> {
+export function clipReward<O, A>({
+  low,
+  high,
+}: {
+  low?: number | undefined;
+  high?: number | undefined;
+}): Modification<O, A, O, A> {
   if ((low === undefined && high === undefined) || (low ?? 0) > (high ?? Number.POSITIVE_INFINITY))
     throw new GymError('E_CONFIG', `ClipReward: needs low <= high, or one of them; actual values ${low}, ${high}.`);
   const [least, most] = [low ?? Number.NEGATIVE_INFINITY, high ?? Number.POSITIVE_INFINITY];

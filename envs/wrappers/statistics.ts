@@ -27,8 +27,8 @@ export function recordEpisodeStatistics<O, A>({
   bufferLength = 100,
   key = 'episode',
 }: {
-  bufferLength?: number;
-  key?: string;
+  bufferLength?: number | undefined;
+  key?: string | undefined;
 } = {}): EpisodeRecorder<O, A> {
   const queues = { returns: [] as number[], lengths: [] as number[], times: [] as number[] };
   const push = (queue: number[], value: number) => {
