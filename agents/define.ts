@@ -4,13 +4,7 @@ import type { Random } from '../core/random.js';
 import type { Awaitable } from '../core/types.js';
 import type { VectorEnv } from '../envs/vector-env.js';
 import type { Agent } from './agent.js';
-import type { Policy } from './policy.js';
-
-/**
- * What kind of model makes the decisions. A diffusion model and a small network of 64 units need other defaults, so an
- * agent states both.
- */
-export type PolicyKind = 'denoising' | 'network';
+import type { Policy, PolicyKind } from './policy.js';
 
 /** A number that an agent logs, described for reports and progress lines. */
 export interface MetricDescription {

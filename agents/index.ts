@@ -22,7 +22,6 @@ export {
   type AgentDescription,
   defineAgent,
   type MetricDescription,
-  type PolicyKind,
 } from './define.js';
 export { policyGradientMetrics, ratioMetrics } from './metrics.js';
 export { AdamW, type AdamWOptions } from './optimization/adamw.js';
@@ -59,12 +58,12 @@ export {
 export { GaussianMlp } from './policies/gaussian-mlp.js';
 export { networkPolicy } from './policies/index.js';
 export { Mlp, type MlpOptions } from './policies/mlp.js';
-export type { Evaluation, Policy, Prepared, SampleOptions } from './policy.js';
+export type { Evaluation, Policy, PolicyKind, Prepared, SampleOptions } from './policy.js';
 export { type LossInput, PolicyGradient, type PolicyGradientAlgorithm } from './policy-gradient.js';
 export { ppo } from './ppo.js';
 export {
+  agentNamed,
   agentOptions,
-  describeAgent,
   listAgents,
   loadAgent,
   type MakeAgentParts,

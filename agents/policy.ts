@@ -2,7 +2,12 @@ import type { Tensor1D, Variable } from '@tensorflow/tfjs';
 import type { Random } from '../core/random.js';
 import type { Awaitable, Info } from '../core/types.js';
 import type { Decision, Extras } from './agent.js';
-import type { PolicyKind } from './define.js';
+
+/**
+ * What kind of model makes the decisions. A diffusion model and a small network of 64 units need other defaults, so an
+ * agent states both.
+ */
+export type PolicyKind = 'denoising' | 'network';
 
 /** A rollout stacked once, on the host, by the policy that will score it. */
 export interface Prepared {

@@ -7,8 +7,8 @@ import { importUserModule, isModulePath } from '../core/user-module.js';
 import type { VectorEnv } from '../envs/vector-env.js';
 import { a2c } from './a2c.js';
 import type { Agent } from './agent.js';
-import { type AgentDefinition, type AgentDescription, checkDefinition, type PolicyKind } from './define.js';
-import type { Policy } from './policy.js';
+import { type AgentDefinition, type AgentDescription, checkDefinition } from './define.js';
+import type { Policy, PolicyKind } from './policy.js';
 import { ppo } from './ppo.js';
 import { reinforce } from './reinforce.js';
 
@@ -49,7 +49,7 @@ export async function loadAgent(name: string): Promise<AgentDescription> {
     checkDefinition(definition, `agent ${name}`);
     files.set(name, definition);
   }
-  return describeAgent(name);
+  return agentNamed(name);
 }
 
 /**
@@ -57,7 +57,7 @@ export async function loadAgent(name: string): Promise<AgentDescription> {
  * @param name its name, an alias, or the path of a file that {@link loadAgent} has loaded.
  * @throws GymError E_NAME with the nearest name when it is unknown.
  */
-export function describeAgent(name: string, where = 'agent'): AgentDescription {
+export function agentNamed(name: string, where = 'agent'): AgentDescription {
   return files.get(name) ?? registry.get(name, where);
 }
 

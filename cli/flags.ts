@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
-import type { AgentDescription, PolicyKind } from '../agents/define.js';
+import type { AgentDescription } from '../agents/define.js';
+import type { PolicyKind } from '../agents/policy.js';
 import { agentOptions, listAgents, loadAgent } from '../agents/registry.js';
 import { GymError } from '../core/errors.js';
 import type { OptionInfo } from '../core/schema.js';

@@ -1,4 +1,4 @@
-import type { PolicyKind } from '../agents/define.js';
+import type { PolicyKind } from '../agents/policy.js';
 import { agentOptions, listAgents } from '../agents/registry.js';
 import { unknownName } from '../core/errors.js';
 import { listEnvironments } from '../envs/registry.js';

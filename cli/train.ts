@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { describeAgent } from '../agents/registry.js';
+import { agentNamed } from '../agents/registry.js';
 import { completeConfig, loadConfig, type RunConfig, withFlags } from '../training/config/index.js';
 import { familyOf } from '../training/families/index.js';
 import { progressReporter, rewardSummary } from '../training/progress.js';
@@ -46,7 +46,7 @@ export async function trainCommand(
   const config = await readConfig(file, await givenFlags(options));
   const path = join(config.runs, config.name);
   const bar = progressReporter(process.stderr, {
-    metrics: describeAgent(config.agent.name).metrics,
+    metrics: agentNamed(config.agent.name).metrics,
     words: familyOf(config.env).words,
   });
   const abort = new AbortController();

@@ -11,7 +11,7 @@ import type { RewardBatch } from '../../core/reward.js';
 import type { Metrics } from '../../core/types.js';
 import { parseConfig, type RunConfigInput } from '../../training/config/index.js';
 import { readEvaluations } from '../../training/evaluation/index.js';
-import { makePrompts, modelFolder } from '../../training/families/denoising.js';
+import { type DenoisingConfig, makePrompts, modelFolder } from '../../training/families/denoising.js';
 import { type RunOptions, runTraining } from '../../training/run.js';
 import { RunFolder } from '../../training/run-folder.js';
 import { sampleImages } from '../../training/sample.js';
@@ -158,11 +158,11 @@ describe('a run of a denoiser', () => {
 });
 
 it('trains an ordinary environment with a network of its own, and resumes it', async () => {
-  const more: RunConfigInput = { env: 'Bandit-v0', epochs: 6, agent: { collect: { steps: 16 } }, numEnvs: 4 };
+  // No schedule, which would depend on the number of epochs.
+  const agent = { collect: { steps: 16 }, learningRate: 1e-2 };
+  const more: RunConfigInput = { env: 'Bandit-v0', epochs: 6, agent, numEnvs: 4 };
   const run = (name: string, epochs: number, resume = false) =>
     runTraining(parseConfig({ ...more, name, runs: temporary, epochs, backend: 'wasm' }), { resume, warn: () => {} });
-  // No schedule, which would depend on the number of epochs.
-  more.agent = { collect: { steps: 16 }, learningRate: 1e-2 };
   const { folder: whole, report } = await run('bandit', 6);
   const metrics = await whole.metrics();
   expect(metrics[5]!['reward/mean']!).toBeGreaterThan(metrics[0]!['reward/mean']!);
@@ -175,12 +175,13 @@ it('trains an ordinary environment with a network of its own, and resumes it', a
 });
 
 describe('prompts', () => {
+  const configured = (input: RunConfigInput) => (parseConfig(input) as DenoisingConfig).prompts;
   it('draws each kind as often as another and keeps to a limit', async () => {
-    const source = await makePrompts(parseConfig({ prompts: { limit: 8 } }).prompts, 1);
+    const source = await makePrompts(configured({ prompts: { limit: 8 } }), 1);
     const seen = new Set(Array.from({ length: 300 }, (_, i) => source.at(i, new Random(i)).prompt));
     expect(seen.size).toBe(8);
     const sequential = await makePrompts(
-      parseConfig({ prompts: { order: 'sequential', kinds: ['count', 'color'] } }).prompts,
+      configured({ prompts: { order: 'sequential', kinds: ['count', 'color'] } }),
       1,
     );
     const first = Array.from({ length: 4 }, (_, i) => sequential.at(i, new Random(0)).prompt);
@@ -190,7 +191,7 @@ describe('prompts', () => {
   it('come from a file', async () => {
     const path = join(temporary, 'prompts.txt');
     await writeFile(path, 'a red star\n# a comment\n\ntwo squares\n');
-    const source = await makePrompts(parseConfig({ prompts: { kind: 'file', path, order: 'sequential' } }).prompts, 0);
+    const source = await makePrompts(configured({ prompts: { kind: 'file', path, order: 'sequential' } }), 0);
     expect([0, 1, 2].map((i) => source.at(i, new Random(0)).prompt)).toEqual([
       'a red star',
       'two squares',

@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import type { AgentDescription } from '../../agents/define.js';
-import { describeAgent, resolveAgentOptions } from '../../agents/registry.js';
+import { agentNamed, resolveAgentOptions } from '../../agents/registry.js';
 import { nearest } from '../../core/errors.js';
 import { configError, parseSchema } from '../../core/schema.js';
 import { listEnvironments } from '../../envs/registry.js';
@@ -31,7 +31,7 @@ export function parseConfig(
   const parsed = parseSchema(schemaOf(family), given, { unknownKey: (path) => elsewhere(path, family) });
   if (parsed.problems.length > 0) throw configError(where, [...mistypedEnv(given), ...parsed.problems]);
   const config = parsed.value as unknown as RunConfig;
-  const agent = options.agent ?? describeAgent(config.agent.name, `${where}: agent`);
+  const agent = options.agent ?? agentNamed(config.agent.name, `${where}: agent`);
   const { name: _, ...own } = config.agent;
   const short = applyShorthand(config, isObject(given) ? given : {}, agent, family);
   const resolved = resolveAgentOptions(agent, family.policyKind, { ...short.defaults, ...own });

@@ -1,6 +1,7 @@
 import type * as z from 'zod';
 import type { Agent } from '../../agents/agent.js';
-import type { AgentDescription, PolicyKind } from '../../agents/define.js';
+import type { AgentDescription } from '../../agents/define.js';
+import type { PolicyKind } from '../../agents/policy.js';
 import type { NdArray } from '../../core/ndarray.js';
 import type { RewardLike } from '../../core/reward.js';
 import type { Awaitable } from '../../core/types.js';
