@@ -14,6 +14,8 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     pool: 'forks',
+    // One a core: most files wait for no other. (The default leaves a core for watching.)
+    maxWorkers: '100%',
     testTimeout: 120_000,
     hookTimeout: 120_000,
     typecheck: { enabled: false },

@@ -90,8 +90,12 @@ export function resolveAgentOptions(
   const input: Record<string, unknown> = { ...defaults?.[kind] };
   for (const [key, value] of Object.entries(given)) if (value !== undefined) input[key] = value;
   const known = Object.keys(schema.shape);
-  const unknownKey = known.length === 0 ? () => `The agent \`${name}\` has no options.` : undefined;
-  const { value, problems } = parseSchema(schema, input, { prefix: 'agent', ...(unknownKey && { unknownKey }) });
+  const unknownKey = known.length === 0 ? () => 'It has none.' : undefined;
+  const { value, problems } = parseSchema(schema, input, {
+    prefix: 'agent',
+    owner: `of the agent \`${name}\``,
+    ...(unknownKey && { unknownKey }),
+  });
   return problems.length > 0 ? { problems } : { value: value as Record<string, unknown>, problems: [] };
 }
 

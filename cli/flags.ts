@@ -3,8 +3,7 @@ import type { AgentDescription } from '../agents/define.js';
 import type { PolicyKind } from '../agents/policy.js';
 import { agentOptions, listAgents, loadAgent } from '../agents/registry.js';
 import { GymError } from '../core/errors.js';
-import type { OptionInfo } from '../core/schema.js';
-import { parseYaml, runOptions } from '../training/config/index.js';
+import { parseYaml, type RunOptionInfo, runOptions } from '../training/config/index.js';
 import { families, familyOf } from '../training/families/index.js';
 
 const sections: Readonly<Record<string, string>> = {
@@ -36,15 +35,19 @@ export function shown(value: unknown): string {
 }
 
 /** The heading under which an option of a run stands. */
-export function sectionOf({ path, family }: OptionInfo & { readonly family?: string }): string {
+export function sectionOf({ path, family }: RunOptionInfo): string {
   const section = sections[path.includes('.') ? path.split('.')[0]! : ''] ?? 'The run';
   const title = families.find(({ name }) => name === family)?.title;
   return title === undefined ? section : `${section} (${title})`;
 }
 
 /** An option as one line: what it is, and its default. */
-export function described(info: OptionInfo): string {
-  return `${info.description}${info.default === undefined ? '' : ` (default ${shown(info.default)})`}`;
+export function described({ description, default: value, defaults }: RunOptionInfo): string {
+  if (defaults !== undefined) {
+    const values = Object.entries(defaults).map(([family, own]) => `${shown(own)} for ${family}`);
+    return `${description} (default ${values.join(', ')})`;
+  }
+  return value === undefined ? description : `${description} (default ${shown(value)})`;
 }
 
 /**
@@ -53,7 +56,7 @@ export function described(info: OptionInfo): string {
  * @param help the arguments, where help is asked for: the agent and the environment that they name have their options shown.
  */
 export async function addRunFlags(command: Command, help?: readonly string[]): Promise<Command> {
-  const add = (info: OptionInfo, section: string) =>
+  const add = (info: RunOptionInfo, section: string) =>
     command.addOption(new Option(`${flagOf(info.path)} <value>`, described(info)).helpGroup(`${section}:`));
   for (const info of runOptions()) if (!info.path.includes('.')) add(info, sectionOf(info));
   command.addOption(

@@ -90,6 +90,8 @@ function expectation(issue: z.core.$ZodIssue, options: readonly OptionInfo[]): s
 export interface ParseOptions {
   /** Stands before every option's path in messages: `agent`. */
   readonly prefix?: string;
+  /** Whose options they are, for the message of one that there is not: 'of the agent `ppo`'. */
+  readonly owner?: string;
   /** Says more about a key that the schema lacks, instead of the names that it knows; '' for nothing more. */
   readonly unknownKey?: (path: string) => string | undefined;
 }
@@ -102,7 +104,7 @@ export interface ParseOptions {
 export function parseSchema<S extends z.ZodType>(
   schema: S,
   input: unknown,
-  { prefix = '', unknownKey }: ParseOptions = {},
+  { prefix = '', owner, unknownKey }: ParseOptions = {},
 ): { readonly value: z.output<S>; readonly problems: [] } | { readonly value?: never; readonly problems: string[] } {
   const result = schema.safeParse(input);
   if (result.success) return { value: result.data, problems: [] };
@@ -113,13 +115,14 @@ export function parseSchema<S extends z.ZodType>(
       return issue.keys.map((key) => {
         const path = full([...issue.path, key]);
         const more = unknownKey?.(path);
-        if (more !== undefined) return `${path}: no such option. ${more}`.trimEnd();
+        const none = `${path}: no such option${owner === undefined ? '' : ` ${owner}`}.`;
+        if (more !== undefined) return `${none} ${more}`.trimEnd();
         const start = issue.path.map((p) => `${String(p)}.`).join('');
         const known = options
           .filter((option) => option.path.startsWith(start))
           .map((option) => option.path.slice(start.length).split('.')[0]!);
         const guess = nearest(key, known);
-        return `${path}: no such option.${guess ? ` Did you mean \`${guess}\`?` : ''}${known.length > 0 ? ` Known here: ${[...new Set(known)].join(', ')}.` : ''}`;
+        return `${none}${guess ? ` Did you mean \`${guess}\`?` : ''}${known.length > 0 ? ` Known here: ${[...new Set(known)].join(', ')}.` : ''}`;
       });
     const value = at(input, issue.path);
     const guess =

@@ -6,6 +6,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import type { Rollout, RolloutStep } from '../../agents/agent.js';
 import { CategoricalMlp } from '../../agents/policies/categorical-mlp.js';
 import { GaussianMlp } from '../../agents/policies/gaussian-mlp.js';
+import type { Mlp } from '../../agents/policies/mlp.js';
 import type { PolicyGradient } from '../../agents/policy-gradient.js';
 import { makeAgent } from '../../agents/registry.js';
 import { useBackend } from '../../backend/index.js';
@@ -213,7 +214,7 @@ describe('options', () => {
     [{ minibatches: 0 }, /agent.minibatches: must be at least 1, actual value 0/],
     [{ timestepFraction: 1.5 }, /agent.timestepFraction: must be at most 1, actual value 1.5/],
     [{ collect: { episodes: 0 } }, /agent.collect/],
-    [{ clipRnge: 0.1 }, /agent.clipRnge: no such option. Did you mean `clipRange`\?/],
+    [{ clipRnge: 0.1 }, /agent.clipRnge: no such option of the agent `ppo`. Did you mean `clipRange`\?/],
     [{ klCoefficient: -1 }, /agent.klCoefficient: must be at least 0/],
   ])('%j is an error', async (options, message) => {
     await expect(gradientAgent('ppo', policy(), options, seed('a'))).rejects.toThrow(message);
@@ -300,7 +301,8 @@ describe('the KL to the reference', () => {
     const logProbs = async (reference: boolean) => {
       const tensor = tf.tidy(() => {
         const rows = tf.tensor2d([[1, 0.5]]);
-        const net = reference ? policy['reference']! : policy['actor'];
+        const { actor, reference: kept } = policy as unknown as Record<'actor' | 'reference', Mlp>;
+        const net = reference ? kept : actor;
         return net.apply(rows).logSoftmax();
       });
       return [...(await tensor.data())];

@@ -1,10 +1,10 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { describeAgent } from '../../agents/registry.js';
+import { agentNamed } from '../../agents/registry.js';
 import type { Metrics } from '../../core/types.js';
 import { duration, epochLine, number, progressReporter, rewardSummary } from '../../training/progress.js';
 import type { TrainEvent } from '../../training/train.js';
 
-const ppo = { metrics: describeAgent('ppo').metrics, words: { episodes: 'samples' } };
+const ppo = { metrics: agentNamed('ppo').metrics, words: { episodes: 'samples' } };
 
 /** A stream that keeps what is written to it. */
 function listeningStream(isTTY: boolean): { stream: NodeJS.WriteStream; text: () => string } {

@@ -75,30 +75,26 @@ export function schemaOf(family: Family): z.ZodObject {
   return schema;
 }
 
-/** An option of a run for `list` and `--help`; `family` is undefined where every run has it. */
+/** An option of a run for `list` and `--help`. */
 export interface RunOptionInfo extends OptionInfo {
+  /** The family that alone has it; undefined where every run has it. */
   readonly family?: string;
+  /** Where families have different defaults: by the family's title. */
+  readonly defaults?: Readonly<Record<string, unknown>>;
 }
 
-/**
- * Every option of runs but those of agents: first what all families share, then each family's own. An option of which
- * families have different defaults stands with the family's.
- */
+/** Every option of runs but those of agents: what all families share, and each family's own. */
 export function runOptions(): RunOptionInfo[] {
-  const shared = optionsOf(z.strictObject({ ...common, agent, evaluation: z.strictObject(evaluation) }));
-  const result: RunOptionInfo[] = [];
-  for (const option of shared) if (!families.some((family) => overrides(family, option.path))) result.push(option);
+  const byPath = new Map<string, { family: Family; info: OptionInfo }[]>();
   for (const family of families)
-    for (const option of optionsOf(schemaOf(family))) {
-      const own = !shared.some((other) => other.path === option.path);
-      if (own || !result.some((other) => other.path === option.path && other.family === undefined))
-        result.push({ ...option, family: family.name });
-    }
-  return result;
-}
-
-function overrides(family: Family, path: string): boolean {
-  let value: unknown = family.defaults;
-  for (const key of path.split('.')) value = (value as Record<string, unknown> | undefined)?.[key];
-  return value !== undefined;
+    for (const info of optionsOf(schemaOf(family)))
+      byPath.set(info.path, [...(byPath.get(info.path) ?? []), { family, info }]);
+  return [...byPath.values()].map((entries): RunOptionInfo => {
+    const { info, family } = entries[0]!;
+    if (entries.length < families.length) return { ...info, family: family.name };
+    const values = new Set(entries.map((entry) => JSON.stringify(entry.info.default)));
+    if (values.size === 1) return info;
+    const { default: _, ...rest } = info;
+    return { ...rest, defaults: Object.fromEntries(entries.map((e) => [e.family.title, e.info.default])) };
+  });
 }

@@ -55,9 +55,9 @@ describe('parseConfig', () => {
     [{ agnt: 1 }, /^configuration: agnt: no such option\. Did you mean `agent`\?/],
     [
       { agent: { learningRat: 1 } },
-      /agent\.learningRat: no such option\. Did you mean `learningRate`\? Known here: collect, /,
+      /agent\.learningRat: no such option of the agent `ppo`\. Did you mean `learningRate`\? Known here: collect, /,
     ],
-    [{ agent: { name: 'reinforce', clipRange: 0.1 } }, /agent\.clipRange: no such option/],
+    [{ agent: { name: 'reinforce', clipRange: 0.1 } }, /agent\.clipRange: no such option of the agent `reinforce`/],
     [{ agent: 'a2c' }, /agent: `a2c` is not made for denoising policies.*ppo, reinforce/],
     [{ agent: 'pop' }, /unknown agent `pop`.*`ppo`/],
     [{ env: 'CartPole-v1', reward: 'shapes' }, /reward: no such option\. It belongs to Denoising-v0/],
