@@ -5,7 +5,7 @@ import { SyncVectorEnv } from './sync-vector-env.js';
 import type { VectorEnv } from './vector-env.js';
 import { bundled, packed, type Reply, type Request, type WorkerTask } from './worker-protocol.js';
 
-// The program of one worker of a WorkerVectorEnv: makes its environments and answers one request after another.
+// The program of a worker thread of a WorkerVectorEnv. It makes its environments and answers one request after another.
 
 const port = parentPort!;
 const { id, numEnvs, options, maxEpisodeSteps, autoreset, last } = workerData as WorkerTask;

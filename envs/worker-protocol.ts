@@ -5,47 +5,48 @@ import type { MakeOptions } from './registry.js';
 import type { Space } from './spaces/space.js';
 import type { Autoreset, VectorResetOptions } from './vector-env.js';
 
-/** What a worker is to make: an environment by its id, after importing the module that registers it. */
+/** What a worker thread is to make: environments by their id, which may name a module to import first. */
 export interface WorkerTask {
   readonly id: string;
   readonly numEnvs: number;
   readonly options: Readonly<Record<string, unknown>>;
   readonly maxEpisodeSteps: MakeOptions['maxEpisodeSteps'];
   readonly autoreset: Autoreset;
-  /** The last observations of a thread that died, where this one takes its place. */
+  /** Where this thread takes the place of one that died: the last observations of the environments in that one. */
   readonly last?: readonly unknown[] | undefined;
 }
 
-/** What a worker is asked. */
+/** What the main thread asks of a worker thread. */
 export type Request =
   | { readonly kind: 'reset'; readonly options: VectorResetOptions }
   | { readonly kind: 'step'; readonly actions: readonly unknown[] }
   | { readonly kind: 'render' | 'snapshot' | 'close' }
   | { readonly kind: 'restore'; readonly snapshot: Snapshot };
 
-/** What it says first: the spaces as JSON, and what the environments can do. */
+/** What a worker thread says first, when its environments are made: their spaces as JSON, and what they can do. */
 export interface Ready {
   readonly observationSpace: ReturnType<Space<unknown>['toJson']>;
   readonly actionSpace: ReturnType<Space<unknown>['toJson']>;
   readonly spec: object | undefined;
   readonly renders: boolean;
   readonly snapshots: boolean;
-  /** Whether another thread can take the place of this one. */
+  /** Whether another thread can take the place of this one when it dies. */
   readonly replaceable: boolean;
 }
 
-/** What it answers. */
+/** What a worker thread answers. */
 export type Reply =
   | { readonly kind: 'ready'; readonly ready: Ready }
   | { readonly kind: 'result'; readonly result: unknown }
   | { readonly kind: 'error'; readonly code: string; readonly message: string };
 
-/** Bytes from which on an array is cheaper to copy once and move than to clone. */
+/** Arrays of at least so many bytes are copied once and moved to the other thread, which is cheaper than a clone. */
 const large = 4096;
 
 /**
- * A message and the buffers that move with it. What is large, or a view of a part of a buffer, is copied first: a clone
- * would carry the whole buffer, and moving it would empty it for all who still hold a view.
+ * A message, and those of its buffers that move to the other thread with it. An array that is large, or that is a view of
+ * a part of a buffer, is copied first. Cloning such a view would carry the whole buffer along, and moving its buffer would
+ * empty all other views of it, which may still be in use.
  */
 export function packed<T>(message: T): { message: T; transfer: ArrayBuffer[] } {
   const transfer: ArrayBuffer[] = [];
@@ -65,13 +66,16 @@ export function packed<T>(message: T): { message: T; transfer: ArrayBuffer[] } {
   return { message: pack(message) as T, transfer };
 }
 
-/** Observations and infos on their way: one array for arrays of one shape and type, a number for infos that are empty. */
+/**
+ * Observations and infos as they are sent. Where all observations are arrays of one shape and type they are one array, and
+ * where all infos are empty they are their number.
+ */
 export interface Bundle {
   readonly observations: NdArray | readonly unknown[];
   readonly infos: number | readonly Info[];
 }
 
-/** Makes one message of what many environments say: a clone costs by the object. */
+/** The result of many environments in few objects, since sending a message takes time for each object in it. */
 export function bundled<R extends { observations: readonly unknown[]; infos: readonly Info[] }>(
   result: R,
 ): Omit<R, 'observations' | 'infos'> & Bundle {
@@ -90,7 +94,10 @@ export function bundled<R extends { observations: readonly unknown[]; infos: rea
   };
 }
 
-/** What {@link bundled} was given; arrays are views of one buffer, so that `stack` need not copy them again. */
+/**
+ * The result that {@link bundled} was given. Its arrays are views of one buffer, which `stack` recognises, so that an agent
+ * that stacks them copies nothing.
+ */
 export function unbundled<R>(bundle: Bundle): R {
   const { observations, infos } = bundle;
   return {

@@ -3,37 +3,39 @@ import { GymError, messageOf } from '../core/errors.js';
 import type { NdArray } from '../core/ndarray.js';
 import type { Snapshot } from '../core/snapshot.js';
 import type { Info } from '../core/types.js';
-import { checkVectorReset, snapshotParts, stillEnded, wrongActions } from './checks.js';
+import { checkVectorReset, snapshotList, snapshotParts, stillEnded, wrongActions } from './checks.js';
 import type { EnvSpec } from './env.js';
 import type { KnownEnvs } from './registration.js';
 import type { MakeOptions, VectorEnvOf } from './registry.js';
 import { spaceFromJson } from './spaces/json.js';
 import type { Space } from './spaces/space.js';
 import type { Autoreset, VectorEnv, VectorResetOptions, VectorResetResult, VectorStepResult } from './vector-env.js';
-import { Crash, Crew } from './worker-crew.js';
+import { Crash, WorkerHandle } from './worker-handle.js';
 import type { Ready, WorkerTask } from './worker-protocol.js';
 
 export interface WorkerVectorOptions extends Pick<MakeOptions, 'maxEpisodeSteps'> {
-  /** Threads; default as many as there are cores, at most one an environment. */
+  /** The number of threads. Default: as many as there are cores, but at most one for each environment. */
   workers?: number | undefined;
-  /** Default 'next-step'. */
+  /** When environments whose episodes have ended are reset. Default 'next-step'. */
   autoreset?: Autoreset | undefined;
   /**
-   * What follows when a thread dies (not: throws). 'error': the call fails, and the environment is of no more use.
-   * 'replace': another takes its place at the next step, reset or restore; the episodes of its environments that a step
-   * finds lost are truncated with their last observation, reward 0 and `info.crashed` (under same-step
-   * `info.finalInfo.crashed`), and begin anew as after any end. Default 'error'.
+   * What follows when a thread dies, for instance because its environment ends the process. (An error that an environment
+   * throws is told, and kills nothing.) Default 'error'.
+   * - `error`: the call fails, and this object cannot be used any more.
+   * - `replace`: at the next step, reset or restore another thread takes its place. A step that finds episodes lost
+   *   truncates them: it returns their last observation, reward 0 and `info.crashed` (under `same-step`
+   *   `info.finalInfo.crashed`). They begin anew as after any end.
    */
   onCrash?: 'error' | 'replace' | undefined;
 }
 
-/** So many threads in a row are replaced in one call: what kills them all is no accident. */
+/** In one call a thread is replaced at most so many times in a row: what kills them all would kill the next one too. */
 const mostCrashes = 3;
 
 /**
- * Environments in threads, each thread with a share of them in a `SyncVectorEnv`: for environments whose step takes
- * longer than a message (some 50 µs). Made by {@link makeWorkerVec}. Results are those of the `SyncVectorEnv` of the
- * same environments, whatever the number of threads.
+ * Environments in worker threads. Each thread has a share of them in a `SyncVectorEnv`. The results are those of one
+ * `SyncVectorEnv` of all these environments, whatever the number of threads. It pays for environments whose step takes
+ * longer than a message to a thread, which takes some 50 µs. {@link makeWorkerVec} makes it.
  */
 export class WorkerVectorEnv<O, A> implements VectorEnv<O, A> {
   readonly numEnvs: number;
@@ -45,17 +47,22 @@ export class WorkerVectorEnv<O, A> implements VectorEnv<O, A> {
   readonly snapshot?: () => Promise<Snapshot>;
   readonly restore?: (snapshot: Snapshot) => Promise<VectorResetResult<O>>;
   readonly #tasks: readonly WorkerTask[];
-  readonly #crews: Crew[];
+  readonly #handles: WorkerHandle[];
   readonly #onCrash: 'error' | 'replace';
-  /** 1 where an episode has ended and no reset has followed. */
+  /** 1 for each environment whose episode has ended and that was not reset since. */
   readonly #ended: Uint8Array;
   #observations: O[] = [];
   #busy: string | undefined;
   #closed = false;
 
-  private constructor(tasks: readonly WorkerTask[], crews: Crew[], ready: Ready, onCrash: 'error' | 'replace') {
+  private constructor(
+    tasks: readonly WorkerTask[],
+    handles: WorkerHandle[],
+    ready: Ready,
+    onCrash: 'error' | 'replace',
+  ) {
     this.#tasks = tasks;
-    this.#crews = crews;
+    this.#handles = handles;
     this.#onCrash = onCrash;
     this.numEnvs = tasks.reduce((sum, task) => sum + task.numEnvs, 0);
     this.#ended = new Uint8Array(this.numEnvs);
@@ -68,7 +75,7 @@ export class WorkerVectorEnv<O, A> implements VectorEnv<O, A> {
     if (ready.snapshots) {
       this.snapshot = () =>
         this.#alone('snapshot', async () => ({
-          crews: await this.#all<Snapshot>('snapshot'),
+          workers: await this.#all<Snapshot>('snapshot'),
           ended: [...this.#ended],
         }));
       this.restore = (snapshot) => this.#alone('restore', () => this.#restore(snapshot));
@@ -87,20 +94,20 @@ export class WorkerVectorEnv<O, A> implements VectorEnv<O, A> {
     );
     const tasks = shares.map((numEnvs) => ({ ...task, numEnvs }));
     let offset = 0;
-    const crews = tasks.map((own) => {
+    const handles = tasks.map((own) => {
       offset += own.numEnvs;
-      return new Crew(own, offset - own.numEnvs);
+      return new WorkerHandle(own, offset - own.numEnvs);
     });
     try {
-      const [ready] = await Promise.all(crews.map((crew) => crew.ready));
+      const [ready] = await Promise.all(handles.map((handle) => handle.ready));
       if (onCrash === 'replace' && !ready!.replaceable)
         throw new GymError(
           'E_CONFIG',
           `makeWorkerVec ${task.id}: it is natively a vector environment, whose threads cannot be replaced; leave out onCrash.`,
         );
-      return new WorkerVectorEnv<O, A>(tasks, crews, ready!, onCrash);
+      return new WorkerVectorEnv<O, A>(tasks, handles, ready!, onCrash);
     } catch (error) {
-      await Promise.all(crews.map((crew) => crew.dismiss('it could not begin')));
+      await Promise.all(handles.map((handle) => handle.dismiss('it could not begin')));
       throw error instanceof Crash
         ? new GymError('E_STATE', `makeWorkerVec ${task.id}: a thread died as it began: ${error.message}`, {
             cause: error,
@@ -113,7 +120,7 @@ export class WorkerVectorEnv<O, A> implements VectorEnv<O, A> {
     if (this.#closed) throw new GymError('E_STATE', 'WorkerVectorEnv: it is closed; make another one.');
   }
 
-  /** Runs one call at a time. */
+  /** Runs a call, and refuses it while another one runs. */
   async #alone<R>(call: string, run: () => Promise<R>): Promise<R> {
     this.#needOpen();
     if (this.#busy !== undefined)
@@ -126,14 +133,14 @@ export class WorkerVectorEnv<O, A> implements VectorEnv<O, A> {
     }
   }
 
-  /** Asks all crews at once; waits for all of them, so that none is left with an answer that nobody expects. */
-  async #each<R>(ask: (crew: Crew, k: number) => Promise<R>): Promise<R[]> {
-    const answers = await Promise.allSettled(this.#crews.map(ask));
+  /** Asks all threads at once. Waits for all, also where one fails, so that no thread answers when nobody expects it. */
+  async #each<R>(ask: (handle: WorkerHandle, k: number) => Promise<R>): Promise<R[]> {
+    const answers = await Promise.allSettled(this.#handles.map(ask));
     return answers.map((answer, k) => {
       if (answer.status === 'fulfilled') return answer.value;
       if (!(answer.reason instanceof Crash)) throw answer.reason;
-      this.#needOpen(); // a thread that close() ended did not crash
-      const { offset, numEnvs } = this.#crews[k]!;
+      this.#needOpen(); // Where close() has ended the threads they did not crash.
+      const { offset, numEnvs } = this.#handles[k]!;
       throw new GymError(
         'E_STATE',
         `WorkerVectorEnv: the thread of environments ${offset} to ${offset + numEnvs - 1} died: ${answer.reason.message}; ${
@@ -147,36 +154,36 @@ export class WorkerVectorEnv<O, A> implements VectorEnv<O, A> {
   }
 
   #all<R>(kind: 'render' | 'snapshot' | 'close'): Promise<R[]> {
-    return this.#each((crew) => crew.ask<R>({ kind }));
+    return this.#each((handle) => handle.ask<R>({ kind }));
   }
 
   /**
-   * Asks all crews; one that has died, where it is to be replaced, by another one that takes its place, and is asked
-   * what `again` says.
+   * Asks all threads at once. Where threads are to be replaced, another one takes the place of each that has died, and is
+   * asked what `again` says.
    */
   #eachAlive<R>(
-    ask: (crew: Crew, k: number) => Promise<R>,
-    again: (crew: Crew, k: number, crash: Crash) => Promise<R>,
+    ask: (handle: WorkerHandle, k: number) => Promise<R>,
+    again: (handle: WorkerHandle, k: number, crash: Crash) => Promise<R>,
   ): Promise<R[]> {
-    return this.#each(async (crew, k) => {
-      let answer = ask(crew, k);
+    return this.#each(async (handle, k) => {
+      let answer = ask(handle, k);
       for (let crashes = 1; ; crashes++) {
         try {
           return await answer;
         } catch (error) {
           if (!(error instanceof Crash) || this.#onCrash === 'error' || this.#closed) throw error;
           if (crashes > mostCrashes) throw new Crash(`${error.message}, and so did ${mostCrashes} before it`);
-          const next = new Crew(this.#successor(k), crew.offset);
-          this.#crews[k] = next;
+          const next = new WorkerHandle(this.#successor(k), handle.offset);
+          this.#handles[k] = next;
           answer = again(next, k, error);
         }
       }
     });
   }
 
-  /** What the thread is to make that takes the place of crew k. */
+  /** The task of the thread that takes the place of thread k. */
   #successor(k: number): WorkerTask {
-    const { offset, numEnvs } = this.#crews[k]!;
+    const { offset, numEnvs } = this.#handles[k]!;
     const begun = this.#observations.length > 0;
     return { ...this.#tasks[k]!, ...(begun && { last: this.#observations.slice(offset, offset + numEnvs) }) };
   }
@@ -186,21 +193,22 @@ export class WorkerVectorEnv<O, A> implements VectorEnv<O, A> {
     return this.#alone('reset', async () => {
       checkVectorReset('WorkerVectorEnv', this.numEnvs, reset, this.#observations.length > 0);
       const { seed, options, mask = new Uint8Array(this.numEnvs).fill(1) } = reset;
-      const ask = async (crew: Crew): Promise<VectorResetResult<O>> => {
-        const { offset, end } = crew;
+      const ask = async (handle: WorkerHandle): Promise<VectorResetResult<O>> => {
+        const { offset, end } = handle;
         const own = mask.slice(offset, end);
         if (!own.includes(1)) return { observations: this.#observations.slice(offset, end), infos: none(own.length) };
         const seeds = typeof seed === 'number' ? seed + offset : seed?.slice(offset, end);
         const part = own.includes(0) ? { mask: own } : {};
-        return crew.observe({ kind: 'reset', options: { seed: seeds, options, ...part } });
+        return handle.observe({ kind: 'reset', options: { seed: seeds, options, ...part } });
       };
-      const results = await this.#eachAlive(ask, async (crew, _, crash) => {
-        const result = await ask(crew);
-        // episodes that the mask spares are lost all the same: the next step must find that out, and say so
+      const results = await this.#eachAlive(ask, async (handle, _, crash) => {
+        const result = await ask(handle);
+        // Episodes that the mask leaves alone are lost all the same. With this thread ended too, the next step finds
+        // that out and says so.
         const spares = mask
-          .subarray(crew.offset, crew.end)
-          .some((one, i) => one === 0 && !this.#ended[crew.offset + i]);
-        if (spares) await crew.dismiss(crash.message);
+          .subarray(handle.offset, handle.end)
+          .some((one, i) => one === 0 && !this.#ended[handle.offset + i]);
+        if (spares) await handle.dismiss(crash.message);
         return result;
       });
       mask.forEach((one, i) => {
@@ -224,8 +232,9 @@ export class WorkerVectorEnv<O, A> implements VectorEnv<O, A> {
       if (actions?.length !== this.numEnvs) throw wrongActions('WorkerVectorEnv', this.numEnvs, actions);
       if (this.autoreset === 'disabled' && this.#ended.includes(1)) throw stillEnded('WorkerVectorEnv', this.#ended);
       const parts = await this.#eachAlive(
-        (crew) => crew.observe<VectorStepResult<O>>({ kind: 'step', actions: actions.slice(crew.offset, crew.end) }),
-        (crew, _, crash) => this.#cutOff(crew, crash),
+        (handle) =>
+          handle.observe<VectorStepResult<O>>({ kind: 'step', actions: actions.slice(handle.offset, handle.end) }),
+        (handle, _, crash) => this.#cutOff(handle, crash),
       );
       const out: VectorStepResult<O> = {
         observations: parts.flatMap((part) => part.observations),
@@ -235,7 +244,7 @@ export class WorkerVectorEnv<O, A> implements VectorEnv<O, A> {
         infos: parts.flatMap((part) => part.infos),
       };
       parts.forEach((part, k) => {
-        const { offset } = this.#crews[k]!;
+        const { offset } = this.#handles[k]!;
         out.rewards.set(part.rewards, offset);
         out.terminated.set(part.terminated, offset);
         out.truncated.set(part.truncated, offset);
@@ -247,16 +256,19 @@ export class WorkerVectorEnv<O, A> implements VectorEnv<O, A> {
     });
   }
 
-  /** The step in which a crew was lost, as its successor says it: running episodes are cut, and what was due to be reset is. */
-  async #cutOff(crew: Crew, crash: Crash): Promise<VectorStepResult<O>> {
-    const { offset, end, numEnvs } = crew;
+  /**
+   * What a step returns for the environments of a thread that died in it. Their episodes are truncated at the last
+   * observation; environments that were due to be reset in this step are reset, in the thread that has taken its place.
+   */
+  async #cutOff(handle: WorkerHandle, crash: Crash): Promise<VectorStepResult<O>> {
+    const { offset, end, numEnvs } = handle;
     const last = this.#observations.slice(offset, end);
     const due = this.#ended.slice(offset, end);
     const same = this.autoreset === 'same-step';
     const mask = same ? new Uint8Array(numEnvs).fill(1) : due;
-    await crew.ready;
+    await handle.ready;
     const { observations, infos } = mask.includes(1)
-      ? await crew.observe<VectorResetResult<O>>({ kind: 'reset', options: { mask } })
+      ? await handle.observe<VectorResetResult<O>>({ kind: 'reset', options: { mask } })
       : { observations: last, infos: none(numEnvs) };
     const crashed: Info = { crashed: crash.message };
     return {
@@ -272,30 +284,31 @@ export class WorkerVectorEnv<O, A> implements VectorEnv<O, A> {
   }
 
   async #restore(snapshot: Snapshot): Promise<VectorResetResult<O>> {
-    const { crews, ended } = snapshotParts('WorkerVectorEnv', snapshot, ['crews', 'ended']);
-    const snapshots = crews as Snapshot[];
-    if (snapshots.length !== this.#crews.length)
+    const { workers, ended } = snapshotParts('WorkerVectorEnv', snapshot, ['workers', 'ended']);
+    const snapshots = snapshotList('WorkerVectorEnv', workers);
+    if (snapshots.length !== this.#handles.length)
       throw new GymError(
         'E_STATE',
-        `WorkerVectorEnv.restore: the snapshot is of ${snapshots.length} threads, there are ${this.#crews.length}; make it with as many workers.`,
+        `WorkerVectorEnv.restore: the snapshot is of ${snapshots.length} threads, there are ${this.#handles.length}; make it with as many workers.`,
       );
-    const ask = (crew: Crew, k: number) =>
-      crew.observe<VectorResetResult<O>>({ kind: 'restore', snapshot: snapshots[k]! });
+    const ask = (handle: WorkerHandle, k: number) =>
+      handle.observe<VectorResetResult<O>>({ kind: 'restore', snapshot: snapshots[k]! });
     const results = await this.#eachAlive(ask, ask);
-    this.#ended.set(ended as number[]);
+    this.#ended.set(snapshotList('WorkerVectorEnv', ended) as number[]);
     return this.#started(results);
   }
 
-  /** Closes the environments and ends the threads, also in the middle of a call. May be called again. */
+  /** Closes the environments and ends the threads, also while a call runs. Closing again does nothing. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    if (this.#busy === undefined) await Promise.allSettled(this.#crews.map((crew) => crew.ask({ kind: 'close' })));
-    await Promise.all(this.#crews.map((crew) => crew.dismiss('it was closed')));
+    if (this.#busy === undefined)
+      await Promise.allSettled(this.#handles.map((handle) => handle.ask({ kind: 'close' })));
+    await Promise.all(this.#handles.map((handle) => handle.dismiss('it was closed')));
   }
 
   toString(): string {
-    return `WorkerVectorEnv(${this.numEnvs}, ${this.spec?.id ?? ''}, ${this.#crews.length} workers, ${this.autoreset})`;
+    return `WorkerVectorEnv(${this.numEnvs}, ${this.spec?.id ?? ''}, ${this.#handles.length} workers, ${this.autoreset})`;
   }
 }
 
@@ -304,10 +317,10 @@ function none(n: number): Info[] {
 }
 
 /**
- * Makes environments in threads.
- * @param id as `make` takes it; for an environment of your own `module:Name-v0`, since a thread knows only what it
- *   imports (a package, or a path from the working directory that begins with . or /).
- * @param options must be plain data: they are sent to the threads.
+ * Makes environments in worker threads.
+ * @param id as `make` takes it. An environment of your own must be named with its module, as in `./my-env.ts:Mine-v0`: a
+ *   thread knows only the environments that it has imported.
+ * @param options of the environments. They are sent to the threads, so they must be plain data.
  * @throws GymError as `make`, and E_CONFIG on options that cannot be sent, wrappers among them.
  */
 export async function makeWorkerVec<K extends string>(

@@ -10,15 +10,16 @@ import {
   type WorkerTask,
 } from './worker-protocol.js';
 
-/** The thread is gone: what it was asked has no answer. */
+/** A thread has died, so that what it was asked gets no answer. */
 export class Crash extends Error {}
 
-/** One thread and the environments in it. */
-export class Crew {
+/** One worker thread with its share of the environments, as the main thread sees it. It answers one request at a time. */
+export class WorkerHandle {
   readonly numEnvs: number;
-  /** Its environments are those from `offset` to before `end`. */
+  /** Of all environments, those in this thread are the ones from `offset` to before `end`. */
   readonly offset: number;
   readonly end: number;
+  /** Resolves when the environments are made; rejects with the reason why they cannot be. */
   readonly ready: Promise<Ready>;
   readonly #worker: Worker;
   #begun = false;
@@ -29,7 +30,7 @@ export class Crew {
     this.numEnvs = task.numEnvs;
     this.offset = offset;
     this.end = offset + task.numEnvs;
-    // run from the sources, a thread needs the same loader as the main program
+    // A thread that runs from the sources needs the same loader of TypeScript as the main program.
     const source = import.meta.url.endsWith('.ts');
     this.#worker = new Worker(new URL(`./worker-main.${source ? 'ts' : 'js'}`, import.meta.url), {
       workerData: task,
@@ -39,7 +40,8 @@ export class Crew {
     this.#worker.on('error', (error) => this.#die(messageOf(error)));
     this.#worker.on('exit', (code) => this.#die(`it exited with code ${code}`));
     this.ready = this.#answer().then((reply) => (reply as { ready: Ready }).ready);
-    this.ready.catch(() => {}); // whoever awaits it sees the error
+    // Whoever awaits `ready` sees its error. Without this handler Node would end the process before anybody does.
+    this.ready.catch(() => {});
   }
 
   #settle(how: (waiting: { resolve(reply: Reply): void; reject(error: unknown): void }) => void): void {
@@ -64,7 +66,7 @@ export class Crew {
     if (reply.kind === 'error')
       throw new GymError(
         reply.code as ErrorCode,
-        // a thread that cannot even begin is as all the others: its share has nothing to do with it
+        // What a thread cannot even make, no other thread can make either, so which environments are in it is no matter.
         this.#begun
           ? `WorkerVectorEnv: environments ${this.offset} to ${this.offset + this.numEnvs - 1}: ${reply.message}`
           : reply.message,
@@ -73,6 +75,10 @@ export class Crew {
     return reply;
   }
 
+  /**
+   * The answer to a request.
+   * @throws Crash when the thread has died; GymError as the environments throw, or E_VALUE on what cannot be sent.
+   */
   async ask<R>(request: Request): Promise<R> {
     await this.ready;
     if (this.#dead !== undefined) throw this.#dead;
@@ -86,16 +92,16 @@ export class Crew {
         { cause: error },
       );
     }
-    this.#worker.ref(); // the process lives as long as an answer is awaited, not as long as the thread
+    this.#worker.ref(); // While an answer is awaited the process must not end; an idle thread does not keep it alive.
     return ((await this.#answer()) as { result: unknown }).result as R;
   }
 
-  /** Asks for observations. */
+  /** The answer to a request for observations. */
   async observe<R>(request: Request): Promise<R> {
     return unbundled<R>(await this.ask<Bundle>(request));
   }
 
-  /** Ends the thread; what it is asked from now on has died of this. */
+  /** Ends the thread. Every request that waits, and every later one, fails with a {@link Crash} for this reason. */
   async dismiss(why: string): Promise<void> {
     this.#die(why);
     await this.#worker.terminate();
