@@ -200,105 +200,105 @@ describe('WorkerVectorEnv', () => {
       await expect(env.reset({ options: { crash: true } })).rejects.toThrow(/died: .*code 3, and so did 3 before it/);
       expect(values((await env.reset()).observations)).toEqual([0, 0, 0, 0]);
     },
-}, 180_000);
-)
-
-it('resets what was due to be reset when its thread died, and does not end it twice', async () => {
-  const env = await pairs('next-step', { length: 2 });
-  await env.reset();
-  await env.step([0, 0, 0, 0]);
-  await env.reset({ mask: Uint8Array.of(1, 0, 1, 1) });
-  expect([...(await env.step([0, 0, 0, 0])).terminated]).toEqual([0, 1, 0, 0]);
-  expect(ends(await env.step([7, 0, 0, 0]))).toEqual({
-    observations: [1, 0, 2, 2],
-    rewards: [0, 0, 2, 2],
-    truncated: [1, 0, 0, 0],
-    crashed: [true, false, false, false],
-  });
-  expect(ends(await env.step([0, 0, 0, 0]))).toEqual({
-    observations: [0, 1, 0, 0],
-    rewards: [0, 1, 0, 0],
-    truncated: [0, 0, 0, 0],
-    crashed: [false, false, false, false],
-  });
-});
-
-it('resets after a crash those of the mask alone', async () => {
-  const env = await pairs('disabled');
-  await env.reset();
-  await env.step([7, 0, 0, 0]);
-  await env.reset({ mask: Uint8Array.of(1, 0, 0, 0) });
-  await expect(env.step([0, 0, 0, 0])).rejects.toThrow(/episodes of environments 1 have ended/);
-  expect(values((await env.reset({ mask: Uint8Array.of(0, 1, 0, 0) })).observations)).toEqual([0, 0, 1, 1]);
-  expect(values((await env.step([0, 0, 0, 0])).observations)).toEqual([1, 1, 2, 2]);
-});
-
-it.each([
-  'disabled',
-  'next-step',
-] as const)('truncates an episode that a masked reset spared, when the thread was lost (%s)', async (autoreset) => {
-  const env = await pairs(autoreset);
-  await env.reset();
-  await lost(env);
-  expect(values((await env.reset({ mask: Uint8Array.of(1, 0, 0, 0) })).observations)).toEqual([0, 1, 1, 1]);
-  expect(ends(await env.step([0, 0, 0, 0]))).toMatchObject({
-    observations: [0, 1, 2, 2],
-    truncated: [1, 1, 0, 0],
-    crashed: [true, true, false, false],
-  });
-});
-
-it.each(['replace', 'error'] as const)('is closed in the middle of a call, which says so (%s)', async (onCrash) => {
-  const env = await counters('SlowCounter-v0', 2, { workers: 2, onCrash });
-  await env.reset();
-  const step = expect(env.step([0, 0])).rejects.toThrow(/it is closed/);
-  await env.close();
-  await step;
-});
-
-it('refuses what is nothing of the kind, and goes on', async () => {
-  const env = await counters('ModuleCounter-v0', 2, { workers: 1 });
-  await env.reset();
-  await expect(env.step(undefined as never)).rejects.toThrow(/undefined is no list of actions/);
-  await expect(env.reset(null as never)).rejects.toThrow(/options must be an object/);
-  await expect(env.reset({ seed: null } as never)).rejects.toThrow(/seed must be an integer.*null/);
-  await expect(env.reset({ mask: Uint8Array.of(0, 0) })).rejects.toThrow(
-    /mask .*actual value Uint8Array\(2\) \[ 0, 0 \]/,
+    180_000,
   );
-  for (const none of [null, {}, []]) await expect(env.restore!(none)).rejects.toThrow(/no workers, ended/);
-  const error = { code: 'E_VALUE', message: expect.stringMatching(/must be plain data and arrays/) };
-  await expect(env.step([() => 1, 0] as never)).rejects.toMatchObject(error);
-  await expect(env.reset({ options: { f: () => 1 } })).rejects.toMatchObject(error);
-  const other = await counters('ModuleCounter-v0', 2, { workers: 1, autoreset: 'same-step' });
-  await expect(other.restore!(await env.snapshot!())).rejects.toThrow(/snapshot is of autoreset 'next-step'/);
-  expect(values((await env.step([0, 0])).observations)).toEqual([1, 1]);
-  const wrappers = [(inner: unknown) => inner];
-  await expect(makeWorkerVec('CartPole-v1', 2, {}, { wrappers } as never)).rejects.toMatchObject({
-    code: 'E_CONFIG',
-    message: expect.stringMatching(/`wrappers` are functions/),
-  });
-  await expect(counters('NativeCounter-v0', 2, { onCrash: 'replace' })).rejects.toThrow(/cannot be replaced/);
-});
 
-it('refuses what cannot be', async () => {
-  await expect(makeWorkerVec('CartPol-v1', 2)).rejects.toThrow(/^registry: .* Did you mean `CartPole-v1`/);
-  await expect(makeWorkerVec('CartPole-v1', 0)).rejects.toThrow(/numEnvs/);
-  await expect(makeWorkerVec('CartPole-v1', 2, {}, { workers: 0 })).rejects.toThrow(/workers/);
-  await expect(makeWorkerVec('CartPole-v1', 2, {}, { onCrash: 'retry' as 'replace' })).rejects.toThrow(/onCrash/);
-  await expect(makeWorkerVec('Any-v0', 2, { f: () => 1 })).rejects.toThrow(/plain data/);
-  const env = await counters('ModuleCounter-v0', 2, { workers: 1 });
-  await expect(env.step([0, 0])).rejects.toThrow(/reset\(\) first/);
-  await expect(env.reset({ mask: Uint8Array.of(1, 0) })).rejects.toThrow(/must be of all/);
-  await env.reset();
-  await expect(env.step([0])).rejects.toThrow(/1 actions for 2/);
-  await expect(env.reset({ seed: [1] })).rejects.toThrow(/1 seeds/);
-  await expect(env.reset({ mask: Uint8Array.of(0, 0) })).rejects.toThrow(/at least one 1/);
-  const first = env.step([0, 0]);
-  await expect(env.step([0, 0])).rejects.toThrow(/step\(\) has not ended/);
-  await first;
-  expectTypeOf(env).toExtend<VectorEnv<Obs, number>>();
+  it('resets what was due to be reset when its thread died, and does not end it twice', async () => {
+    const env = await pairs('next-step', { length: 2 });
+    await env.reset();
+    await env.step([0, 0, 0, 0]);
+    await env.reset({ mask: Uint8Array.of(1, 0, 1, 1) });
+    expect([...(await env.step([0, 0, 0, 0])).terminated]).toEqual([0, 1, 0, 0]);
+    expect(ends(await env.step([7, 0, 0, 0]))).toEqual({
+      observations: [1, 0, 2, 2],
+      rewards: [0, 0, 2, 2],
+      truncated: [1, 0, 0, 0],
+      crashed: [true, false, false, false],
+    });
+    expect(ends(await env.step([0, 0, 0, 0]))).toEqual({
+      observations: [0, 1, 0, 0],
+      rewards: [0, 1, 0, 0],
+      truncated: [0, 0, 0, 0],
+      crashed: [false, false, false, false],
+    });
+  });
+
+  it('resets after a crash those of the mask alone', async () => {
+    const env = await pairs('disabled');
+    await env.reset();
+    await env.step([7, 0, 0, 0]);
+    await env.reset({ mask: Uint8Array.of(1, 0, 0, 0) });
+    await expect(env.step([0, 0, 0, 0])).rejects.toThrow(/episodes of environments 1 have ended/);
+    expect(values((await env.reset({ mask: Uint8Array.of(0, 1, 0, 0) })).observations)).toEqual([0, 0, 1, 1]);
+    expect(values((await env.step([0, 0, 0, 0])).observations)).toEqual([1, 1, 2, 2]);
+  });
+
+  it.each([
+    'disabled',
+    'next-step',
+  ] as const)('truncates an episode that a masked reset spared, when the thread was lost (%s)', async (autoreset) => {
+    const env = await pairs(autoreset);
+    await env.reset();
+    await lost(env);
+    expect(values((await env.reset({ mask: Uint8Array.of(1, 0, 0, 0) })).observations)).toEqual([0, 1, 1, 1]);
+    expect(ends(await env.step([0, 0, 0, 0]))).toMatchObject({
+      observations: [0, 1, 2, 2],
+      truncated: [1, 1, 0, 0],
+      crashed: [true, true, false, false],
+    });
+  });
+
+  it.each(['replace', 'error'] as const)('is closed in the middle of a call, which says so (%s)', async (onCrash) => {
+    const env = await counters('SlowCounter-v0', 2, { workers: 2, onCrash });
+    await env.reset();
+    const step = expect(env.step([0, 0])).rejects.toThrow(/it is closed/);
+    await env.close();
+    await step;
+  });
+
+  it('refuses what is nothing of the kind, and goes on', async () => {
+    const env = await counters('ModuleCounter-v0', 2, { workers: 1 });
+    await env.reset();
+    await expect(env.step(undefined as never)).rejects.toThrow(/undefined is no list of actions/);
+    await expect(env.reset(null as never)).rejects.toThrow(/options must be an object/);
+    await expect(env.reset({ seed: null } as never)).rejects.toThrow(/seed must be an integer.*null/);
+    await expect(env.reset({ mask: Uint8Array.of(0, 0) })).rejects.toThrow(
+      /mask .*actual value Uint8Array\(2\) \[ 0, 0 \]/,
+    );
+    for (const none of [null, {}, []]) await expect(env.restore!(none)).rejects.toThrow(/no workers, ended/);
+    const error = { code: 'E_VALUE', message: expect.stringMatching(/must be plain data and arrays/) };
+    await expect(env.step([() => 1, 0] as never)).rejects.toMatchObject(error);
+    await expect(env.reset({ options: { f: () => 1 } })).rejects.toMatchObject(error);
+    const other = await counters('ModuleCounter-v0', 2, { workers: 1, autoreset: 'same-step' });
+    await expect(other.restore!(await env.snapshot!())).rejects.toThrow(/snapshot is of autoreset 'next-step'/);
+    expect(values((await env.step([0, 0])).observations)).toEqual([1, 1]);
+    const wrappers = [(inner: unknown) => inner];
+    await expect(makeWorkerVec('CartPole-v1', 2, {}, { wrappers } as never)).rejects.toMatchObject({
+      code: 'E_CONFIG',
+      message: expect.stringMatching(/`wrappers` are functions/),
+    });
+    await expect(counters('NativeCounter-v0', 2, { onCrash: 'replace' })).rejects.toThrow(/cannot be replaced/);
+  });
+
+  it('refuses what cannot be', async () => {
+    await expect(makeWorkerVec('CartPol-v1', 2)).rejects.toThrow(/^registry: .* Did you mean `CartPole-v1`/);
+    await expect(makeWorkerVec('CartPole-v1', 0)).rejects.toThrow(/numEnvs/);
+    await expect(makeWorkerVec('CartPole-v1', 2, {}, { workers: 0 })).rejects.toThrow(/workers/);
+    await expect(makeWorkerVec('CartPole-v1', 2, {}, { onCrash: 'retry' as 'replace' })).rejects.toThrow(/onCrash/);
+    await expect(makeWorkerVec('Any-v0', 2, { f: () => 1 })).rejects.toThrow(/plain data/);
+    const env = await counters('ModuleCounter-v0', 2, { workers: 1 });
+    await expect(env.step([0, 0])).rejects.toThrow(/reset\(\) first/);
+    await expect(env.reset({ mask: Uint8Array.of(1, 0) })).rejects.toThrow(/must be of all/);
+    await env.reset();
+    await expect(env.step([0])).rejects.toThrow(/1 actions for 2/);
+    await expect(env.reset({ seed: [1] })).rejects.toThrow(/1 seeds/);
+    await expect(env.reset({ mask: Uint8Array.of(0, 0) })).rejects.toThrow(/at least one 1/);
+    const first = env.step([0, 0]);
+    await expect(env.step([0, 0])).rejects.toThrow(/step\(\) has not ended/);
+    await first;
+    expectTypeOf(env).toExtend<VectorEnv<Obs, number>>();
+  });
 });
-})
 
 it('packed copies what is large or a part, and nothing else', () => {
   const buffer = new Float32Array(4000);
