@@ -1,22 +1,30 @@
 import { parse, View } from 'vega';
 import { compile, type TopLevelSpec } from 'vega-lite';
+import { escapeHtml } from './report-html.js';
+
+type Point = readonly [epoch: number, value: number];
 
 /** A curve over epochs. */
 export interface Series {
   readonly name: string;
-  /** [epoch, value]; values that are not finite leave a gap. */
-  readonly points: readonly (readonly [number, number])[];
-  /** Drawn as dots: measured now and then. */
+  /** [epoch, value]; a value that is not finite leaves a gap. */
+  readonly points: readonly Point[];
+  /** Drawn as dots, because it is measured only now and then. */
   readonly dots?: boolean;
 }
 
+/**
+ * Curves that share their axes. At least one point must have a finite value. Title, unit and legend are not drawn: the page
+ * has them beside the figure, as text that is as large as its own.
+ */
 export interface Figure {
   readonly title: string;
-  /** What the vertical axis counts, with its unit. */
+  /** What the vertical axis counts, with its unit; may be empty. */
   readonly unit: string;
   readonly series: readonly Series[];
   /** [epoch, low, high] around the first series. */
   readonly band?: readonly (readonly [number, number, number])[];
+  /** Width of the plot without axes, in the unit in which its letters are 12 high. */
   readonly width?: number;
   readonly height?: number;
   /** Stacked areas instead of lines. */
@@ -24,12 +32,23 @@ export interface Figure {
 }
 
 // The page's own variables, so that one picture serves light and dark.
-const ink = 'var(--ink)';
 const faint = 'var(--faint)';
 const rule = 'var(--rule)';
+/** The colours of the series, in their order. */
 const palette = ['var(--c1)', 'var(--c2)', 'var(--c3)', 'var(--c4)', 'var(--c5)', 'var(--c6)'];
 
-function specOf({ unit, series, band = [], width = 460, height = 180, stacked }: Figure): TopLevelSpec {
+/** The colour of a figure's series, by its place among them. */
+export function seriesColor(index: number): string {
+  return palette[index % palette.length]!;
+}
+
+/** The points that a line would not show, because their neighbours are missing or not finite. */
+function isolated(points: readonly Point[]): readonly Point[] {
+  const finite = (point: Point | undefined) => point !== undefined && Number.isFinite(point[1]);
+  return points.filter((point, i) => finite(point) && !finite(points[i - 1]) && !finite(points[i + 1]));
+}
+
+function specOf({ series, band = [], width = 340, height = 160, stacked }: Figure): TopLevelSpec {
   const lines = series.filter((s) => !s.dots);
   const dots = series.filter((s) => s.dots);
   const rows = (list: readonly Series[]) =>
@@ -40,46 +59,50 @@ function specOf({ unit, series, band = [], width = 460, height = 180, stacked }:
   const color = {
     field: 'name',
     type: 'nominal',
-    scale: { domain: series.map((s) => s.name), range: palette.slice(0, Math.max(1, series.length)) },
-    legend: series.length > 1 ? { title: null, orient: 'top', direction: 'horizontal', symbolOpacity: 1 } : null,
+    scale: { domain: series.map((s) => s.name), range: series.map((_, i) => seriesColor(i)) },
+    legend: null,
   } as const;
+  const [first, last] = [Math.min(...epochs), Math.max(...epochs)];
   const x = {
     field: 'epoch',
     type: 'quantitative',
-    scale: { domain: [Math.min(...epochs), Math.max(...epochs)], nice: false },
+    // A single epoch stands in the middle.
+    scale: { domain: first < last ? [first, last] : [first - 0.5, last + 0.5], nice: false },
     axis: { title: 'epoch', tickMinStep: 1, grid: false, tickCount: 8 },
   } as const;
   const largest = Math.max(...series.flatMap((s) => s.points.map(([, v]) => (Number.isFinite(v) ? Math.abs(v) : 0))));
-  const axis = largest < 1e-3 ? { format: '.1~e' } : {};
-  const y = { field: 'value', type: 'quantitative', title: unit, axis } as const;
+  const axis = { title: null, ...(largest < 1e-3 && { format: '.1~e' }) };
+  const y = { field: 'value', type: 'quantitative', axis } as const;
   const scale = { zero: stacked === true };
   const layers: object[] = [];
   if (band.length > 0)
     layers.push({
       data: { values: band.map(([epoch, low, high]) => ({ epoch, low, high })) },
       mark: { type: 'area', color: palette[0], opacity: 0.16 },
-      encoding: { x, y: { field: 'low', type: 'quantitative', title: unit, scale }, y2: { field: 'high' } },
+      encoding: { x, y: { ...y, field: 'low', scale }, y2: { field: 'high' } },
     });
   if (lines.length > 0)
     layers.push({
       data: { values: rows(lines) },
-      mark: stacked
-        ? { type: 'area', opacity: 0.75 }
-        : { type: 'line', strokeWidth: 2, point: epochs.length <= 3 ? { size: 40 } : false, strokeJoin: 'round' },
+      mark: stacked ? { type: 'area', opacity: 0.75 } : { type: 'line', strokeWidth: 2, strokeJoin: 'round' },
       encoding: { x, y: { ...y, scale, ...(stacked && { stack: 'zero' }) }, color },
     });
-  if (dots.length > 0)
-    layers.push({
-      data: { values: rows(dots) },
-      mark: { type: 'point', filled: true, size: 70, opacity: 1 },
-      encoding: { x, y: { ...y, scale }, color },
-    });
+  const alone = stacked ? [] : lines.map((s) => ({ ...s, points: isolated(s.points) }));
+  for (const [list, size] of [[alone, 40] as const, [dots, 70] as const])
+    if (list.some((s) => s.points.length > 0))
+      layers.push({
+        data: { values: rows(list) },
+        mark: { type: 'point', filled: true, size, opacity: 1 },
+        encoding: { x, y: { ...y, scale }, color },
+      });
   return {
     width,
     height,
     background: 'transparent',
     padding: 2,
     config: {
+      // The whole picture has a label; one for each of its parts would double its size.
+      aria: false,
       font: 'system-ui, sans-serif',
       view: { stroke: null },
       axis: {
@@ -89,32 +112,24 @@ function specOf({ unit, series, band = [], width = 460, height = 180, stacked }:
         domainColor: rule,
         tickColor: rule,
         titleFontWeight: 'normal',
-        labelFontSize: 11,
-        titleFontSize: 11,
-        tickCount: 5,
-      },
-      legend: {
-        labelColor: ink,
         labelFontSize: 12,
-        labelLimit: 0,
-        symbolSize: 110,
-        ...(stacked || dots.length > 0
-          ? { symbolType: 'square', symbolStrokeWidth: 0 }
-          : { symbolType: 'stroke', symbolStrokeWidth: 3 }),
+        titleFontSize: 12,
+        tickCount: 5,
       },
     },
     layer: layers,
   } as TopLevelSpec;
 }
 
-/** Renders a figure as SVG that takes its colours from CSS variables of the page and the width it is given. */
+/** Renders a figure as SVG that takes its colours from CSS variables of the page, and fills the width that it is given. */
 export async function renderFigure(figure: Figure): Promise<string> {
+  const label = [figure.title, figure.unit].filter((text) => text !== '').join(', ');
   const view = new View(parse(compile(specOf(figure)).spec), { renderer: 'none' });
   const svg = await view.toSVG();
   view.finalize();
   return svg.replace(
     /^<svg[^>]*viewBox="([^"]+)"[^>]*>/,
     (_, box: string) =>
-      `<svg xmlns="http://www.w3.org/2000/svg" viewBox="${box}" role="img" aria-label="${figure.title}">`,
+      `<svg xmlns="http://www.w3.org/2000/svg" viewBox="${box}" role="img" aria-label="${escapeHtml(label)}">`,
   );
 }

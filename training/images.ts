@@ -2,38 +2,43 @@ import sharp from 'sharp';
 import { GymError } from '../core/errors.js';
 import type { NdArray } from '../core/ndarray.js';
 
-/** Where the pictures of a grid lie in its PNG. */
+/** Where the pictures of a grid lie in its PNG. The index of a picture counts from the left, row by row from the top. */
 export interface GridLayout {
   readonly count: number;
   readonly columns: number;
-  /** Of one picture as it was, in pixels. */
+  /** The width of one picture before it was enlarged, in pixels. */
   readonly width: number;
+  /** The height of one picture before it was enlarged, in pixels. */
   readonly height: number;
-  /** How many pixels of the PNG, in both directions, one pixel of a picture takes. */
+  /** Each pixel of a picture is this many pixels of the PNG wide and high. */
   readonly scale: number;
-  /** Pixels between pictures and around them. */
+  /** How many pixels of white lie between pictures and around them. */
   readonly gap: number;
 }
 
+/** RGB, 8 bits each, row by row. */
 interface Canvas {
   readonly data: Uint8Array;
   readonly width: number;
   readonly height: number;
 }
 
-/** Small pictures are enlarged by whole pixels (so that they stay sharp) to about this many. */
+/** Small pictures are enlarged to about this width, in pixels. The factor is a whole number, so that they stay sharp. */
 const comfortable = 64;
 
 /**
  * The layout for a number of pictures of one size.
- * @param columns default: about as wide as high.
+ * @param size height and width of each picture.
+ * @param options `columns`: default about as many as rows; `scale`: default what makes small pictures comfortable to see.
+ * @throws GymError E_VALUE when there are none.
  */
 export function gridLayout(
   count: number,
-  [height, width]: readonly number[],
+  size: readonly number[],
   { columns = Math.ceil(Math.sqrt(count)), scale }: { columns?: number; scale?: number } = {},
 ): GridLayout {
   if (count < 1) throw new GymError('E_VALUE', 'grid: needs at least one picture.');
+  const [height, width] = size;
   return {
     count,
     columns: Math.min(columns, count),
@@ -79,7 +84,12 @@ function draw(images: readonly NdArray[], layout: GridLayout): Canvas {
   return { data, ...canvas };
 }
 
-/** A PNG of pictures (uint8 [h, w, 3], all of one size) side by side; small ones are enlarged by whole pixels. */
+/**
+ * Draws pictures side by side, small ones enlarged.
+ * @param images uint8 [h, w, 3], all of one size.
+ * @returns the PNG, and where the pictures lie in it.
+ * @throws GymError E_VALUE when there are none, E_SHAPE when they differ in size.
+ */
 export async function gridPng(
   images: readonly NdArray[],
   options: { columns?: number; scale?: number } = {},
@@ -94,7 +104,7 @@ export async function gridPng(
   };
 }
 
-/** Cuts a grid into its pictures again, each a PNG in its own size. */
+/** Cuts the PNG of {@link gridPng} into its pictures again: a PNG for each, in its own size. */
 export async function cutGrid(png: Buffer, layout: GridLayout): Promise<Buffer[]> {
   const { width, height, scale } = layout;
   const tiles: Buffer[] = [];
@@ -106,8 +116,10 @@ export async function cutGrid(png: Buffer, layout: GridLayout): Promise<Buffer[]
 }
 
 /**
- * An animated WebP that loops: a grid of pictures a frame, the last one held.
+ * An animated WebP that loops. Each frame is a grid of pictures; the last one is held for longer.
  * @param frames uint8 [h, w, 3], the same number in each frame.
+ * @param options those of {@link gridLayout}; `delay` and `hold`: milliseconds that each frame, and the last one, is shown.
+ * @throws GymError E_VALUE when there is no picture, E_SHAPE when pictures differ in size.
  */
 export async function animationWebp(
   frames: readonly (readonly NdArray[])[],

@@ -20,6 +20,7 @@ header { display: flex; flex-wrap: wrap; align-items: center; gap: .4rem 1rem; }
 h1 { font-size: clamp(2rem, 5vw, 3rem); line-height: 1.1; letter-spacing: -.03em; margin: 0; overflow-wrap: anywhere; }
 h2 { font-size: 1.35rem; letter-spacing: -.015em; margin: 0 0 .5rem; }
 h3 { font-size: .95rem; margin: 0 0 .5rem; }
+h3 .unit { font-weight: 400; color: var(--faint); font-size: .84rem; margin-left: .3rem; }
 section { margin-top: 3rem; }
 section > p { max-width: 46rem; color: var(--faint); margin: 0 0 1.1rem; }
 figure { margin: 0; }
@@ -32,14 +33,17 @@ figcaption { color: var(--faint); font-size: .84rem; line-height: 1.4; }
 .state.failed, .state.killed { background: color-mix(in srgb, var(--down) 16%, transparent); color: var(--down); }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(225px, 1fr)); gap: 1rem; }
 .tile, .hero, .plot, .pair, .warnings, .strip { background: var(--card); border: 1px solid var(--rule); border-radius: 14px; box-shadow: var(--shadow); }
-.tile { padding: 1rem 1.15rem; }
+.tile { padding: 1rem 1.15rem; display: grid; grid-row: span 3; grid-template-rows: subgrid; row-gap: 0; }
 .label { color: var(--faint); font-size: .85rem; }
 .value { font-size: 1.6rem; font-weight: 650; letter-spacing: -.02em; font-variant-numeric: tabular-nums; }
 .value i, .pair i { font-style: normal; color: var(--faint); font-weight: 400; }
 .note { color: var(--faint); font-size: .8rem; line-height: 1.4; }
 .hero { padding: 1.4rem 1.4rem 1rem; margin-top: 1.25rem; }
 .hero svg, .plot svg { display: block; width: 100%; height: auto; }
-.hero { overflow-x: auto; } .hero svg { min-width: 640px; }
+.legend { display: flex; flex-wrap: wrap; gap: .15rem 1.4rem; font-size: .84rem; margin: .2rem 0 .5rem; }
+.legend i { display: inline-block; width: .7rem; height: .7rem; border-radius: 3px; margin-right: .45rem; }
+.hero .narrow { display: none; }
+@media (max-width: 680px) { .hero .wide { display: none; } .hero .narrow { display: block; } }
 .empty { color: var(--faint); }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 1rem; }
 .plot { padding: 1.1rem 1.2rem; }
@@ -52,8 +56,8 @@ img.sample { image-rendering: pixelated; border-radius: 6px; display: block; out
 .pair figcaption { margin-top: .6rem; color: var(--ink); }
 .reward { color: var(--faint); font-variant-numeric: tabular-nums; }
 details { margin-top: 1rem; } summary { cursor: pointer; color: var(--c1); margin-bottom: 1rem; }
-.strip { padding: .9rem; margin-bottom: 1rem; overflow-x: auto; }
-.strip img { width: 100%; min-width: 480px; }
+.strip { padding: .9rem; margin-bottom: 1rem; }
+.strip img { width: 100%; }
 .strip figcaption { margin-top: .5rem; }
 .extremes { display: grid; gap: 1.5rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); }
 .row { display: grid; grid-template-columns: repeat(3, 1fr); gap: .9rem; }
@@ -66,7 +70,9 @@ table { border-collapse: collapse; width: 100%; font-size: .88rem; font-variant-
 caption { text-align: left; font-weight: 650; padding-bottom: .3rem; }
 th { font-weight: 400; color: var(--faint); text-align: left; padding: .25rem .8rem .25rem 0; vertical-align: top; white-space: nowrap; }
 td { padding: .25rem 0; text-align: right; overflow-wrap: anywhere; } tr { border-top: 1px solid var(--rule); }
-.numbers th, .numbers td { text-align: right; padding: .4rem .4rem; } .numbers th:first-child, .numbers td:first-child { text-align: left; }
+.numbers th, .numbers td { text-align: right; padding: .4rem .4rem; } .numbers th { white-space: normal; vertical-align: bottom; } .numbers td { white-space: nowrap; }
+.numbers th:first-child, .numbers td:first-child { text-align: left; }
+.constants { margin-top: 1.5rem; max-width: 46rem; } .constants th { white-space: normal; color: var(--ink); } .constants td { white-space: nowrap; vertical-align: top; }
 .groups { columns: 3 290px; column-gap: 2.5rem; } .groups table { break-inside: avoid; margin-bottom: 1.75rem; }
 footer { margin-top: 4rem; color: var(--faint); font-size: .85rem; }
 code { font-size: .92em; overflow-wrap: anywhere; }
