@@ -4,6 +4,7 @@ type Descriptions = Readonly<Record<string, MetricDescription>>;
 
 /** What every policy-gradient agent logs. */
 export const policyGradientMetrics: Descriptions = {
+  'train/loss': { title: 'Loss', unit: 'loss', about: 'What is made small: the sum of the weighted terms below.' },
   'train/policyLoss': {
     title: 'Policy loss',
     unit: 'loss',
@@ -21,6 +22,21 @@ export const policyGradientMetrics: Descriptions = {
     unit: 'global norm, before clipping',
     about: 'Steady is good. A rise without end is not.',
   },
+  'train/transitions': {
+    title: 'Transitions',
+    unit: 'transitions an epoch',
+    about: 'How many steps of episodes were learned from.',
+  },
+  'train/skippedUpdates': {
+    title: 'Skipped updates',
+    unit: 'updates an epoch',
+    about: 'Updates left out because loss or gradient were not finite; it should be 0.',
+  },
+  'check/ratioError': {
+    title: 'Ratio check',
+    unit: 'largest |ratio − 1|',
+    about: 'Of the rollout, scored again by the weights that made it: anything but rounding is a defect.',
+  },
   'train/learningRate': { title: 'Learning rate', unit: 'step size', about: "The optimiser's step size." },
 };
 
@@ -29,6 +45,12 @@ export const ratioMetrics: Descriptions = {
   'train/approxKl': {
     title: 'Approximate KL',
     unit: 'nats',
-    about: 'How far an epoch moved the policy from the one that made its samples.',
+    about: 'How far an epoch moved the policy from the one that made its rollout.',
+  },
+  'check/gradientError': {
+    title: 'Gradient check',
+    unit: 'relative distance',
+    about:
+      'Before the first update, between the gradient of the ratios and that of the score function: they are equal.',
   },
 };

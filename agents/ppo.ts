@@ -62,6 +62,7 @@ export const ppo = defineAgent({
       about: 'Ratios outside the clip range. Near 0 the updates are timid, above 0.9 hardly anything is learned.',
       progress: { label: 'clipped', share: true },
     },
+    'train/clipRange': { title: 'Clip range', unit: 'ratio', about: 'How far a ratio may leave 1.' },
     ...ratioMetrics,
     ...policyGradientMetrics,
   },
