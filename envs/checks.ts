@@ -5,11 +5,24 @@ import type { EnvSpec, ResetResult, StepResult } from './env.js';
 import { indicesOf } from './spaces/base.js';
 import type { VectorResetOptions, VectorStepResult } from './vector-env.js';
 
-// What callers hand in is checked here, for single and vector environments alike: types end where JavaScript, JSON and
-// casts begin, and an error of the engine names neither the call nor the value.
+// The checks of what callers hand in and of what environments return, for single and vector environments alike. The
+// compiler cannot make them: a caller may write JavaScript, read JSON, or cast. And where a wrong value is only met by the
+// code that uses it, the error names neither the call nor the value.
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null;
+}
+
+/** The most environments that are stepped together. Millions of them would exhaust the memory before the first step. */
+export const mostEnvs = 65_536;
+
+/** @throws GymError E_VALUE unless the number is an integer from 1 to {@link mostEnvs}. */
+export function checkNumEnvs(where: string, numEnvs: number): void {
+  if (!(Number.isInteger(numEnvs) && numEnvs >= 1 && numEnvs <= mostEnvs))
+    throw new GymError(
+      'E_VALUE',
+      `${where}: numEnvs must be an integer of 1 to ${mostEnvs}, actual value ${shown(numEnvs)}.`,
+    );
 }
 
 /** @throws GymError E_CONFIG unless the value has the spaces and methods that an environment, single or vector, must have. */
@@ -34,8 +47,8 @@ export function checkReset(where: string, reset: unknown = {}): void {
 }
 
 /**
- * @param begun whether all environments have been reset before, without which a mask makes no sense.
- * @throws GymError E_VALUE unless these are options that a vector environment's `reset` takes; E_STATE on a mask too early.
+ * @param begun whether all environments have been reset before. If not, a mask that leaves some out is refused.
+ * @throws GymError E_VALUE unless these are options that a vector environment's `reset` takes; E_STATE on such a mask too early.
  */
 export function checkVectorReset(
   where: string,
@@ -161,7 +174,7 @@ export function wrongActions(where: string, numEnvs: number, actions: unknown): 
   return new GymError('E_VALUE', `${where}.step: ${what} for ${numEnvs} environments; hand in one each.`);
 }
 
-/** The error for a step of environments whose episodes have ended, where nobody resets them but the caller. */
+/** The error for a step of environments some of whose episodes have ended, where the caller must reset them. */
 export function stillEnded(where: string, ended: Uint8Array): GymError {
   return new GymError(
     'E_STATE',
@@ -170,8 +183,8 @@ export function stillEnded(where: string, ended: Uint8Array): GymError {
 }
 
 /**
- * The parts of a snapshot.
- * @throws GymError E_STATE when it has not all of them.
+ * The named parts of a snapshot.
+ * @throws GymError E_STATE when one of them is missing.
  */
 export function snapshotParts<K extends string>(
   where: string,
@@ -188,7 +201,7 @@ export function snapshotParts<K extends string>(
   return parts as Record<K, Snapshot>;
 }
 
-/** The error for a snapshot of an environment that is another one than that which is to be restored. */
+/** The error for a snapshot that was taken of another environment than the one that is to be restored. */
 export function otherSnapshot(where: string, of: unknown, mine: string): GymError {
   return new GymError(
     'E_STATE',
@@ -196,7 +209,7 @@ export function otherSnapshot(where: string, of: unknown, mine: string): GymErro
   );
 }
 
-/** A count in a snapshot. @throws GymError E_STATE when it is none. */
+/** A value of a snapshot as a count. @throws GymError E_STATE unless it is an integer of at least 0. */
 export function snapshotCount(where: string, value: unknown): number {
   if (!Number.isInteger(value) || (value as number) < 0)
     throw new GymError(
@@ -206,7 +219,7 @@ export function snapshotCount(where: string, value: unknown): number {
   return value as number;
 }
 
-/** A list in a snapshot. @throws GymError E_STATE when it is none. */
+/** A value of a snapshot as a list. @throws GymError E_STATE when it is no list. */
 export function snapshotList(where: string, value: unknown): Snapshot[] {
   if (!Array.isArray(value))
     throw new GymError(

@@ -6,7 +6,7 @@ const M128 = (1n << 128n) - 1n;
 /** PCG64's multiplier (O'Neill 2014, "PCG: A Family of Simple Fast Space-Efficient Statistically Good Algorithms"). */
 const MULTIPLIER = 0x2360ed051fc65da44385df649fccf645n;
 
-/** Where a {@link NumpyRandom} is: PCG64's 128-bit state and increment in hexadecimal, and the unused half of a 64-bit draw. */
+/** The state of a {@link NumpyRandom}: PCG64's 128-bit state and increment in hexadecimal, and the unused half of a 64-bit draw. */
 export interface NumpyRandomState {
   readonly pcg64: { readonly state: string; readonly increment: string };
   readonly half: number | null;
@@ -42,11 +42,11 @@ function seedSequence(entropy: bigint): bigint[] {
 
 /** Tables of a ziggurat of 256 strips (Marsaglia and Tsang 2000), as NumPy has them in ziggurat_constants.h. */
 interface Ziggurat {
-  /** A draw below this is inside the strip's rectangle. */
+  /** A draw below this value lies inside the strip's rectangle, and is accepted without further tests. */
   readonly k: Float64Array;
-  /** Draw to x. */
+  /** The factor that turns a draw into the coordinate x. */
   readonly w: Float64Array;
-  /** Density at the strip's edge. */
+  /** The density at the strip's edge. */
   readonly f: Float64Array;
 }
 
@@ -106,7 +106,7 @@ function ziggurats(): { normal: Ziggurat; exponential: Ziggurat } {
 export class NumpyRandom {
   #state: bigint;
   #increment: bigint;
-  /** The high half of a 64-bit draw whose low half was handed out. */
+  /** The high half of a 64-bit draw whose low half has been used, which the next 32-bit draw uses. */
   #half: number | null = null;
 
   /** @param seed an integer of at least 0 (numpy.random.SeedSequence takes no other). @throws GymError E_VALUE. */
@@ -119,7 +119,7 @@ export class NumpyRandom {
       );
     const [s0, s1, i0, i1] = seedSequence(entropy) as [bigint, bigint, bigint, bigint];
     this.#increment = ((((i0 << 64n) | i1) << 1n) | 1n) & M128;
-    this.#state = this.#increment; // srandom: step from 0, add the seed, step
+    this.#state = this.#increment; // As pcg64_srandom does: step from state 0, add the seed, and step again.
     this.#state = (this.#state + ((s0 << 64n) | s1)) & M128;
     this.#advance();
   }
@@ -128,7 +128,7 @@ export class NumpyRandom {
     this.#state = (this.#state * MULTIPLIER + this.#increment) & M128;
   }
 
-  /** 64 bits. */
+  /** 64 random bits. */
   uint64(): bigint {
     this.#advance();
     const state = this.#state;
@@ -137,7 +137,7 @@ export class NumpyRandom {
     return ((x >> rotation) | (x << (64n - rotation))) & M64;
   }
 
-  /** 32 bits: the low half of a 64-bit draw, then its high half. */
+  /** 32 random bits. Each 64-bit draw serves two calls: the first gets its low half, the second its high half. */
   uint32(): number {
     if (this.#half !== null) {
       const half = this.#half;
@@ -230,7 +230,7 @@ export class NumpyRandom {
     return { pcg64: { state: this.#state.toString(16), increment: this.#increment.toString(16) }, half: this.#half };
   }
 
-  /** A stream that goes on where `state` was taken. */
+  /** A stream that gives the numbers which follow after `state` was taken. */
   static restore(state: NumpyRandomState): NumpyRandom {
     const random = new NumpyRandom(0);
     random.#state = BigInt(`0x${state.pcg64.state}`);

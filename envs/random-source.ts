@@ -10,26 +10,27 @@ import { NumpyRandom, type NumpyRandomState } from './numpy-random.js';
  */
 export type RandomKind = 'seedrandom' | 'numpy';
 
-/** What spaces and environments draw from. */
+/** A stream of random numbers, from which spaces and environments draw. */
 export interface RandomSource {
-  /** Uniform in [0, 1), 53 bits. */
+  /** A number uniform in [0, 1), of 53 random bits. */
   next(): number;
-  /** Uniform in [low, high). */
+  /** A number uniform in [low, high); by default in [0, 1). */
   uniform(low?: number, high?: number): number;
-  /** Uniform among 0 .. n−1. */
+  /** An integer, each of 0 .. n−1 equally likely. */
   integer(n: number): number;
-  /** Standard normal. */
+  /** A number from the standard normal distribution. */
   normal(): number;
   state(): RandomSourceState;
 }
 
-/** Where a stream is, as plain JSON. */
+/** The state of a stream, as plain JSON: {@link restoreRandomSource} goes on from it. */
 export type RandomSourceState = RandomState | NumpyRandomState;
 
 /**
- * A stream of one kind.
- * @param seed an integer of at least 0; text too for `seedrandom`. Without one, entropy of the machine (as Gymnasium).
- * @throws GymError E_VALUE on another seed.
+ * Makes a stream of random numbers.
+ * @param seed an integer of at least 0; for `seedrandom` text as well. Without a seed the stream begins at random, from
+ *   the machine's entropy, as in Gymnasium.
+ * @throws GymError E_VALUE on another seed or an unknown kind.
  */
 export function randomSource(
   seed: number | string = randomInt(2 ** 47),
@@ -43,8 +44,8 @@ export function randomSource(
 }
 
 /**
- * A stream that goes on where `state` was taken.
- * @throws GymError E_STATE when it is the state of no stream.
+ * A stream that gives the numbers which follow after `state` was taken.
+ * @throws GymError E_STATE when that is the state of no stream.
  */
 export function restoreRandomSource(state: RandomSourceState): RandomSource {
   if (typeof state === 'object' && state !== null) {
@@ -54,17 +55,17 @@ export function restoreRandomSource(state: RandomSourceState): RandomSource {
   throw new GymError('E_STATE', `random state: ${shown(state)} is the state of no stream; restore what state() gave.`);
 }
 
-/** Exponential with mean 1. */
+/** A number from the exponential distribution with mean 1. */
 export function exponential(random: RandomSource): number {
   return random instanceof NumpyRandom ? random.exponential() : -Math.log1p(-random.next());
 }
 
-/** Fair bits. */
+/** n values, each 0 or 1 with equal probability. */
 export function bits(random: RandomSource, n: number): Uint8Array {
   return random instanceof NumpyRandom ? random.bits(n) : Uint8Array.from({ length: n }, () => random.integer(2));
 }
 
-/** An index 0 .. p.length−1 with these probabilities (which sum to 1): the inverse of the cumulative sum, as `numpy.random.choice`. */
+/** An index 0 .. p.length−1 drawn with these probabilities, which sum to 1, in the way of `numpy.random.choice`. */
 export function choiceIndex(random: RandomSource, p: ArrayLike<number>): number {
   let total = 0;
   for (let i = 0; i < p.length; i++) total += p[i]!;

@@ -4,19 +4,19 @@ import type { VectorEnv } from './vector-env.js';
 
 /** What an environment's author tells the registry. */
 export interface Registration {
-  /** `[namespace/]Name[-vN]`. Whatever can change learning results makes a new version. */
+  /** `[namespace/]Name[-vN]`. A change of the environment that can change what is learned needs a new version. */
   readonly id: string;
-  /** One line for listings. */
+  /** What the task is, in one line, for listings. */
   readonly description: string;
-  /** A line for each option that `create` understands; others are errors. */
+  /** For each option that `create` understands, a line that says what it means. `make` refuses all other options. */
   readonly options?: Readonly<Record<string, string>> | undefined;
-  /** A run solves the environment at this mean return. */
+  /** The environment counts as solved when the mean return of an agent's episodes reaches this value. */
   readonly rewardThreshold?: number | undefined;
-  /** `make` cuts episodes after so many steps. */
+  /** The number of steps after which `make` cuts an episode (`truncated`). Without it episodes have no limit. */
   readonly maxEpisodeSteps?: number | undefined;
-  /** Makes one environment. It may be loaded by `import()` here. */
+  /** Makes one environment. Its code can be loaded here, by `import()`, so that it is loaded only when it is needed. */
   create?(options: Readonly<Record<string, unknown>>): Awaitable<Env<unknown, unknown>>;
-  /** Makes a native vector environment, which `makeVec` then prefers. */
+  /** Makes a vector environment, where there is one of its own kind. `makeVec` then takes this one. */
   createVec?(numEnvs: number, options: Readonly<Record<string, unknown>>): Awaitable<VectorEnv<unknown, unknown>>;
 }
 

@@ -2,7 +2,7 @@ import { GymError, messageOf, nearest, unknownName } from '../core/errors.js';
 import { shown } from '../core/shown.js';
 import type { Awaitable } from '../core/types.js';
 import { importUserModule } from '../core/user-module.js';
-import { checkEnvironment } from './checks.js';
+import { checkEnvironment, checkNumEnvs } from './checks.js';
 import type { Env, EnvSpec } from './env.js';
 import * as families from './families.js';
 import type { KnownEnvs, KnownVectorEnvs, Registration } from './registration.js';
@@ -11,14 +11,17 @@ import type { Autoreset, VectorEnv } from './vector-env.js';
 import { OrderEnforcing } from './wrappers/order-enforcing.js';
 import { TimeLimit } from './wrappers/time-limit.js';
 
-/** What `make(id)` gives: typed by {@link KnownEnvs}, else unknown observations and actions (cast to what you know). */
+/**
+ * The type of what `make(id)` makes. An id of {@link KnownEnvs} has the types of its environment; for any other one they
+ * are unknown, and you cast to what you know.
+ */
 export type EnvOf<K extends string> = K extends keyof KnownEnvs
   ? KnownEnvs[K]['env'] extends Env<infer O, infer A>
     ? Env<O, A>
     : never
   : Env<unknown, unknown>;
 
-/** What `makeVec(id, n)` gives. */
+/** The type of what `makeVec(id, n)` makes. */
 export type VectorEnvOf<K extends string> = K extends keyof KnownVectorEnvs
   ? KnownVectorEnvs[K]['env']
   : EnvOf<K> extends Env<infer O, infer A>
@@ -26,14 +29,14 @@ export type VectorEnvOf<K extends string> = K extends keyof KnownVectorEnvs
     : never;
 
 export interface MakeOptions {
-  /** Cuts episodes after so many steps, instead of the environment's own limit; null: no limit. */
+  /** The number of steps after which episodes are cut, instead of the environment's own limit; null for no limit. */
   maxEpisodeSteps?: number | null | undefined;
-  /** Applied in order, outside the limit and the checks of order. */
+  /** Wrappers to put around the environment, the first one innermost. The limit and the checks are inside of them. */
   wrappers?: readonly ((env: Env<unknown, unknown>) => Env<unknown, unknown>)[] | undefined;
 }
 
 export interface MakeVecOptions extends MakeOptions {
-  /** Default 'next-step'; a native vector environment has its own. */
+  /** When environments whose episodes have ended are reset. Default 'next-step'; a native vector environment has its own. */
   autoreset?: Autoreset | undefined;
 }
 
@@ -78,9 +81,9 @@ function versionsOf({ namespace, name }: Parsed): (number | undefined)[] {
 }
 
 /**
- * Adds an environment. One that has the id already is replaced, with a warning.
+ * Adds an environment to the registry. If there is one of this id, it is replaced, with a warning.
  * @throws GymError E_NAME on a malformed id, or when the name is there with a version and now comes without, or the
- *   other way round; E_CONFIG when nothing makes it.
+ *   other way round; E_CONFIG when the registration has neither `create` nor `createVec`.
  */
 export function register(registration: Registration): void {
   const { id } = registration;
@@ -102,17 +105,17 @@ export function unregister(id: string): boolean {
   return registry.delete(id);
 }
 
-/** What there is to say of a registered environment, in the form that agents and rewards are listed in too. */
+/** A registered environment as it is listed, in the form in which agents and rewards are listed too. */
 export interface EnvironmentListing {
   /** The id that `make` takes. */
   readonly name: string;
-  /** One line. */
+  /** What the task is, in one line. */
   readonly summary: string;
-  /** A line for each option. */
+  /** For each option of `make`, a line that says what it means. */
   readonly options: Readonly<Record<string, string>>;
-  /** A run solves the environment at this mean return. */
+  /** The environment counts as solved when the mean return of an agent's episodes reaches this value. */
   readonly rewardThreshold?: number | undefined;
-  /** `make` cuts episodes after so many steps. */
+  /** The number of steps after which `make` cuts an episode. */
   readonly maxEpisodeSteps?: number | undefined;
 }
 
@@ -130,7 +133,8 @@ export function listEnvironments(): EnvironmentListing[] {
 }
 
 /**
- * What is registered under an id. Without a version: the newest, with a warning; an old version: with a warning too.
+ * What is registered under an id. An id without a version means the newest one. This gives a warning, and so does an id
+ * whose version is not the newest.
  * @throws GymError E_NAME with the nearest name, the versions or the namespaces that there are.
  */
 export function spec(id: string): Registration {
@@ -225,9 +229,10 @@ async function created<T extends { readonly spec?: EnvSpec | undefined }>(
 }
 
 /**
- * Makes an environment: inside out the environment itself, a {@link TimeLimit} where it has one, {@link OrderEnforcing},
- * and the wrappers of `make.wrappers`.
- * @param id as {@link spec} takes it, or `module:id` to import a module first that registers it.
+ * Makes an environment. Around the environment itself are, from the inside to the outside, a {@link TimeLimit} if it has a
+ * limit, {@link OrderEnforcing}, and the wrappers of `make.wrappers`.
+ * @param id as {@link spec} takes it, or `module:id`, such as `./my-env.ts:Mine-v0`, to import the module first that
+ *   registers it.
  * @throws GymError E_NAME on an unknown id or option; E_CONFIG where the environment is natively a vector one.
  */
 export async function make<K extends string>(
@@ -257,7 +262,8 @@ export async function make(
 }
 
 /**
- * Makes a vector environment: the native one where there is one, else a {@link SyncVectorEnv} of as many as `make` makes.
+ * Makes a vector environment: a native one if the registration has `createVec`, else a {@link SyncVectorEnv} around
+ * `numEnvs` environments that are made as by {@link make}.
  * @throws GymError as {@link make}; E_CONFIG when a native one is asked for wrappers, a limit or another autoreset.
  */
 export async function makeVec<K extends string>(
@@ -276,8 +282,7 @@ export async function makeVec(
   options: Readonly<Record<string, unknown>> = {},
   { autoreset, ...single }: MakeVecOptions = {},
 ): Promise<VectorEnv<unknown, unknown>> {
-  if (!Number.isInteger(numEnvs) || numEnvs < 1)
-    throw new GymError('E_VALUE', `makeVec ${id}: numEnvs must be an integer of at least 1, actual value ${numEnvs}.`);
+  checkNumEnvs(`makeVec ${id}`, numEnvs);
   const known = await importFirst(id);
   const registration = spec(known);
   if (registration.createVec === undefined) {
@@ -286,7 +291,8 @@ export async function makeVec(
       for (let i = 0; i < numEnvs; i++) envs.push(await make(registration.id, options, single));
       return new SyncVectorEnv(envs, { autoreset });
     } catch (error) {
-      await Promise.allSettled(envs.map(async (env) => env.close?.())); // nobody else can
+      // The caller never sees these environments, and so cannot close them.
+      await Promise.allSettled(envs.map(async (env) => env.close?.()));
       throw error;
     }
   }

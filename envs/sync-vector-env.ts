@@ -20,11 +20,11 @@ import type { Autoreset, VectorEnv, VectorResetOptions, VectorResetResult, Vecto
 import { OrderEnforcing } from './wrappers/order-enforcing.js';
 
 export interface SyncVectorOptions {
-  /** Default 'next-step', as Gymnasium. */
+  /** When environments whose episodes have ended are reset. Default 'next-step', as in Gymnasium. */
   autoreset?: Autoreset | undefined;
 }
 
-/** All results, when every one has ended: an error is thrown only when nothing runs on behind the caller's back. */
+/** All results. An error is thrown only when every promise has settled, so that nothing still runs when it is told. */
 async function settled<T>(values: readonly Awaitable<T>[]): Promise<T[]> {
   const results = await Promise.allSettled(values);
   return results.map((result) => {
@@ -33,18 +33,17 @@ async function settled<T>(values: readonly Awaitable<T>[]): Promise<T[]> {
   });
 }
 
-/** All results, or a promise of them if one of them is one. */
+/** All results, or a promise of all if one of them is a promise. */
 function all<T>(values: readonly Awaitable<T>[]): Awaitable<T[]> {
   return values.some(isPromiseLike) ? settled(values) : (values as T[]);
 }
 
 /**
- * Environments stepped one after another in this thread. Where they are synchronous so are all methods; asynchronous
- * ones run at the same time.
+ * Environments that are stepped one after another in this thread. If the environments return plain values, so do all
+ * methods. If they return promises, the environments run at the same time, and the methods return promises too.
  *
- * Autoreset is Gymnasium's: `next-step` (an ended environment ignores its next action, is reset, and returns reward 0),
- * `same-step` (it is reset at once; `infos[i]` holds `finalObservation` and `finalInfo`), `disabled` (the caller resets
- * with `mask`). A reset by the caller always ends a pending one.
+ * Environments whose episodes have ended are reset as `autoreset` says. If the caller resets such an environment first, it
+ * is not reset once more.
  */
 export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
   readonly envs: readonly Env<O, A>[];
@@ -56,12 +55,12 @@ export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
   readonly render?: () => Awaitable<(NdArray | string)[]>;
   readonly snapshot?: () => Awaitable<Snapshot>;
   readonly restore?: (snapshot: Snapshot) => Awaitable<VectorResetResult<O>>;
-  /** 1 where an episode has ended and no reset has followed. */
+  /** 1 for each environment whose episode has ended and that was not reset since. */
   readonly #ended: Uint8Array;
   #observations: O[] = [];
-  /** The environments look at their results themselves (those of `make` do), so that it is done once a step. */
+  /** Whether the environments check their results themselves, as those of `make` do. Then it is not done twice. */
   readonly #checked: boolean;
-  /** Steps so far, for errors. */
+  /** The number of steps so far, which errors name. */
   #steps = 0;
   #closed = false;
 
@@ -116,7 +115,10 @@ export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
     return new GymError(code, `SyncVectorEnv: environment ${i}: ${messageOf(error)}`, { cause: error });
   }
 
-  /** Calls every environment; an error says which one it was, and comes when those that have begun have ended. */
+  /**
+   * Calls every environment. An error says which environment it came from, and is thrown only when the calls that were
+   * begun have ended.
+   */
   #each<R>(call: (env: Env<O, A>, i: number) => Awaitable<R>): Awaitable<R[]> {
     const results: Awaitable<R>[] = [];
     for (let i = 0; i < this.numEnvs; i++) {
@@ -140,9 +142,8 @@ export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
   }
 
   /**
-   * Resets all environments, or those of `mask`; the others keep their episode and return their last observation.
-   * @param options.seed a number seeds environment i with seed + i; a list gives each its own (undefined: none).
-   * @throws GymError E_VALUE on a list or mask of another length, or a mask that selects none.
+   * Resets all environments, or those of `mask`. The others go on with their episodes, and return their last observation.
+   * @throws GymError E_VALUE on a list of seeds or a mask of another length, and on a mask that selects no environment.
    */
   reset(reset: VectorResetOptions = {}): Awaitable<VectorResetResult<O>> {
     this.#needOpen();
@@ -157,7 +158,7 @@ export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
     return this.#started(results);
   }
 
-  /** The result of a reset or a restore, checked. */
+  /** The result of a reset or a restore, when it was checked. */
   #begun(env: Env<O, A>, call: 'reset' | 'restore', result: Awaitable<ResetResult<O>>): Awaitable<ResetResult<O>> {
     if (isPromiseLike(result)) return result.then((awaited) => this.#begun(env, call, awaited));
     checkFirst(env, call, result);
@@ -174,6 +175,7 @@ export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
   }
 
   /**
+   * Takes one action in each environment.
    * @throws GymError E_VALUE on another number of actions, and where an environment's result is none (no number as
    *   reward, the old `done`, no info); E_STATE before the first reset and, where autoreset is disabled, when an
    *   environment's episode has ended.
@@ -281,8 +283,8 @@ export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
   }
 
   /**
-   * Takes the place of another one that is lost in the middle of its episodes: these are over, with these last
-   * observations, and resets follow as after any end.
+   * Makes this new vector environment take the place of another one that was lost in the middle of its episodes. All
+   * episodes count as ended, with these last observations, and the environments are reset as after any end.
    * @internal
    */
   succeed(observations: readonly O[]): void {
@@ -290,7 +292,7 @@ export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
     this.#ended.fill(1);
   }
 
-  /** Closes all environments. May be called again. */
+  /** Closes all environments. Closing them again does nothing. */
   close(): Awaitable<void> {
     if (this.#closed) return;
     this.#closed = true;

@@ -3,7 +3,7 @@ import { GymError, messageOf } from '../core/errors.js';
 import type { NdArray } from '../core/ndarray.js';
 import type { Snapshot } from '../core/snapshot.js';
 import type { Info } from '../core/types.js';
-import { checkVectorReset, snapshotList, snapshotParts, stillEnded, wrongActions } from './checks.js';
+import { checkNumEnvs, checkVectorReset, snapshotList, snapshotParts, stillEnded, wrongActions } from './checks.js';
 import type { EnvSpec } from './env.js';
 import type { KnownEnvs } from './registration.js';
 import type { MakeOptions, VectorEnvOf } from './registry.js';
@@ -31,6 +31,8 @@ export interface WorkerVectorOptions extends Pick<MakeOptions, 'maxEpisodeSteps'
 
 /** In one call a thread is replaced at most so many times in a row: what kills them all would kill the next one too. */
 const mostCrashes = 3;
+/** More threads than any machine has cores are a mistake. */
+const mostThreads = 1024;
 
 /**
  * Environments in worker threads. Each thread has a share of them in a `SyncVectorEnv`. The results are those of one
@@ -341,16 +343,12 @@ export async function makeWorkerVec(
       'E_CONFIG',
       `makeWorkerVec ${id}: \`wrappers\` are functions, which cannot be sent to a thread; put them around the environment in the \`create\` of a module of your own, or use wrap() on the result.`,
     );
-  if (!Number.isInteger(numEnvs) || numEnvs < 1)
-    throw new GymError(
-      'E_VALUE',
-      `makeWorkerVec ${id}: numEnvs must be an integer of at least 1, actual value ${numEnvs}.`,
-    );
+  checkNumEnvs(`makeWorkerVec ${id}`, numEnvs);
   const threads = Math.min(numEnvs, workers ?? availableParallelism());
-  if (!Number.isInteger(threads) || threads < 1)
+  if (!(Number.isInteger(threads) && threads >= 1 && threads <= mostThreads))
     throw new GymError(
       'E_VALUE',
-      `makeWorkerVec ${id}: workers must be an integer of at least 1, actual value ${workers}.`,
+      `makeWorkerVec ${id}: workers must be an integer of 1 to ${mostThreads}, actual value ${workers}.`,
     );
   if (onCrash !== 'error' && onCrash !== 'replace')
     throw new GymError(

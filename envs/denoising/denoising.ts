@@ -6,7 +6,7 @@ import { scoreImages } from '../../core/score.js';
 import { shown } from '../../core/shown.js';
 import type { Snapshot } from '../../core/snapshot.js';
 import { type Awaitable, type Info, isPromiseLike } from '../../core/types.js';
-import { checkVectorReset, otherSnapshot, snapshotCount, snapshotParts, wrongActions } from '../checks.js';
+import { checkVectorReset, mostEnvs, otherSnapshot, snapshotCount, snapshotParts, wrongActions } from '../checks.js';
 import type { EnvSpec } from '../env.js';
 import { Box } from '../spaces/box.js';
 import { Dict } from '../spaces/dict.js';
@@ -127,7 +127,8 @@ export class Denoising implements VectorEnv<DenoisingObservation, DenoisingActio
       throw wrong('timesteps', 'a list of integers of at least 0 (a scheduler has them)', timesteps);
     if (latentShape?.length !== 3 || !latentShape.every((n) => Number.isInteger(n) && n > 0))
       throw wrong('latentShape', '[height, width, channels]', latentShape);
-    if (!(Number.isInteger(numEnvs) && numEnvs > 0)) throw wrong('numEnvs', 'an integer of at least 1', numEnvs);
+    if (!(Number.isInteger(numEnvs) && numEnvs > 0 && numEnvs <= mostEnvs))
+      throw wrong('numEnvs', `an integer of 1 to ${mostEnvs}`, numEnvs);
     if (!(Number.isFinite(initNoiseSigma) && initNoiseSigma > 0))
       throw wrong('initNoiseSigma', 'a number above 0', initNoiseSigma);
     if (rewardTimeoutMs !== undefined && !(rewardTimeoutMs > 0))

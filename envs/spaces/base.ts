@@ -7,18 +7,18 @@ import type { SampleOptions, Space, SpaceState } from './space.js';
 
 /** How the elements of a space become one flat list of numbers. */
 export interface FlatLayout<T> {
-  /** How many numbers. */
+  /** The number of numbers of an element. */
   readonly size: number;
   readonly dtype: DType;
-  /** Writes the bounds of each number, from `offset` on. */
+  /** Writes the lowest and the highest value of each number into the two arrays, from `offset` on. */
   bounds(low: Float64Array, high: Float64Array, offset: number): void;
-  /** Writes an element, from `offset` on. */
+  /** Writes the numbers of an element into an array, from `offset` on. */
   write(value: T, into: TypedArray, offset: number): void;
-  /** Reads an element back. */
+  /** The element whose numbers stand in an array, from `offset` on. */
   read(from: TypedArray, offset: number): T;
 }
 
-/** What all spaces share: a stream of their own, made when it is first needed. */
+/** What all spaces share: a stream of random numbers of their own, which is made when it is first needed. */
 export abstract class BaseSpace<T> implements Space<T> {
   abstract readonly kind: string;
   readonly shape?: readonly number[] | undefined;
@@ -34,8 +34,8 @@ export abstract class BaseSpace<T> implements Space<T> {
   abstract sample(options?: SampleOptions): T;
   abstract contains(value: unknown): value is T;
   /**
-   * Whether a value has the form of an element: it is one, but that numbers of a Box may be outside its bounds (or NaN),
-   * as those of an environment that diverges are.
+   * Whether a value has the form of an element. This is less than to be one: the numbers of a Box may lie outside its
+   * bounds or be NaN. So the observations of an environment that diverges can still be flattened and saved.
    */
   hasForm(value: unknown): boolean {
     return this.contains(value);
@@ -44,14 +44,14 @@ export abstract class BaseSpace<T> implements Space<T> {
   abstract toJson(): unknown;
   abstract toString(): string;
 
-  /** The spaces in this one. */
+  /** The spaces of which this one is made up. */
   protected get parts(): readonly Space<unknown>[] {
     return [];
   }
 
   /**
-   * Seeds the space, and those in it with integers drawn from its own new stream.
-   * @throws GymError E_VALUE on a negative or fractional seed, or none.
+   * Seeds the space. The spaces in it are seeded with integers that are drawn from its own new stream.
+   * @throws GymError E_VALUE on a seed that is neither text nor an integer of at least 0.
    */
   seed(seed: number | string, random: RandomKind = 'seedrandom'): void {
     if (typeof seed !== 'number' && typeof seed !== 'string')
@@ -61,7 +61,7 @@ export abstract class BaseSpace<T> implements Space<T> {
     if (this.parts.length > 0 && this.reseeds) this.#random = randomSource(seed, random);
   }
 
-  /** Whether the own stream starts again after it gave the parts their seeds (Gymnasium's OneOf, Sequence and Graph). */
+  /** Whether the space's own stream begins anew after the seeds of its parts were drawn, as in Gymnasium's OneOf, Sequence and Graph. */
   protected get reseeds(): boolean {
     return false;
   }
@@ -85,7 +85,10 @@ export abstract class BaseSpace<T> implements Space<T> {
   }
 }
 
-/** The one of mask and probability that was given. @throws GymError E_VALUE when both were, or what was is no list or object. */
+/**
+ * Which of mask and probability was given.
+ * @throws GymError E_VALUE when both were, or when the one that was is neither a list nor an object.
+ */
 export function oneRestriction(kind: string, options: SampleOptions | undefined): 'mask' | 'probability' | undefined {
   const mask = options?.mask !== undefined;
   const probability = options?.probability !== undefined;

@@ -7,10 +7,10 @@ import { BaseSpace, type FlatLayout, oneRestriction } from './base.js';
 import { type ArrayOf, arrayOf, canCast, type DType, dtypeOf, dtypes, typeFacts, zeros } from './dtype.js';
 import type { SampleOptions, Space } from './space.js';
 
-/** A bound for all elements, or one each in row-major order. */
+/** One bound for all numbers of an element, or a bound for each of them in row-major order. */
 export type Bound = number | ArrayLike<number> | NdArray;
 
-/** The values of a bound, and the shape that they give the Box where none is named. */
+/** The values of a bound, and the shape that the Box takes from them where none is named. */
 function boundOf(
   side: 'low' | 'high',
   bound: Bound,
@@ -23,24 +23,31 @@ function boundOf(
 }
 
 /**
- * Arrays of one shape and type with bounds for each element (both inside).
- * A sample is uniform where both bounds are finite, bound ± Exp(1) where one is, N(0, 1) where none is.
+ * Arrays of one shape and type. Each number of an array has a lowest and a highest value, both of which it may take.
+ *
+ * In a sample, a number with two finite bounds is uniform between them. With one finite bound its distance from that bound
+ * is exponential with mean 1, and with none it is standard normal.
  */
 export class Box<D extends DType = 'float32'> extends BaseSpace<NdArray<ArrayOf<D>>> {
   readonly kind = 'Box';
   override readonly shape: readonly number[];
   readonly dtype: D;
-  /** The lowest value of each element, in the space's type. */
+  /** The lowest value of each number, in row-major order. */
   readonly low: ArrayOf<D>;
+  /** The highest value of each number. */
   readonly high: ArrayOf<D>;
+  /** 1 for each number whose lowest value is finite. */
   readonly boundedBelow: Uint8Array;
+  /** 1 for each number whose highest value is finite. */
   readonly boundedAbove: Uint8Array;
   readonly flat: FlatLayout<NdArray<ArrayOf<D>>>;
-  /** All elements have the same bounds, which makes membership quick to check. */
+  /** Whether all numbers have the same bounds. Then membership is quicker to check. */
   readonly #uniform: boolean;
 
   /**
-   * @param shape default that of the bounds, where these are lists or arrays; [1] for two numbers.
+   * @param low the lowest value of each number; -Infinity for none.
+   * @param high the highest value of each number; Infinity for none.
+   * @param shape default: the shape of the bounds if these are lists or arrays, and [1] if both are numbers.
    * @throws GymError E_SPACE on a bound that is NaN, outside the type, or above the other; on bounds of another shape
    *   (lists must have as many values as the shape).
    */
@@ -111,24 +118,25 @@ export class Box<D extends DType = 'float32'> extends BaseSpace<NdArray<ArrayOf<
     }
   }
 
-  /** Whether all elements are bounded on this side, or on both. */
+  /** Whether all numbers have finite bounds on this side, or on both. */
   isBounded(manner: 'below' | 'above' | 'both' = 'both'): boolean {
     const below = this.boundedBelow.every((b) => b === 1);
     const above = this.boundedAbove.every((b) => b === 1);
     return manner === 'below' ? below : manner === 'above' ? above : below && above;
   }
 
-  /** @throws GymError E_VALUE on a mask or probability: a Box has none. */
+  /** A random element. @throws GymError E_VALUE on a mask or probabilities, since a Box has neither. */
   sample(options?: SampleOptions): NdArray<ArrayOf<D>> {
     if (oneRestriction('Box', options) !== undefined)
       throw new GymError('E_VALUE', 'Box.sample: a Box takes no mask and no probability.');
     const facts = typeFacts(this.dtype);
-    const inclusive = facts.kind === 'f' ? 0 : 1; // integers: floor of a draw below high + 1
+    const inclusive = facts.kind === 'f' ? 0 : 1; // An integer is the floor of a number drawn below high + 1.
     const data = zeros(this.dtype, this.low.length);
     const put = (i: number, value: number) => {
       data[i] = facts.kind === 'f' ? value : Math.min(facts.high, Math.max(facts.low, Math.floor(value)));
     };
-    // NumPy draws all elements of one law, then those of the next; in this order equal seeds give equal samples.
+    // NumPy draws all numbers of one distribution, then those of the next. Only in this order do equal seeds give equal
+    // samples.
     const { random, low, high, boundedBelow, boundedAbove } = this;
     for (let i = 0; i < data.length; i++) if (!boundedBelow[i] && !boundedAbove[i]) put(i, random.normal());
     for (let i = 0; i < data.length; i++)
@@ -136,12 +144,16 @@ export class Box<D extends DType = 'float32'> extends BaseSpace<NdArray<ArrayOf<
     for (let i = 0; i < data.length; i++)
       if (!boundedBelow[i] && boundedAbove[i]) put(i, high[i]! + inclusive - exponential(random));
     for (let i = 0; i < data.length; i++)
-      // of halves, whose difference is a number where that of the bounds is too large for one
+      // Twice a number between the halves of the bounds: the difference of the bounds themselves may be too large for a
+      // double.
       if (boundedBelow[i] && boundedAbove[i]) put(i, 2 * random.uniform(low[i]! / 2, (high[i]! + inclusive) / 2));
     return { data, shape: this.shape };
   }
 
-  /** Arrays of this shape whose type casts safely into the space's (float64 is no member of a float32 Box). */
+  /**
+   * Whether a value is an array of this shape within the bounds. Its type need only be one that casts safely into the
+   * space's type, so that an array of int8 is an element of a float32 Box, and one of float64 is not.
+   */
   contains(value: unknown): value is NdArray<ArrayOf<D>> {
     if (!isNdArray(value) || !sameShape(value.shape, this.shape)) return false;
     const { data } = value;
@@ -165,7 +177,7 @@ export class Box<D extends DType = 'float32'> extends BaseSpace<NdArray<ArrayOf<
     );
   }
 
-  /** Same type and shape, bounds within NumPy's `allclose`. */
+  /** Whether the other space is a Box of the same type and shape whose bounds are close to these, as in NumPy's `allclose`. */
   equals(other: Space<unknown>): boolean {
     if (!(other instanceof Box) || other.dtype !== this.dtype || !sameShape(other.shape, this.shape)) return false;
     const close = (a: TypedArray, b: TypedArray) =>
@@ -180,7 +192,7 @@ export class Box<D extends DType = 'float32'> extends BaseSpace<NdArray<ArrayOf<
   }
 
   toJson(): unknown {
-    // JSON has no infinities; null is an absent bound
+    // JSON has no infinities, so null stands for a bound that is none.
     const list = (values: TypedArray, bounded: Uint8Array) => {
       const plain = Array.from(values, (v, i) => (bounded[i] ? v : null));
       return plain.length > 0 && plain.every((v) => v === plain[0]) ? plain[0] : plain;

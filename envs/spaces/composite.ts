@@ -2,7 +2,7 @@ import { BaseSpace, type FlatLayout } from './base.js';
 import { resultType } from './dtype.js';
 import type { Space } from './space.js';
 
-/** What a part of a composite element must pass. */
+/** A test that a part of an element must pass, given the space of that part. */
 export type PartTest = (space: Space<unknown>, part: unknown) => boolean;
 
 const isElement: PartTest = (space, part) => space.contains(part);
@@ -11,9 +11,9 @@ const isElement: PartTest = (space, part) => space.contains(part);
 export const hasForm: PartTest = (space, value) =>
   space instanceof BaseSpace ? space.hasForm(value) : space.contains(value);
 
-/** A space of elements that are made of elements of other spaces. */
+/** A space whose elements are made of elements of other spaces. */
 export abstract class CompositeSpace<T> extends BaseSpace<T> {
-  /** Whether a value is made of parts as elements are, each of which passes the test. */
+  /** Whether a value is made of parts as an element is, each of which passes the test. */
   protected abstract consists(value: unknown, test: PartTest): boolean;
 
   contains(value: unknown): value is T {
@@ -25,7 +25,7 @@ export abstract class CompositeSpace<T> extends BaseSpace<T> {
   }
 }
 
-/** The layout of several spaces one after another; undefined where one of them has none. */
+/** The layout of several spaces one after another; undefined if one of them has no layout. */
 export function compositeLayout<T>(
   spaces: readonly Space<unknown>[],
   split: (value: T) => readonly unknown[],

@@ -7,7 +7,7 @@ import type { ElementOf, Space } from './space.js';
 import type { MaskOf, ProbabilityOf } from './tuple.js';
 
 type Spaces = Readonly<Record<string, Space<unknown>>>;
-/** An element of a {@link Dict}: one of each of its spaces. */
+/** An element of a {@link Dict}: under each key an element of the space of that key. */
 export type DictElement<S extends Spaces> = { [K in keyof S]: ElementOf<S[K]> };
 
 export interface DictSample<S extends Spaces> {
@@ -19,7 +19,7 @@ function isIterable(value: object): value is Iterable<unknown> {
   return typeof (value as Partial<Iterable<unknown>>)[Symbol.iterator] === 'function';
 }
 
-/** The entries of a Dict's constructor. @throws GymError E_SPACE unless each is a key of its own and a space. */
+/** What a Dict's constructor was given, as a list of entries. @throws GymError E_SPACE unless each is a key of its own and a space. */
 function entriesOf(spaces: unknown): (readonly [string, Space<unknown>])[] {
   if (typeof spaces !== 'object' || spaces === null)
     throw new GymError(
@@ -52,7 +52,7 @@ function entriesOf(spaces: unknown): (readonly [string, Space<unknown>])[] {
 export class Dict<S extends Spaces = Spaces> extends CompositeSpace<DictElement<S>> {
   readonly kind = 'Dict';
   readonly spaces: S;
-  /** In the order of flattening and seeding, which that of the object `spaces` need not be. */
+  /** The keys in the order of flattening and seeding. The order of the properties of `spaces` may be another one. */
   readonly keys: readonly (keyof S & string)[];
   readonly flat?: FlatLayout<DictElement<S>>;
 
@@ -78,7 +78,7 @@ export class Dict<S extends Spaces = Spaces> extends CompositeSpace<DictElement<
     return this.keys.map((key) => this.spaces[key]!);
   }
 
-  /** @throws GymError E_VALUE when the masks or probabilities do not have the space's keys. */
+  /** A random element. @throws GymError E_VALUE when the masks or probabilities do not have the space's keys. */
   sample(options?: DictSample<S>): DictElement<S> {
     const restriction = oneRestriction('Dict', options);
     const parts = restriction && (options![restriction] as Record<string, unknown>);

@@ -3,11 +3,11 @@ import { choiceIndex } from '../random-source.js';
 import { BaseSpace, checkMask, checkProbability, type FlatLayout, indicesOf, oneRestriction } from './base.js';
 import type { Space } from './space.js';
 
-/** Restricts a sample of a {@link Discrete}: one entry a value. */
+/** Restricts a sample of a {@link Discrete}, by an entry for each value. */
 export interface DiscreteSample {
-  /** 0 or 1 a value; with no 1 at all the sample is `start`. */
+  /** 1 for each value that may be drawn, 0 for the others. If no value may be drawn, the sample is `start`. */
   mask?: ArrayLike<number | boolean> | undefined;
-  /** Sums to 1. */
+  /** How likely each value is to be drawn. The probabilities must sum to 1. */
   probability?: ArrayLike<number> | undefined;
 }
 
@@ -43,7 +43,7 @@ export class Discrete extends BaseSpace<number> {
     };
   }
 
-  /** Uniform; among the values whose mask is 1; or with the probabilities given. */
+  /** A random value: uniform among all, uniform among those whose mask is 1, or with the probabilities given. */
   sample(options?: DiscreteSample): number {
     const restriction = oneRestriction('Discrete', options);
     if (restriction === 'mask') {
@@ -75,7 +75,7 @@ export class Discrete extends BaseSpace<number> {
   }
 }
 
-/** Where a one-hot vector is 1. @throws GymError E_VALUE when it is nowhere. */
+/** The index at which a one-hot vector is 1. @throws GymError E_VALUE when all its numbers are 0. */
 export function hotIndex(from: ArrayLike<number>, offset: number, n: number, kind: string): number {
   for (let i = 0; i < n; i++) if (from[offset + i] !== 0) return i;
   throw new GymError('E_VALUE', `unflatten: the ${n} numbers of a ${kind} are all 0; one of them must be 1.`);

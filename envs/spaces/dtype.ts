@@ -1,5 +1,6 @@
 import { GymError } from '../../core/errors.js';
 import type { TypedArray } from '../../core/ndarray.js';
+import { checkSize } from './arguments.js';
 
 interface ArrayOfType {
   float32: Float32Array;
@@ -61,21 +62,23 @@ export function typeFacts(dtype: DType): TypeFacts {
 
 /** A zeroed array of an element type. */
 export function zeros<D extends DType>(dtype: D, length: number): ArrayOf<D> {
+  checkSize('an element', length);
   return new facts[dtype].array(length) as ArrayOf<D>;
 }
 
-// by tag, which subclasses (Buffer) and arrays of other realms have too
+// Found by the tag of the array and not by its constructor, since subclasses (Buffer) and arrays of other realms have the
+// same tag.
 const byTag = new Map<string, DType>(dtypes.map((dtype) => [zeros(dtype, 0)[Symbol.toStringTag], dtype]));
 byTag.set('Uint8ClampedArray', 'uint8');
 
-/** The element type of a typed array; undefined for one that no space has (of BigInts, of 16-bit floats). */
+/** The element type of a typed array; undefined for types that no space has, such as BigInts and 16-bit floats. */
 export function dtypeOf(array: TypedArray): DType | undefined {
   return byTag.get(array[Symbol.toStringTag]);
 }
 
 /**
- * `length` numbers as an array of a type.
- * @throws GymError E_VALUE, beginning with `where`, on a number that an integer type does not hold.
+ * An array of a type, made of the `length` numbers from `offset` on.
+ * @throws GymError E_VALUE, beginning with `where`, on a number that the type, one of integers, cannot hold.
  */
 export function arrayOf<D extends DType>(
   where: string,
@@ -94,17 +97,17 @@ export function arrayOf<D extends DType>(
   return data;
 }
 
-/** `numpy.can_cast(from, to, 'safe')`: every value of `from` is one of `to`. */
+/** Whether every value of the type `from` is one of the type `to` too: `numpy.can_cast(from, to, 'safe')`. */
 export function canCast(from: DType | undefined, to: DType): boolean {
   if (from === to) return true;
   if (from === undefined) return false;
   const [a, b] = [facts[from], facts[to]];
   if (a.kind === 'f') return b.kind === 'f' && a.bits <= b.bits;
-  if (b.kind === 'f') return a.bits < b.bits; // 24 bits of mantissa hold 16-bit integers, 53 hold 32-bit ones
+  if (b.kind === 'f') return a.bits < b.bits; // The 24 bits of a float32's mantissa hold 16-bit integers, the 53 of a float64's 32-bit ones.
   return a.low >= b.low && a.high <= b.high;
 }
 
-/** `numpy.result_type`: the smallest type that all can be cast to. */
+/** The smallest type to which all of these can be cast: `numpy.result_type`. */
 export function resultType(types: Iterable<DType>): DType {
   const all = [...types];
   const order: DType[] = ['int8', 'uint8', 'int16', 'uint16', 'int32', 'uint32', 'float32', 'float64'];

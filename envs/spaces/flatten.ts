@@ -30,7 +30,7 @@ export function isFlattenable(space: Space<unknown>): boolean {
   return layoutOf(space) !== undefined;
 }
 
-/** How many numbers an element flattens into. @throws GymError E_SPACE for Sequence, Graph, and what contains one. */
+/** The number of numbers into which an element flattens. @throws GymError E_SPACE for Sequence, Graph, and spaces that contain one. */
 export function flatdim(space: Space<unknown>): number {
   const layout = layoutOf(space);
   if (layout === undefined) throw noLayout('flatdim', space);
@@ -39,12 +39,12 @@ export function flatdim(space: Space<unknown>): number {
 
 /**
  * The space of flat elements: a 1-D Box, or, where a Sequence or a Graph is inside, the same tree of Boxes.
- * Not every sample of it can be unflattened (a one-hot vector has exactly one 1).
+ * Not every sample of this space can be unflattened: a one-hot vector, for instance, must have exactly one 1.
  */
 export function flattenSpace(space: Space<unknown>): Space<unknown> {
   const layout = layoutOf(space);
   if (layout !== undefined) {
-    const [low, high] = [new Float64Array(layout.size), new Float64Array(layout.size)];
+    const [low, high] = [zeros('float64', layout.size), zeros('float64', layout.size)];
     layout.bounds(low, high, 0);
     return new Box(low, high, [layout.size], layout.dtype);
   }
@@ -57,10 +57,10 @@ export function flattenSpace(space: Space<unknown>): Space<unknown> {
 }
 
 /**
- * An element as one list of numbers: arrays in row-major order, one-hot for Discrete, character indices for Text, the
- * parts of a Tuple or Dict one after another. With a Sequence or a Graph inside, a tree of such lists. Numbers of a Box
- * outside its bounds stay what they are.
- * @throws GymError E_VALUE on what has not the form of an element, E_SPACE on a space of unknown kind.
+ * An element as one list of numbers. Arrays are written in row-major order, a Discrete as a one-hot vector, a Text as the
+ * indices of its characters, and the parts of a Tuple or a Dict one after another. Where the space contains a Sequence or a
+ * Graph the result is a tree of such lists. Numbers outside the bounds of a Box are written as they are.
+ * @throws GymError E_VALUE on a value that does not have the form of an element, E_SPACE on a space of unknown kind.
  */
 export function flatten<T>(space: Space<T>, value: T): Flat {
   if (!hasForm(space, value)) throw noElement('flatten', space, value);
@@ -95,9 +95,10 @@ function flattened<T>(space: Space<T>, value: T): Flat {
 }
 
 /**
- * Writes an element's flat numbers into `into` from `offset` on, without an array of its own: for batches.
- * @throws GymError E_SPACE for Sequence, Graph, and what contains one; E_VALUE where `into` is too short, or on what has
- *   not the form of an element.
+ * Writes the numbers into which an element flattens into `into`, from `offset` on. A batch is so filled without an array
+ * for each element.
+ * @throws GymError E_SPACE for Sequence, Graph, and spaces that contain one; E_VALUE if `into` is too short, or on a value
+ *   that does not have the form of an element.
  */
 export function flattenInto<T>(space: Space<T>, value: T, into: TypedArray, offset = 0): void {
   const layout = layoutOf(space);
@@ -111,7 +112,7 @@ export function flattenInto<T>(space: Space<T>, value: T, into: TypedArray, offs
   layout.write(value, into, offset);
 }
 
-/** The element that {@link flatten} made this of. @throws GymError E_VALUE when no element flattens into it. */
+/** The element that {@link flatten} made into this. @throws GymError E_VALUE when no element flattens into it. */
 export function unflatten<T>(space: Space<T>, flat: Flat): T {
   const layout = layoutOf(space);
   if (layout !== undefined) {

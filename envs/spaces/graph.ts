@@ -6,26 +6,26 @@ import { CompositeSpace, type PartTest } from './composite.js';
 import type { ElementOf, Space } from './space.js';
 import type { MaskOf, ProbabilityOf } from './tuple.js';
 
-/** Nodes, and edges between them: edge k goes from node edgeLinks[k, 0] to node edgeLinks[k, 1]. */
+/** Nodes and edges between them. Edge k leads from node edgeLinks[k, 0] to node edgeLinks[k, 1]. */
 export interface GraphElement<N = unknown, E = unknown> {
   readonly nodes: readonly N[];
-  /** null where there are none. */
+  /** An element for each edge; null if there are no edges. */
   readonly edges: readonly E[] | null;
-  /** int32 [edges, 2], null where there are no edges. */
+  /** The two nodes of each edge, int32 [edges, 2]; null if there are no edges. */
   readonly edgeLinks: NdArray<Int32Array> | null;
 }
 
-/** Restricts a sample of a {@link Graph}: what the spaces of nodes and of edges take. */
+/** Restricts a sample of a {@link Graph}, by what the spaces of its nodes and of its edges take. */
 export interface GraphSample<N extends Space<unknown>, E extends Space<unknown> | null> {
   mask?: readonly [node: MaskOf<N> | undefined, edge: MaskOf<E> | undefined] | undefined;
   probability?: readonly [node: ProbabilityOf<N> | undefined, edge: ProbabilityOf<E> | undefined] | undefined;
-  /** Default 10. */
+  /** The number of nodes. Default 10. */
   numNodes?: number | undefined;
-  /** Default: uniform in 0 .. numNodes · (numNodes − 1) − 1. */
+  /** The number of edges. Default: uniform among 0 .. numNodes · (numNodes − 1) − 1. */
   numEdges?: number | undefined;
 }
 
-/** Graphs of any size with an element of one space at each node and, unless it is null, of another at each edge. */
+/** Graphs of any size. Each node has an element of one space, and each edge, unless that is null, an element of another. */
 export class Graph<
   N extends Space<unknown> = Space<unknown>,
   E extends Space<unknown> | null = Space<unknown> | null,
@@ -33,7 +33,7 @@ export class Graph<
   readonly kind = 'Graph';
   readonly node: N;
   readonly edge: E;
-  /** None: elements have no fixed number of numbers. */
+  /** Graphs have no layout, since they have no fixed number of numbers. */
   readonly flat = undefined;
 
   /** @param edge null for graphs without edges. @throws GymError E_SPACE on anything but spaces. */
@@ -53,7 +53,7 @@ export class Graph<
     return true;
   }
 
-  /** @throws GymError E_VALUE on no nodes, a negative number of edges, or edges where the space has none. */
+  /** A random graph. @throws GymError E_VALUE on no nodes, a negative number of edges, or edges where the space has none. */
   sample(options: GraphSample<N, E> = {}): GraphElement<ElementOf<N>, ElementOf<E>> {
     const restriction = oneRestriction('Graph', options);
     const [node, edge] = (restriction && options[restriction]) ?? [];

@@ -1,4 +1,5 @@
 import { GymError, unknownName } from '../../core/errors.js';
+import { isTooDeep, mostLevels } from '../../core/json.js';
 import type { NdArray } from '../../core/ndarray.js';
 import { shown } from '../../core/shown.js';
 import { Box } from './box.js';
@@ -22,7 +23,10 @@ export function spaceToJson(space: Space<unknown>): unknown {
 
 type Json = Record<string, unknown>;
 
-/** A field, of the type that the constructor it goes to checks. A default would make another space of one cut short. */
+/**
+ * A field, whose type the constructor checks that it is handed to. A field that is missing is an error: with a default in
+ * its place, JSON that was cut short would become another space.
+ */
 function field<T>(json: Json, key: string): T {
   if (!Object.hasOwn(json, key))
     throw new GymError('E_SPACE', `spaceFromJson: ${json.kind} needs \`${key}\`, actual value ${shown(json)}.`);
@@ -55,21 +59,21 @@ const readers: Record<string, (json: Json) => Space<unknown>> = {
     new MultiDiscrete(listField(json, 'nvec'), { start: listField(json, 'start'), shape: listField(json, 'shape') }),
   Text: (json) =>
     new Text(field(json, 'maxLength'), { minLength: field(json, 'minLength'), charset: field(json, 'charset') }),
-  Tuple: (json) => new Tuple(listField(json, 'spaces').map(spaceFromJson)),
+  Tuple: (json) => new Tuple(listField(json, 'spaces').map((part) => readSpace(part))),
   Dict: (json) => {
     const entries = listField(json, 'spaces').map((entry) => {
       if (!Array.isArray(entry) || entry.length !== 2 || typeof entry[0] !== 'string')
         throw new GymError('E_SPACE', `spaceFromJson: Dict.spaces needs [key, space], actual value ${shown(entry)}.`);
-      return [entry[0], spaceFromJson(entry[1])] as const;
+      return [entry[0], readSpace(entry[1])] as const;
     });
     return new Dict(entries);
   },
-  Sequence: (json) => new Sequence(spaceFromJson(field(json, 'feature'))),
+  Sequence: (json) => new Sequence(readSpace(field(json, 'feature'))),
   Graph: (json) => {
     const edge = field(json, 'edge');
-    return new Graph(spaceFromJson(field(json, 'node')), edge === null ? null : spaceFromJson(edge));
+    return new Graph(readSpace(field(json, 'node')), edge === null ? null : readSpace(edge));
   },
-  OneOf: (json) => new OneOf(listField(json, 'spaces').map(spaceFromJson)),
+  OneOf: (json) => new OneOf(listField(json, 'spaces').map((part) => readSpace(part))),
 };
 
 /**
@@ -77,6 +81,12 @@ const readers: Record<string, (json: Json) => Space<unknown>> = {
  * @throws GymError E_NAME on an unknown kind, E_SPACE on anything that is no space or lacks a part of one.
  */
 export function spaceFromJson(json: unknown): Space<unknown> {
+  if (isTooDeep(json))
+    throw new GymError('E_SPACE', `spaceFromJson: spaces are nested by more than ${mostLevels} levels; it is damaged.`);
+  return readSpace(json);
+}
+
+function readSpace(json: unknown): Space<unknown> {
   const kind = typeof json === 'object' && json !== null ? (json as Json).kind : undefined;
   if (typeof kind !== 'string')
     throw new GymError('E_SPACE', `spaceFromJson: needs an object with \`kind\`, actual value ${shown(json)}.`);
@@ -86,8 +96,8 @@ export function spaceFromJson(json: unknown): Space<unknown> {
 }
 
 /**
- * An element as plain JSON: arrays as lists in row-major order, the rest as its parts. Numbers that JSON lacks
- * (NaN, ±Infinity, −0) are text.
+ * An element as plain JSON. Arrays become lists in row-major order, and numbers that JSON lacks (NaN, ±Infinity, −0)
+ * become text.
  */
 export function elementToJson<T>(space: Space<T>, value: T): unknown {
   const numbers = ({ data }: NdArray) =>
@@ -117,9 +127,9 @@ export function elementToJson<T>(space: Space<T>, value: T): unknown {
 }
 
 /**
- * The element that {@link elementToJson} wrote. Numbers of a Box may be outside its bounds, as those of an environment
- * that diverges are: they come back as they were.
- * @throws GymError E_VALUE on what has not the form of an element.
+ * The element that {@link elementToJson} wrote. Numbers outside the bounds of a Box, as an environment has them that
+ * diverges, come back as they were.
+ * @throws GymError E_VALUE on JSON that does not have the form of an element.
  */
 export function elementFromJson<T>(space: Space<T>, json: unknown): T {
   const value = read(space, json);
@@ -133,7 +143,7 @@ export function elementFromJson<T>(space: Space<T>, json: unknown): T {
 
 const textNumbers = new Set<unknown>(['NaN', 'Infinity', '-Infinity', '-0']);
 
-/** What the JSON says, undefined in the place of each part whose form is wrong; `hasForm` then refuses the whole. */
+/** The element that the JSON says, with undefined in the place of each part of a wrong form, so that `hasForm` refuses the whole. */
 function read(space: Space<unknown>, json: unknown): unknown {
   const list = Array.isArray(json) ? (json as unknown[]) : undefined;
   const record = typeof json === 'object' && json !== null ? (json as Json) : {};

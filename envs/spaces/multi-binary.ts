@@ -6,15 +6,15 @@ import { BaseSpace, type FlatLayout, oneRestriction } from './base.js';
 import { arrayOf } from './dtype.js';
 import type { Space } from './space.js';
 
-/** Restricts a sample of a {@link MultiBinary}, an entry an element in row-major order. */
+/** Restricts a sample of a {@link MultiBinary}, by an entry for each of its numbers in row-major order. */
 export interface MultiBinarySample {
-  /** 0 and 1 fix an element, 2 draws it. */
+  /** 0 or 1 for each number that is to have this value, and 2 for each that is to be drawn. */
   mask?: ArrayLike<number> | undefined;
-  /** How likely each element is to be 1. */
+  /** How likely each number is to be 1. */
   probability?: ArrayLike<number> | undefined;
 }
 
-/** Arrays of zeros and ones of one shape. Samples are int8; arrays of another type are members too. */
+/** Arrays of zeros and ones of one shape. Samples are of type int8, but arrays of other types are elements too. */
 export class MultiBinary extends BaseSpace<NdArray> {
   readonly kind = 'MultiBinary';
   override readonly shape: readonly number[];
@@ -42,7 +42,7 @@ export class MultiBinary extends BaseSpace<NdArray> {
     };
   }
 
-  /** Fair coins, but for what the mask fixes or the probabilities say. */
+  /** A random element. Each number is 0 or 1 with equal probability, unless the mask or the probabilities say otherwise. */
   sample(options?: MultiBinarySample): NdArray<Int8Array> {
     const restriction = oneRestriction('MultiBinary', options);
     const size = this.flat.size;

@@ -7,21 +7,22 @@ import { hotIndex } from './discrete.js';
 import { canCast, dtypeOf } from './dtype.js';
 import type { Space } from './space.js';
 
-/** Restricts a sample of a {@link MultiDiscrete}: for each element, in row-major order, an entry a value. */
+/** Restricts a sample of a {@link MultiDiscrete}. Each of its numbers, in row-major order, has a list with an entry for each value. */
 export interface MultiDiscreteSample {
-  /** Where an element has no 1 at all it is its `start`. */
+  /** 1 for each value that may be drawn, 0 for the others. If a number may have no value, it is its `start`. */
   mask?: readonly ArrayLike<number | boolean>[] | undefined;
+  /** How likely each value is to be drawn. The probabilities of each number must sum to 1. */
   probability?: readonly ArrayLike<number>[] | undefined;
 }
 
 export interface MultiDiscreteOptions {
-  /** The lowest value of each element; default 0. */
+  /** The lowest value of each number. Default 0. */
   start?: ArrayLike<number> | undefined;
-  /** Shape of an element; default that of a list. */
+  /** The shape of the arrays. Default: a list, [nvec.length]. */
   shape?: readonly number[] | undefined;
 }
 
-/** Arrays (int32) whose element i is one of the integers start[i] .. start[i] + nvec[i] − 1. */
+/** Arrays of int32 whose number i is one of start[i] .. start[i] + nvec[i] − 1. */
 export class MultiDiscrete extends BaseSpace<NdArray<Int32Array>> {
   readonly kind = 'MultiDiscrete';
   override readonly shape: readonly number[];
@@ -57,7 +58,7 @@ export class MultiDiscrete extends BaseSpace<NdArray<Int32Array>> {
       if (last > 2 ** 31 - 1)
         throw new GymError('E_SPACE', `MultiDiscrete: the last value of element ${i}, ${last}, is outside int32.`);
     }
-    const offsets = new Float64Array(size + 1); // the sum may be above int32
+    const offsets = new Float64Array(size + 1); // The sum of all counts may be too large for an int32.
     for (let i = 0; i < size; i++) offsets[i + 1] = offsets[i]! + this.nvec[i]!;
     const total = offsets[size]!;
     this.flat = {
@@ -81,7 +82,7 @@ export class MultiDiscrete extends BaseSpace<NdArray<Int32Array>> {
     };
   }
 
-  /** Each element uniform; among the values whose mask is 1; or with the probabilities given. */
+  /** A random element. Each number is uniform among its values or those whose mask is 1, or has the probabilities given. */
   sample(options?: MultiDiscreteSample): NdArray<Int32Array> {
     const restriction = oneRestriction('MultiDiscrete', options);
     const { nvec, start, random } = this;

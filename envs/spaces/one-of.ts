@@ -6,7 +6,7 @@ import { resultType } from './dtype.js';
 import type { ElementOf, Space } from './space.js';
 import type { TupleSample } from './tuple.js';
 
-/** An element of a {@link OneOf}: which space, and an element of it. */
+/** An element of a {@link OneOf}: the index of one of its spaces, and an element of that space. */
 export type OneOfElement<S extends readonly Space<unknown>[]> = {
   [K in keyof S]: readonly [index: number, element: ElementOf<S[K]>];
 }[number];
@@ -28,7 +28,7 @@ export class OneOf<const S extends readonly Space<unknown>[] = readonly Space<un
     this.flat = this.#layout();
   }
 
-  /** The index, then the element, padded with its first number to the length of the longest. */
+  /** The index, then the numbers of the element. They are filled up with the first of them to the length of the longest. */
   #layout(): FlatLayout<OneOfElement<S>> | undefined {
     const layouts: FlatLayout<unknown>[] = [];
     for (const space of this.spaces) {
@@ -45,7 +45,7 @@ export class OneOf<const S extends readonly Space<unknown>[] = readonly Space<un
         for (const layout of layouts) {
           const [lows, highs] = [new Float64Array(layout.size), new Float64Array(layout.size)];
           layout.bounds(lows, highs, 0);
-          // one by one: a large Box has more numbers than a call takes arguments
+          // One by one, since a large Box has more numbers than a call of Math.min can take.
           for (const value of lows) least = Math.min(least, value);
           for (const value of highs) most = Math.max(most, value);
         }
@@ -79,7 +79,10 @@ export class OneOf<const S extends readonly Space<unknown>[] = readonly Space<un
     return true;
   }
 
-  /** A space uniformly, then a sample of it. @throws GymError E_VALUE when there is not one mask or probability a space. */
+  /**
+   * A random element: a space is drawn, each equally likely, then an element of it.
+   * @throws GymError E_VALUE when there is not a mask, or probabilities, for each space.
+   */
   sample(options?: TupleSample<S>): OneOfElement<S> {
     const restriction = oneRestriction('OneOf', options);
     const parts = restriction && (options![restriction] as readonly unknown[]);

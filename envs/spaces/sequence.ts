@@ -6,20 +6,20 @@ import { CompositeSpace, type PartTest } from './composite.js';
 import type { ElementOf, Space } from './space.js';
 import type { MaskOf, ProbabilityOf } from './tuple.js';
 
-/** A length, lengths to draw one from, or undefined for a random one. */
+/** The length of a sample: a number, a list from which one is drawn, or undefined for a random one. */
 export type LengthChoice = number | readonly number[] | undefined;
 
-/** Restricts a sample of a {@link Sequence}: its length, and what each element's space takes. */
+/** Restricts a sample of a {@link Sequence}, by its length and by what the space of its items takes. */
 export interface SequenceSample<S extends Space<unknown>> {
   mask?: readonly [length: LengthChoice, feature: MaskOf<S> | undefined] | undefined;
   probability?: readonly [length: LengthChoice, feature: ProbabilityOf<S> | undefined] | undefined;
 }
 
-/** Lists of any length, the empty one too, of elements of one space. */
+/** Lists of any length, the empty one included, of elements of one space. */
 export class Sequence<S extends Space<unknown> = Space<unknown>> extends CompositeSpace<ElementOf<S>[]> {
   readonly kind = 'Sequence';
   readonly feature: S;
-  /** None: elements have no fixed number of numbers. */
+  /** Lists have no layout, since they have no fixed number of numbers. */
   readonly flat = undefined;
 
   /** @throws GymError E_SPACE on anything but a space. */
@@ -37,7 +37,7 @@ export class Sequence<S extends Space<unknown> = Space<unknown>> extends Composi
     return true;
   }
 
-  /** A length from the geometric distribution with p = 1/4 (at least 1, 4 in the mean) unless one is given. */
+  /** A random list. Unless it is given, its length is drawn from the geometric distribution with p = 1/4: at least 1, and 4 in the mean. */
   sample(options?: SequenceSample<S>): ElementOf<S>[] {
     const restriction = oneRestriction('Sequence', options);
     const [choice, feature] = (restriction && options![restriction]) ?? [];

@@ -1,12 +1,12 @@
 import type { RandomKind, RandomSourceState } from '../random-source.js';
 
-/** Plain JSON: the stream of a space, and those of the spaces in it. */
+/** The states of the random streams of a space and of the spaces in it, as plain JSON. */
 export interface SpaceState {
   readonly own: RandomSourceState;
   readonly parts?: readonly SpaceState[] | undefined;
 }
 
-/** What restricts a sample; each space says the form of its own. At most one of the two. */
+/** What restricts a sample: one of a mask and probabilities, whose form each space says for itself. */
 export interface SampleOptions {
   /** Which elements may be drawn. */
   mask?: unknown;
@@ -15,29 +15,33 @@ export interface SampleOptions {
 }
 
 /**
- * The set of values that an observation or an action may take.
- * Sampling laws, membership and flattening are Gymnasium's.
+ * The set of values that an observation or an action may take. Which values are elements, how they are sampled, and how
+ * they are flattened is as in Gymnasium.
  */
 export interface Space<T> {
   /** The class's name: 'Box', 'Discrete', ... */
   readonly kind: string;
-  /** Shape of one element, or undefined where elements are not one array. */
+  /** The shape of an element; undefined where an element is not one array or number. */
   readonly shape?: readonly number[] | undefined;
-  /** One random element, from the space's own stream. */
+  /** A random element, drawn from the space's own stream of random numbers. */
   sample(options?: SampleOptions): T;
-  /** Whether the value is an element. Never throws. */
+  /** Whether a value is an element. This never throws, whatever the value is. */
   contains(value: unknown): value is T;
-  /** Seeds the space's own stream; `env.reset({ seed })` does not. `'numpy'` gives the samples that Gymnasium gives. */
+  /**
+   * Seeds the space's own stream, which `env.reset({ seed })` does not do. With `'numpy'` as `random` the samples are those
+   * that Gymnasium gives for the same seed.
+   */
   seed(seed: number | string, random?: RandomKind): void;
-  /** Where the space's own stream is, and back to there. */
+  /** The state of the space's own stream. */
   randomState(): SpaceState;
+  /** Takes the space's own stream back to a state. */
   restoreRandomState(state: SpaceState): void;
-  /** Same kind, bounds, shape and type. */
+  /** Whether the other space is of the same kind and has the same elements. */
   equals(other: Space<unknown>): boolean;
   /** Plain JSON that `spaceFromJson` turns into an equal space. */
   toJson(): unknown;
   toString(): string;
 }
 
-/** The type of a space's elements. */
+/** The type of the elements of a space. */
 export type ElementOf<S> = S extends Space<infer T> ? T : never;

@@ -1,6 +1,7 @@
 import { GymError } from '../../core/errors.js';
 import { shown } from '../../core/shown.js';
 import { choiceIndex } from '../random-source.js';
+import { checkSize } from './arguments.js';
 import { BaseSpace, checkMask, checkProbability, type FlatLayout, indicesOf, oneRestriction } from './base.js';
 import type { Space } from './space.js';
 
@@ -10,24 +11,24 @@ export const alphanumeric = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmno
 export const printable = String.fromCharCode(...Array.from({ length: 95 }, (_, i) => 32 + i));
 
 export interface TextOptions {
-  /** Default 1. */
+  /** The least number of characters. Default 1. */
   minLength?: number | undefined;
-  /** The characters that may occur (default letters and digits), or 'any' for all text (samples are then printable ASCII). */
+  /** The characters that may occur. Default: letters and digits. 'any' allows all characters; samples are then printable ASCII. */
   charset?: string | undefined;
 }
 
-/** Restricts a sample of a {@link Text}: a length (or undefined for a random one) and an entry a character. */
+/** Restricts a sample of a {@link Text}, by its length (undefined for a random one) and by an entry for each character. */
 export interface TextSample {
   mask?: readonly [length: number | undefined, characters: ArrayLike<number | boolean> | undefined] | undefined;
   probability?: readonly [length: number | undefined, characters: ArrayLike<number> | undefined] | undefined;
 }
 
-/** Strings of minLength to maxLength characters of a set (characters are code points). */
+/** Strings of minLength to maxLength characters (code points), which are all of one set. */
 export class Text extends BaseSpace<string> {
   readonly kind = 'Text';
   readonly minLength: number;
   readonly maxLength: number;
-  /** The set as it was named; 'any' stands for all text. */
+  /** The set of characters as it was named; 'any' stands for all characters. */
   readonly charset: string;
   readonly flat?: FlatLayout<string>;
   readonly #characters: readonly string[];
@@ -43,6 +44,7 @@ export class Text extends BaseSpace<string> {
         'E_SPACE',
         `Text: maxLength must be an integer of at least minLength (${minLength}), actual value ${maxLength}.`,
       );
+    checkSize(`Text: a text of maxLength ${maxLength}`, maxLength);
     if (typeof charset !== 'string')
       throw new GymError('E_SPACE', `Text: charset must be text, actual value ${shown(charset)}.`);
     this.#characters = [...new Set(charset === 'any' ? printable : charset)];
@@ -55,7 +57,7 @@ export class Text extends BaseSpace<string> {
     if (charset !== 'any') this.flat = this.#layout();
   }
 
-  /** An index a character; the places behind the text hold the number of characters in the set. */
+  /** The index of each character. The places behind the end of the text hold the number of characters in the set. */
   #layout(): FlatLayout<string> {
     const size = this.maxLength;
     const pad = this.#characters.length;
@@ -84,7 +86,7 @@ export class Text extends BaseSpace<string> {
     };
   }
 
-  /** A length uniform in minLength..maxLength, then each character uniform in the set. */
+  /** A random text: its length is uniform in minLength..maxLength, and each character uniform in the set. */
   sample(options?: TextSample): string {
     const restriction = oneRestriction('Text', options);
     const [length, characters] = (restriction && options![restriction]) ?? [];
@@ -93,7 +95,7 @@ export class Text extends BaseSpace<string> {
         'E_VALUE',
         `Text.sample: length must be an integer from ${this.minLength} to ${this.maxLength}, actual value ${length}.`,
       );
-    // numpy.random.choice with equal probabilities draws by the inverse of the cumulative sum
+    // As numpy.random.choice draws with equal probabilities: by the inverse of their cumulative sum.
     let draw = () => Math.floor(this.random.next() * this.#characters.length);
     let most = length;
     if (characters !== undefined && restriction === 'probability') {

@@ -9,7 +9,7 @@ export type MaskOf<S> = S extends { sample(options?: { mask?: infer M }): unknow
 /** The probabilities that a space's `sample` takes. */
 export type ProbabilityOf<S> = S extends { sample(options?: { probability?: infer P }): unknown } ? P : unknown;
 
-/** An element of a {@link Tuple}: one of each of its spaces. */
+/** An element of a {@link Tuple}: a list with an element of each of its spaces. */
 export type TupleElement<S extends readonly Space<unknown>[]> = { [K in keyof S]: ElementOf<S[K]> };
 
 export interface TupleSample<S extends readonly Space<unknown>[]> {
@@ -17,7 +17,7 @@ export interface TupleSample<S extends readonly Space<unknown>[]> {
   probability?: { readonly [K in keyof S]: ProbabilityOf<S[K]> | undefined } | undefined;
 }
 
-/** Lists with an element of each space in turn: `new Tuple([new Discrete(2), new Box(0, 1, [2])])`. */
+/** Lists whose item i is an element of space i: `new Tuple([new Discrete(2), new Box(0, 1, [2])])`. */
 export class Tuple<const S extends readonly Space<unknown>[] = readonly Space<unknown>[]> extends CompositeSpace<
   TupleElement<S>
 > {
@@ -41,7 +41,7 @@ export class Tuple<const S extends readonly Space<unknown>[] = readonly Space<un
     return this.spaces;
   }
 
-  /** @throws GymError E_VALUE when there is not one mask or probability a space. */
+  /** A random element. @throws GymError E_VALUE when there is not a mask, or probabilities, for each space. */
   sample(options?: TupleSample<S>): TupleElement<S> {
     const restriction = oneRestriction('Tuple', options);
     const parts = restriction && (options![restriction] as readonly unknown[]);

@@ -12,8 +12,8 @@ import { printable, Text } from './text.js';
 import { Tuple } from './tuple.js';
 
 /**
- * The element nearest to zero (of a Text the shortest, of its first character): what stands for an observation that is
- * not there yet. Draws nothing from the space's stream.
+ * The element of a space that is nearest to zero; for a Text, the shortest text of its first character. It stands for an
+ * observation that is not there yet. Nothing is drawn from the space's own stream.
  */
 export function zeroOf<T>(space: Space<T>): T {
   return zero(space) as T;
@@ -35,7 +35,7 @@ function zero(space: Space<unknown>): unknown {
   if (space instanceof Sequence) return [];
   if (space instanceof Graph) return { nodes: [zero(space.node)], edges: null, edgeLinks: null };
   if (space instanceof OneOf) return [0, zero(space.spaces[0])];
-  // of an unknown kind: always the same sample, and the space's own stream stays where it is
+  // Of a space of an unknown kind, always the same sample. The state of its stream is the same afterwards.
   const before = space.randomState();
   space.seed(0);
   const element = space.sample();

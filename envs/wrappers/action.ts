@@ -12,7 +12,7 @@ import type { Space } from '../spaces/space.js';
 import { binsOf, rescaling } from './box-maps.js';
 import { actionModification, type Modification, needSpace } from './modifier.js';
 
-/** Any function of the action, with the space that it takes them from: what is not in it is an error. */
+/** Hands any function of the agent's action to the environment. @param space of the agent's actions; others are refused. */
 export function transformAction<O, A, InnerA>(
   act: (action: A) => InnerA,
   space: Space<A>,
@@ -24,7 +24,7 @@ function unbounded(shape: readonly number[], dtype: DType): Space<NdArray> {
   return new Box(Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY, shape, dtype) as Space<NdArray>;
 }
 
-/** Takes any numbers and clips them into the environment's Box. */
+/** Takes actions of any numbers, and clips them into the bounds of the environment's Box. */
 export function clipAction<O>(): Modification<O, NdArray, O, NdArray> {
   return actionModification('ClipAction', (space) => {
     const box = needSpace('ClipAction', space, Box) as unknown as Box<DType>;
@@ -40,8 +40,8 @@ export function clipAction<O>(): Modification<O, NdArray, O, NdArray> {
 }
 
 /**
- * Takes actions from `low`..`high` and maps them straight to the bounds of the environment's Box. Those beyond `low` and
- * `high` go beyond the environment's bounds, which refuses or clips them.
+ * Takes actions between `low` and `high`, and maps them linearly to the bounds of the environment's Box. An action outside
+ * `low` and `high` is mapped to one outside the environment's bounds, which the environment refuses or clips.
  */
 export function rescaleAction<O>(low: Bound, high: Bound): Modification<O, NdArray, O, NdArray> {
   return actionModification('RescaleAction', (space) => {
@@ -51,7 +51,12 @@ export function rescaleAction<O>(low: Bound, high: Bound): Modification<O, NdArr
   });
 }
 
-/** Takes the index of a bin (one Discrete for all elements, row-major, or a MultiDiscrete) and acts by its centre. */
+/**
+ * Cuts the environment's Box into bins, and takes the index of a bin, whose centre is the action.
+ * @param bins the number of bins of all numbers of an action, or of each.
+ * @param options.multidiscrete whether each number has an index of its own (MultiDiscrete). Default: one index counts all
+ *   combinations, in row-major order (Discrete).
+ */
 export function discretizeAction<O>(
   bins: number | readonly number[],
   { multidiscrete = false }: { multidiscrete?: boolean | undefined } = {},
@@ -80,13 +85,13 @@ export function discretizeAction<O>(
 }
 
 export interface StickyOptions {
-  /** For how many steps an action sticks once it does, or the range it is drawn from. Default 1. */
+  /** The number of steps for which an action is repeated once it sticks, or a range from which it is drawn. Default 1. */
   duration?: number | readonly [number, number] | undefined;
 }
 
 /**
- * With a probability takes the action of the step before instead of the agent's (Machado et al. 2018). Never at an
- * episode's first step. Its stream is seeded by `reset({ seed })`.
+ * At each step but an episode's first, takes the action of the step before instead of the agent's with this probability
+ * (Machado et al. 2018). Its random numbers are seeded by `reset({ seed })`.
  */
 export function stickyAction<O, A>(
   probability: number,
@@ -109,7 +114,7 @@ export function stickyAction<O, A>(
       modifier: () => {
         let random: RandomSource | undefined;
         let last: { action: A } | undefined;
-        /** For how many more steps the last action sticks. */
+        /** The number of further steps for which the last action is repeated. */
         let left = 0;
         const taken = (action: A) => (last !== undefined && left > 0 ? last.action : action);
         return {
@@ -124,7 +129,8 @@ export function stickyAction<O, A>(
             last = { action: taken(action) };
             left = Math.max(0, left - 1);
             random ??= randomSource();
-            // drawn for the step to come, so that an action that is refused leaves no trace
+            // Drawn here for the next step and not in that step itself, so that an action which is refused there leaves no
+            // trace.
             if (left === 0 && random.next() < probability) left = least + random.integer(most - least + 1);
             return result;
           },

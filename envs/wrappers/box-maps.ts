@@ -3,7 +3,7 @@ import { isNdArray, type NdArray } from '../../core/ndarray.js';
 import { type Bound, Box } from '../spaces/box.js';
 import { type DType, zeros } from '../spaces/dtype.js';
 
-/** One bound for each element. */
+/** A bound as a list with a value for each number of a Box. */
 function boundsOf(name: string, bound: Bound, size: number): Float64Array {
   if (typeof bound === 'number') return new Float64Array(size).fill(bound);
   const values = isNdArray(bound) ? bound.data : (bound as ArrayLike<number>);
@@ -15,7 +15,7 @@ function boundsOf(name: string, bound: Bound, size: number): Float64Array {
   return Float64Array.from(values);
 }
 
-/** A map of a Box onto another one, straight for each element. */
+/** A map of a Box onto another one, linear for each number. */
 export interface Rescaling {
   readonly space: Box<DType>;
   forward(array: NdArray): NdArray;
@@ -23,9 +23,9 @@ export interface Rescaling {
 }
 
 /**
- * The map of a Box's bounds to `low` and `high`. An element with one bound is shifted, one with none stays.
- * @throws GymError E_CONFIG where the new bounds are in the wrong order, equal though the old ones are not, or not the
- *   same infinity as the old ones.
+ * The linear map of a Box's bounds to `low` and `high`. Where a number has one finite bound it is shifted, and where it has
+ * none it stays as it is.
+ * @throws GymError E_CONFIG where the new bounds do not rise, or are not infinite on the sides where the old ones are.
  */
 export function rescaling(name: string, box: Box<DType>, low: Bound, high: Bound): Rescaling {
   const size = box.low.length;
@@ -58,7 +58,10 @@ export function rescaling(name: string, box: Box<DType>, low: Bound, high: Bound
   };
 }
 
-/** The number of bins of each element of a finite Box. @throws GymError E_SPACE, E_CONFIG. */
+/**
+ * The number of bins of each number of a Box.
+ * @throws GymError E_SPACE when the Box has infinite bounds, E_CONFIG when `bins` are no such numbers.
+ */
 export function binsOf(name: string, box: Box<DType>, bins: number | readonly number[]): number[] {
   if (!box.isBounded()) throw new GymError('E_SPACE', `${name}: needs finite bounds, actual space ${box}.`);
   const counts = typeof bins === 'number' ? new Array<number>(box.low.length).fill(bins) : [...bins];

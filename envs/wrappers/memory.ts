@@ -41,13 +41,13 @@ function queued<O, A, InnerO>(
     state: () => queue.map((observation) => elementToJson(space, observation) as Snapshot),
     restore: (state, result) => {
       queue = snapshotList(name, state).map((json) => elementFromJson(space, json));
-      if (queue.length === 0) begin(queue, result.observation); // the snapshot was taken before the first reset
+      if (queue.length === 0) begin(queue, result.observation); // The snapshot was taken before the first reset.
       return shown(result);
     },
   };
 }
 
-/** The observation of `delay` steps ago; before there is one, the element nearest to zero. */
+/** Observes what was observed `delay` steps ago. Before there is such an observation, it is the element nearest to zero. */
 export function delayObservation<O, A>(delay: number): Modification<O, A, O, A> {
   if (!Number.isInteger(delay) || delay < 0)
     throw new GymError('E_CONFIG', `DelayObservation: delay must be an integer of at least 0, actual value ${delay}.`);
@@ -69,7 +69,7 @@ export function delayObservation<O, A>(delay: number): Modification<O, A, O, A> 
   };
 }
 
-/** An element with arrays, lists and objects of its own: what was shown before is not shown again as the same object. */
+/** A copy of an element in which no array, list or object is that of another one, since each step returns objects of its own. */
 function copied<T>(value: T): T {
   if (isNdArray(value)) return copy(value) as T;
   if (Array.isArray(value)) return value.map(copied) as T;
@@ -79,12 +79,13 @@ function copied<T>(value: T): T {
 }
 
 export interface FrameStackOptions<O> {
-  /** What stands before the first observation: that one itself ('reset', the default), zero, or an element. */
+  /** What fills the stack before there are enough observations: the first of them ('reset', the default), zero, or an element. */
   padding?: 'reset' | 'zero' | { readonly element: O } | undefined;
 }
 
 /**
- * The last `size` observations, the newest last: arrays along a new first axis, anything else as a list.
+ * Observes the last `size` observations, of which the newest is the last. Arrays are stacked along a new first axis;
+ * observations of any other kind become a list.
  * @throws GymError E_CONFIG on a size below 1, E_SPACE on a padding that is no observation.
  */
 export function frameStackObservation<A, O>(
@@ -138,17 +139,20 @@ function stackedBox(box: Box<DType>, size: number): Box<DType> {
 }
 
 export interface TimeAwareOptions {
-  /** One list of numbers (default), or the observation and the time side by side. */
+  /** Whether observation and time are one list of numbers (default), or stand side by side. */
   flatten?: boolean | undefined;
-  /** Time in 0..1 instead of steps. Default false. */
+  /** Whether the time is a part of the limit, 0..1, instead of a number of steps. Default false. */
   normalize?: boolean | undefined;
-  /** The key of the time where observations are a Dict. Default 'time'. */
+  /** The key of the time if observations are a Dict. Default 'time'. */
   key?: string | undefined;
-  /** The limit of an episode; default that of the environment's spec. */
+  /** The limit of an episode in steps. Default: that of the environment's spec. */
   maxEpisodeSteps?: number | undefined;
 }
 
-/** Adds how many steps were taken. @throws GymError E_CONFIG where there is no limit, or the key is taken. */
+/**
+ * Adds to each observation how many steps of the episode were taken.
+ * @throws GymError E_CONFIG when episodes have no limit, or the key is one of the observation's own.
+ */
 export function timeAwareObservation<A>({
   flatten: flat = true,
   normalize = false,

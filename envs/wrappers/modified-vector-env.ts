@@ -24,10 +24,10 @@ export class ModifiedVectorEnv<O, A, InnerO, InnerA> implements VectorEnv<O, A> 
   readonly #name: string;
   readonly #identity: string;
   readonly #modifiers: readonly Modifier<O, A, InnerO, InnerA>[];
-  /** 1 where the next step of a `next-step` environment is its reset. */
+  /** 1 for each environment that the next step resets, under `next-step`. */
   readonly #ended: Uint8Array;
   #observations: O[] = [];
-  /** The call that is not over, if there is one. */
+  /** The call that still runs, if there is one. */
   #pending: Promise<unknown> | undefined;
 
   constructor(env: VectorEnv<InnerO, InnerA>, modification: Modification<O, A, InnerO, InnerA>) {
@@ -81,8 +81,9 @@ export class ModifiedVectorEnv<O, A, InnerO, InnerA> implements VectorEnv<O, A> 
   }
 
   /**
-   * Calls at once, or where the last call is pending when that is over: the modifiers' memory is of one episode, and a
-   * reset before the last step's rewards are there (which `Denoising` allows) would have them counted in the next one.
+   * Calls at once or, while an earlier call is pending, when that has settled. The modifiers remember one episode at a
+   * time. If a reset came before the rewards of the last step, which `Denoising` allows, these would count as rewards of
+   * the next episode.
    */
   #inOrder<T>(call: () => Awaitable<T>): Awaitable<T> {
     const result = this.#pending === undefined ? call() : this.#pending.then(call, call);
@@ -148,7 +149,7 @@ export class ModifiedVectorEnv<O, A, InnerO, InnerA> implements VectorEnv<O, A> 
       truncated: inner.truncated,
       infos: new Array<Info>(n),
     };
-    // What each environment did: a transition, the beginning of an episode, or (same-step) both
+    // What each environment did: it took a step, began an episode, or, under `same-step`, both.
     const parts = this.#modifiers.map((modifier, i) => {
       const observation = inner.observations[i]!;
       const info = inner.infos[i]!;

@@ -4,52 +4,68 @@ import type { Snapshot } from '../../core/snapshot.js';
 import type { EnvSpec, ResetOptions, ResetResult, StepResult } from '../env.js';
 import type { Space } from '../spaces/space.js';
 
-/** What a modification is told of the environment that it is put around. */
+/** What a modification learns of the environment that it is put around. */
 export interface Around<O, A> {
   readonly observationSpace: Space<O>;
   readonly actionSpace: Space<A>;
-  /** With the limit of a `TimeLimit` that was put around by hand, where there is one. */
+  /** The environment's spec. If a `TimeLimit` was put around it by hand, `maxEpisodeSteps` is that limit. */
   readonly spec?: EnvSpec | undefined;
 }
 
-/** What a modification does to the steps of one environment, and the memory that it has of the episode. */
+/** What a modification does to the steps of one environment, with what it remembers of the present episode. */
 export interface Modifier<O, A, InnerO, InnerA> {
-  /** An episode begins: forget the last one. */
+  /** Called when an episode begins, with its first observation: returns it as the agent sees it, and forgets the last episode. */
   first(result: ResetResult<InnerO>, options?: ResetOptions): ResetResult<O>;
-  /** The inner environment's action for one of the agent's. It may be refused, so memory changes in {@link next} alone. */
+  /**
+   * The action of the inner environment for one of the agent's. It must remember nothing, since the environment may still
+   * refuse the action; that is for {@link next}.
+   */
   action(action: A): InnerA;
-  /** Called with each result before any {@link first} or {@link next} of a vector step: for statistics that are shared. */
+  /**
+   * Called with each result before {@link first} and {@link next}. In a vector environment it is called for all
+   * environments first, so that statistics which they share have seen all results of a step.
+   */
   prepare?(result: ResetResult<InnerO> | StepResult<InnerO>): void;
-  /** A step as the agent sees it. Whether an episode ends is the environment's affair: it must not be changed. */
+  /** A step's result as the agent sees it. It must not change `terminated` and `truncated`. */
   next(result: StepResult<InnerO>, action: A): StepResult<O>;
-  /** What a snapshot must hold. */
+  /** What it remembers, for a snapshot. */
   state?(): Snapshot;
-  /** Takes it back; the result is the inner environment's present observation. Without it: as {@link first}. */
+  /**
+   * Takes back what {@link state} gave, and returns the inner environment's present observation as the agent sees it. A
+   * modifier without it is told of a restore by {@link first}.
+   */
   restore?(state: Snapshot, result: ResetResult<InnerO>): ResetResult<O>;
 }
 
-/** A modification put around an environment: its spaces, and a maker of one modifier for each environment. */
+/** A modification that was put around an environment: the spaces that it has then, and a maker of modifiers. */
 export interface Modified<O, A, InnerO, InnerA> {
   readonly observationSpace: Space<O>;
   readonly actionSpace: Space<A>;
+  /** Makes the modifier of one environment. */
   modifier(): Modifier<O, A, InnerO, InnerA>;
 }
 
 /**
- * A change of observations, actions, rewards or infos that is put around single and vector environments alike, by
- * {@link wrap}. What the modifiers of a vector environment share is made in `around`.
+ * A change of observations, actions, rewards or infos. `wrap` puts it around single and vector environments alike. In a
+ * vector environment each environment has a modifier of its own; what they share is made in `around`.
  */
 export interface Modification<O, A, InnerO, InnerA> {
+  /** The name that errors and `String(env)` give it. */
   readonly name: string;
   /**
-   * The settings without which the modifiers' memory means nothing, as text: the length of a delay, a discount. A
-   * snapshot that was taken under other settings is refused. What the spaces show (a size, bounds) need not be in it.
+   * The settings on which the meaning of what the modifiers remember depends, as text: the length of a delay, a discount.
+   * A snapshot that was taken under other settings is refused. Settings that the spaces show, such as bounds, need not be
+   * in it.
    */
   readonly settings?: string | undefined;
+  /**
+   * Called when it is put around an environment.
+   * @throws GymError E_SPACE or E_CONFIG when it cannot be put around this one.
+   */
   around(env: Around<InnerO, InnerA>): Modified<O, A, InnerO, InnerA>;
 }
 
-/** What a modified environment is, without what is in it: a snapshot of one that was another is refused. */
+/** What names a modified environment in a snapshot, which is refused by one of another name. */
 export function identityOf(
   { name, settings }: { readonly name: string; readonly settings?: string | undefined },
   spaces: { readonly observationSpace: Space<unknown>; readonly actionSpace: Space<unknown> },
@@ -57,7 +73,7 @@ export function identityOf(
   return `${name}${settings === undefined ? '' : `(${settings})`} ${spaces.observationSpace} ${spaces.actionSpace}`;
 }
 
-/** A modification of observations by a function without memory. */
+/** A modification of observations by a function that depends on the present observation alone. */
 export function observationModification<O, A, InnerO>(
   name: string,
   around: (space: Space<InnerO>, env: Around<InnerO, A>) => { space: Space<O>; observe: (observation: InnerO) => O },
@@ -77,8 +93,8 @@ export function observationModification<O, A, InnerO>(
 }
 
 /**
- * A modification of actions by a function without memory. It is called with elements of `accepts` (by default `space`)
- * alone: another action is an error E_VALUE.
+ * A modification of actions by a function that depends on the present action alone. The function is called with elements
+ * of `accepts` (by default `space`) only; any other action is refused by an error E_VALUE.
  */
 export function actionModification<O, A, InnerA>(
   name: string,
@@ -104,7 +120,7 @@ export function actionModification<O, A, InnerA>(
   };
 }
 
-/** A modification of what follows from steps: rewards, infos. The modifier need not say anything of actions. */
+/** A modification of rewards and infos. Its modifier hands actions and first observations through where it does not say otherwise. */
 export function stepModification<O, A>(
   name: string,
   around: (env: Around<O, A>) => () => Omit<Modifier<O, A, O, A>, 'action' | 'first'> & Partial<Modifier<O, A, O, A>>,
@@ -122,7 +138,7 @@ export function stepModification<O, A>(
   };
 }
 
-/** The error for what is no action. */
+/** The error for a value that is no action. */
 function refusal(name: string, action: unknown, space: Space<unknown>): GymError {
   const shown = isNdArray(action)
     ? `${action.data.constructor.name} [${action.shape.join(', ')}] of ${action.data.slice(0, 8).join(', ')}`
@@ -130,7 +146,7 @@ function refusal(name: string, action: unknown, space: Space<unknown>): GymError
   return new GymError('E_VALUE', `${name}.step: the action must be of ${space}, actual value ${shown}.`);
 }
 
-/** The space as a Box, which a modification needs. @throws GymError E_SPACE on another. */
+/** A space as one of the kind that a modification needs. @throws GymError E_SPACE when it is of another kind. */
 export function needSpace<S extends Space<unknown>>(
   name: string,
   space: Space<unknown>,

@@ -8,8 +8,8 @@ import type { Space } from '../spaces/space.js';
 import { type Modification, type Modifier, needSpace, stepModification } from './modifier.js';
 
 /**
- * Mean and variance of a stream of vectors, a batch at a time (Chan, Golub and LeVeque 1979); begins as if it had seen
- * 1e-4 vectors of mean 0 and variance 1, as Gymnasium's RunningMeanStd.
+ * Mean and variance of a stream of vectors, updated a batch at a time (Chan, Golub and LeVeque 1979). They begin as if
+ * 1e-4 vectors of mean 0 and variance 1 had been seen, as Gymnasium's RunningMeanStd does.
  */
 class RunningMeanStd {
   readonly mean: Float64Array;
@@ -22,7 +22,7 @@ class RunningMeanStd {
     this.variance = new Float64Array(size).fill(1);
   }
 
-  /** Notes a vector; all that were noted count as one batch at the next {@link flush}. */
+  /** Notes a vector. At the next {@link flush} all vectors that were noted count as one batch. */
   note(values: ArrayLike<number>): void {
     this.#pending.push(values);
   }
@@ -57,7 +57,7 @@ class RunningMeanStd {
   }
 }
 
-/** A normalisation; set `updating` to false to freeze its statistics, for evaluation. */
+/** A normalisation. While `updating` is false its statistics do not change, as an evaluation needs it. */
 export interface Normalization<O, A, InnerO, InnerA> extends Modification<O, A, InnerO, InnerA> {
   updating: boolean;
 }
@@ -66,7 +66,7 @@ function checkEpsilon(name: string, epsilon: number): void {
   if (!(epsilon > 0)) throw new GymError('E_CONFIG', `${name}: epsilon must be above 0, actual value ${epsilon}.`);
 }
 
-/** (x − mean) / √(variance + ε) by the statistics of all observations so far, float32. */
+/** Observes (x − mean) / √(variance + ε), float32, with the mean and the variance of all observations so far. */
 export function normalizeObservation<A>({
   epsilon = 1e-8,
 }: {
@@ -108,8 +108,9 @@ export function normalizeObservation<A>({
 }
 
 /**
- * Rewards over the standard deviation of the discounted return so far: r / √(var(G) + ε), G ← γ G + r. No mean is
- * taken off. G begins anew with each episode (in Gymnasium's single form it ran on through truncations).
+ * Divides rewards by the standard deviation of the discounted return: r / √(var(G) + ε), where G ← γ G + r. No mean is
+ * subtracted. G begins at 0 in each episode, also after one that was truncated, where Gymnasium's wrapper of single
+ * environments lets it run on.
  */
 export function normalizeReward<O, A>({
   gamma = 0.99,

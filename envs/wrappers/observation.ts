@@ -11,7 +11,7 @@ import { Tuple } from '../spaces/tuple.js';
 import { binsOf, rescaling } from './box-maps.js';
 import { type Modification, needSpace, observationModification } from './modifier.js';
 
-/** Any function of the observation, with the space that its values are of. */
+/** Observes any function of the observation. @param space of the function's values. */
 export function transformObservation<O, A, InnerO>(
   observe: (observation: InnerO) => O,
   space: Space<O>,
@@ -19,7 +19,10 @@ export function transformObservation<O, A, InnerO>(
   return observationModification('TransformObservation', () => ({ space, observe }));
 }
 
-/** Keeps keys of a Dict, or indices of a Tuple. @throws GymError E_NAME on unknown ones, E_CONFIG on none or doubles. */
+/**
+ * Observes the parts of a Dict with these keys, or of a Tuple with these indices.
+ * @throws GymError E_NAME on unknown ones, E_CONFIG when none are named or one is named twice.
+ */
 export function filterObservation<A>(
   keys: readonly (string | number)[],
 ): Modification<Record<string, unknown> | unknown[], A, unknown, A> {
@@ -53,7 +56,7 @@ export function filterObservation<A>(
   });
 }
 
-/** One list of numbers ({@link flatten}). @throws GymError E_SPACE where elements have no fixed number of them. */
+/** Observes one list of numbers, as {@link flatten} makes it. @throws GymError E_SPACE when elements have no fixed number of them. */
 export function flattenObservation<A, InnerO>(): Modification<NdArray, A, InnerO, A> {
   return observationModification('FlattenObservation', (space) => {
     const flat = flattenSpace(space);
@@ -63,7 +66,7 @@ export function flattenObservation<A, InnerO>(): Modification<NdArray, A, InnerO
   });
 }
 
-/** A Box of uint8 images. @throws GymError E_SPACE on another space. */
+/** A space as a Box of uint8 images. @throws GymError E_SPACE when it is another one. */
 function imageSpace(name: string, space: Space<unknown>, channels: readonly number[]): Box<DType> {
   const box = needSpace(name, space, Box) as unknown as Box<DType>;
   const depth = box.shape.length === 2 ? 0 : (box.shape[2] ?? -1);
@@ -72,7 +75,10 @@ function imageSpace(name: string, space: Space<unknown>, channels: readonly numb
   return box;
 }
 
-/** RGB images in grey: 0.2125 R + 0.7154 G + 0.0721 B, cut to uint8. @param keepDim [h, w, 1] instead of [h, w]. */
+/**
+ * Observes RGB images in grey: 0.2125 R + 0.7154 G + 0.0721 B, cut to uint8.
+ * @param options.keepDim whether the shape is [height, width, 1] instead of [height, width]. Default false.
+ */
 export function grayscaleObservation<A>({
   keepDim = false,
 }: {
@@ -93,7 +99,7 @@ export function grayscaleObservation<A>({
   });
 }
 
-/** For each of `to` pixels: which of `from` pixels it covers, and how much of each (sums to 1). */
+/** For each of `to` pixels, which of `from` pixels it covers, and which share of it each of them makes up. */
 function coverage(from: number, to: number): { start: number; weights: number[] }[] {
   const scale = from / to;
   return Array.from({ length: to }, (_, i) => {
@@ -105,7 +111,7 @@ function coverage(from: number, to: number): { start: number; weights: number[] 
   });
 }
 
-/** Images of another size [height, width]: the mean over the area that each pixel covers, rounded. */
+/** Observes images in another size [height, width]. Each pixel is the rounded mean of the area that it covers. */
 export function resizeObservation<A>(size: readonly [number, number]): Modification<NdArray, A, NdArray, A> {
   if (!size.every((n) => Number.isInteger(n) && n > 0))
     throw new GymError(
@@ -120,7 +126,7 @@ export function resizeObservation<A>(size: readonly [number, number]): Modificat
     return {
       space: new Box(0, 255, shape, 'uint8') as Space<NdArray>,
       observe: ({ data }) => {
-        const out = new Uint8ClampedArray(sizeOf(shape)); // rounds
+        const out = new Uint8ClampedArray(sizeOf(shape)); // It rounds what is written into it.
         let k = 0;
         for (const row of rows)
           for (const column of columns)
@@ -139,7 +145,7 @@ export function resizeObservation<A>(size: readonly [number, number]): Modificat
   });
 }
 
-/** The same numbers in another shape. @throws GymError E_SPACE when it has another number of elements. */
+/** Observes the same numbers in another shape. @throws GymError E_SPACE when that has another number of elements. */
 export function reshapeObservation<A>(shape: readonly number[]): Modification<NdArray, A, NdArray, A> {
   return observationModification('ReshapeObservation', (space) => {
     const box = needSpace('ReshapeObservation', space, Box) as unknown as Box<DType>;
@@ -163,8 +169,8 @@ export function reshapeObservation<A>(shape: readonly number[]): Modification<Nd
 }
 
 /**
- * Maps the bounds of each element to `low` and `high`, straight between them.
- * @throws GymError E_SPACE where an element has no bound, unless the new one is the same infinity.
+ * Maps the bounds of each number linearly to `low` and `high`.
+ * @throws GymError E_CONFIG where a number has an infinite bound and the new one is not the same infinity.
  */
 export function rescaleObservation<A>(low: Bound, high: Bound): Modification<NdArray, A, NdArray, A> {
   return observationModification('RescaleObservation', (space) => {
@@ -173,7 +179,7 @@ export function rescaleObservation<A>(low: Bound, high: Bound): Modification<NdA
   });
 }
 
-/** The numbers in another type; Discrete becomes a Box of one number. */
+/** Observes the numbers in another type. The number of a Discrete becomes a Box of one number. */
 export function dtypeObservation<A>(dtype: DType): Modification<NdArray, A, NdArray | number, A> {
   return observationModification('DtypeObservation', (space) => {
     const { low, high } = typeFacts(dtype);
@@ -205,8 +211,10 @@ export function dtypeObservation<A>(dtype: DType): Modification<NdArray, A, NdAr
 }
 
 /**
- * A finite Box cut into bins, as many for each element or a number of bins for each: one Discrete of their product
- * (row-major), or a MultiDiscrete.
+ * Cuts a finite Box into bins, and observes the index of the bin.
+ * @param bins the number of bins of all numbers of an observation, or of each.
+ * @param options.multidiscrete whether each number has an index of its own (MultiDiscrete). Default: one index counts all
+ *   combinations, in row-major order (Discrete).
  */
 export function discretizeObservation<A>(
   bins: number | readonly number[],

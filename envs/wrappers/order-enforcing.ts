@@ -10,16 +10,18 @@ import { after, PlainWrapper } from './wrapper.js';
 type Phase = 'new' | 'running' | 'over';
 
 /**
- * Turns misuse into errors that say what is wrong: calls out of order, which are a step or a picture before the first
- * reset (as in Gymnasium) and a step after the end of an episode (which Gymnasium leaves undefined); a reset with what are
- * no options; and results of the environment that are none, such as a step without a reward.
+ * Turns mistakes of the caller and of the environment into errors that say what is wrong:
+ * - a step or a picture before the first reset (as in Gymnasium), and a step after the end of an episode (which Gymnasium
+ *   leaves undefined);
+ * - a reset whose options are no options;
+ * - results that an environment must not return, such as a step without a reward.
  */
 export class OrderEnforcing<O, A> extends PlainWrapper<O, A> {
   declare readonly render?: () => Awaitable<NdArray | string>;
   #phase: Phase = 'new';
-  /** The environment inside looks at its results itself, so that it is done once a step. */
+  /** Whether the environment inside checks its results itself. Then it is not done twice. */
   readonly #checked: boolean;
-  /** Steps of the present episode. */
+  /** The number of steps of the present episode so far. */
   #steps = 0;
 
   constructor(env: Env<O, A>) {
@@ -47,7 +49,7 @@ export class OrderEnforcing<O, A> extends PlainWrapper<O, A> {
     });
   }
 
-  /** @throws GymError E_STATE out of order; E_VALUE where the environment's result is none. */
+  /** @throws GymError E_STATE when no episode runs; E_VALUE when the environment returns what is no result of a step. */
   override step(action: A): Awaitable<StepResult<O>> {
     if (this.#phase !== 'running')
       throw this.#error(

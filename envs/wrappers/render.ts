@@ -13,7 +13,7 @@ import { Dict } from '../spaces/dict.js';
 import type { Space } from '../spaces/space.js';
 import { after, PlainWrapper, Wrapper } from './wrapper.js';
 
-/** A picture of the environment. @throws GymError E_CONFIG when it draws none, or text. */
+/** A picture of the environment. @throws GymError E_CONFIG when it has no render(), or one that gives no picture. */
 function pictureOf(name: string, env: Env<unknown, unknown>): Awaitable<NdArray> {
   if (env.render === undefined)
     throw new GymError('E_CONFIG', `${name}: ${env} has no render(); wrap one that draws pictures.`);
@@ -27,7 +27,7 @@ function pictureOf(name: string, env: Env<unknown, unknown>): Awaitable<NdArray>
   });
 }
 
-/** Episodes 0, 1, 8, 27, ... and from 1000 on each thousandth: dense at first, when most happens. */
+/** Chooses episodes 0, 1, 8, 27, ... and from 1000 on every thousandth: many at first, when most changes. */
 export function cubes(episode: number): boolean {
   return episode < 1000 ? Math.round(Math.cbrt(episode)) ** 3 === episode : episode % 1000 === 0;
 }
@@ -38,7 +38,7 @@ export interface RecordVideoOptions {
   episode?: ((episode: number) => boolean) | undefined;
   /** At which steps, counted from 0 over all episodes, a recording begins: with the picture after that step. */
   step?: ((step: number) => boolean) | undefined;
-  /** Frames of a recording, over the ends of episodes; default 0: to the end of the episode. */
+  /** The number of frames of a recording, which goes on over the ends of episodes. Default 0: to the end of the episode. */
   length?: number | undefined;
   /** Files are NAME-episode-N.webp (or NAME-step-N.webp). Default 'rl-video'. */
   name?: string | undefined;
@@ -60,7 +60,7 @@ const optionNames: readonly (keyof RecordVideoOptions)[] = [
   'shrink',
 ];
 
-/** A video in the making. */
+/** A recording that runs. */
 interface Recording {
   readonly label: string;
   readonly frames: Uint8Array[];
@@ -235,7 +235,7 @@ async function reserved(folder: string, name: string, format: string): Promise<s
   }
 }
 
-/** The mean of each square of pixels; what is left over at the right and below is cut. */
+/** A picture in which each pixel is the mean of a square of pixels. What is left over at the right and below is cut off. */
 function shrunk({ data, shape }: NdArray, factor: number): { data: Uint8Array; shape: readonly number[] } {
   const [height = 0, width = 0] = shape;
   const [rows, columns] = [Math.floor(height / factor), Math.floor(width / factor)];
@@ -252,7 +252,7 @@ function shrunk({ data, shape }: NdArray, factor: number): { data: Uint8Array; s
 }
 
 export interface RenderObservationOptions {
-  /** The picture alone (default), or beside the observation in a Dict. */
+  /** Whether the picture alone is observed (default), or beside the observation in a Dict. */
   renderOnly?: boolean | undefined;
   /** The key of the picture in that Dict. Default 'pixels'. */
   renderKey?: string | undefined;
@@ -303,7 +303,8 @@ class RenderObservation<A> extends Wrapper<unknown, A> {
 }
 
 /**
- * The environment observed by its picture, alone or beside its own observation. Resets it once, to learn the size.
+ * Observes the environment's picture, alone or beside its own observation. The environment is reset once to learn the size
+ * of its picture.
  * @throws GymError E_CONFIG when it draws none, or has the key already.
  */
 export async function addRenderObservation<O, A>(

@@ -11,7 +11,7 @@ import { elementFromJson, elementToJson } from '../spaces/json.js';
 import { needSpace } from './modifier.js';
 import { after, PlainWrapper } from './wrapper.js';
 
-/** Takes each action `times` times, or until the episode ends, and sums the rewards. */
+/** Takes each action `times` times, or fewer if the episode ends, and returns the sum of the rewards. */
 export class RepeatAction<O, A> extends PlainWrapper<O, A> {
   readonly times: number;
 
@@ -23,7 +23,7 @@ export class RepeatAction<O, A> extends PlainWrapper<O, A> {
     this.times = times;
   }
 
-  /** Is told of each of the repeated steps: for a subclass that needs more of them than their rewards. */
+  /** Called with the result of each repeated step, for a subclass that needs more of them than their rewards. */
   protected see(_result: StepResult<O>): void {}
 
   protected override identity(): string {
@@ -58,11 +58,11 @@ export class RepeatAction<O, A> extends PlainWrapper<O, A> {
 }
 
 /**
- * Takes each action `skip` times and observes the largest of the last two frames of these steps: against flicker (Mnih
- * et al. 2015). An episode that ends early shows its true last frames.
+ * Takes each action `skip` times, and observes for each number the larger of its values in the last two of these steps.
+ * This removes the flicker of games that draw some objects in every other frame only (Mnih et al. 2015).
  */
 export class MaxAndSkipObservation<A> extends RepeatAction<NdArray, A> {
-  /** The last two frames of the last step; none after a reset, whose observation is shown as it is. */
+  /** The last two observations of the last step. After a reset there are none, and its observation is shown as it is. */
   #frames: NdArray[] = [];
 
   /** @throws GymError E_SPACE where observations are no arrays of one shape, E_CONFIG unless skip is an integer of at least 1. */
@@ -85,7 +85,7 @@ export class MaxAndSkipObservation<A> extends RepeatAction<NdArray, A> {
     return after(super.step(action), (result) => ({ ...result, observation: this.#largest(result.observation) }));
   }
 
-  /** The larger of the two frames at each element; without frames, the observation that there is. */
+  /** The larger value of the two frames for each number; without frames, the observation itself. */
   #largest(observation: NdArray): NdArray {
     const [a, b = a] = this.#frames;
     if (a === undefined || b === undefined) return observation;
@@ -109,7 +109,10 @@ export class MaxAndSkipObservation<A> extends RepeatAction<NdArray, A> {
   }
 }
 
-/** Resets an ended environment at the next step, whose action it ignores: reward 0, no end. */
+/**
+ * Resets the environment by itself: the step after the end of an episode ignores its action, and returns the first
+ * observation of the next episode with reward 0.
+ */
 export class AutoresetWrapper<O, A> extends PlainWrapper<O, A> {
   #ended = false;
 

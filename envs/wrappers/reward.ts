@@ -2,10 +2,11 @@ import { GymError } from '../../core/errors.js';
 import type { Info } from '../../core/types.js';
 import { type Modification, stepModification } from './modifier.js';
 
-/** What a reward may depend on beside its old value. */
+/** What a transformed reward may depend on, beside the environment's own reward. */
 export interface RewardContext<O, A> {
-  /** The observation after the step, and the one before it. */
+  /** The observation after the step. */
   readonly observation: O;
+  /** The observation before the step. */
   readonly previous: O;
   readonly action: A;
   readonly terminated: boolean;
@@ -13,7 +14,7 @@ export interface RewardContext<O, A> {
   readonly info: Info;
 }
 
-/** Any function of the reward and of what the step was. */
+/** Replaces each reward by any function of it and of the step. */
 export function transformReward<O, A>(
   transform: (reward: number, context: RewardContext<O, A>) => number,
 ): Modification<O, A, O, A> {
@@ -34,7 +35,7 @@ export function transformReward<O, A>(
   });
 }
 
-/** Rewards cut to `low`..`high`; one of the two may be left out. */
+/** Replaces rewards below `low` by `low`, and those above `high` by `high`. One of the two may be left out. */
 export function clipReward<O, A>({
   low,
   high,

@@ -2,17 +2,17 @@ import { GymError } from '../../core/errors.js';
 import { snapshotParts } from '../checks.js';
 import { type Modification, stepModification } from './modifier.js';
 
-/** What {@link recordEpisodeStatistics} writes into the info of an episode's last step. */
+/** What {@link recordEpisodeStatistics} writes into the info of an episode's last step. The names are Gymnasium's. */
 export interface EpisodeStatistics {
-  /** The return: the sum of the rewards. */
+  /** The return: the sum of the episode's rewards. */
   readonly r: number;
-  /** The length in steps. */
+  /** The episode's length in steps. */
   readonly l: number;
-  /** Seconds since the reset, to six digits. */
+  /** The seconds since the episode's reset, rounded to six digits. */
   readonly t: number;
 }
 
-/** The statistics of the last episodes, over all environments that it was put around. */
+/** The returns, lengths and seconds of the last episodes of all environments that it was put around. */
 export interface EpisodeRecorder<O, A> extends Modification<O, A, O, A> {
   readonly returns: readonly number[];
   readonly lengths: readonly number[];
@@ -20,8 +20,8 @@ export interface EpisodeRecorder<O, A> extends Modification<O, A, O, A> {
 }
 
 /**
- * Writes `info.episode = { r, l, t }` at an episode's last step, and keeps the last `bufferLength` of them.
- * Put it inside what changes rewards, so that it records the environment's own.
+ * Writes `info.episode = { r, l, t }` at an episode's last step, and keeps those of the last `bufferLength` episodes.
+ * To record the environment's own rewards, put it inside of whatever changes rewards.
  */
 export function recordEpisodeStatistics<O, A>({
   bufferLength = 100,

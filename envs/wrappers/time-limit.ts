@@ -5,7 +5,7 @@ import { isStep, noStep, snapshotCount } from '../checks.js';
 import type { Env, ResetOptions, ResetResult, StepResult } from '../env.js';
 import { PlainWrapper } from './wrapper.js';
 
-/** Cuts (`truncated`) an episode after a number of steps; `terminated` stays as the environment gave it. */
+/** Cuts an episode after a number of steps: `truncated` is then true, and `terminated` stays as the environment gave it. */
 export class TimeLimit<O, A> extends PlainWrapper<O, A> {
   readonly maxEpisodeSteps: number;
   #elapsed = 0;
@@ -21,7 +21,7 @@ export class TimeLimit<O, A> extends PlainWrapper<O, A> {
     this.maxEpisodeSteps = maxEpisodeSteps;
   }
 
-  /** Steps taken since the last reset. */
+  /** The number of steps since the last reset. */
   get elapsed(): number {
     return this.#elapsed;
   }

@@ -10,10 +10,12 @@ import type { Modification } from './modifier.js';
  * Puts a modification around an environment, single or vector:
  * `wrap(wrap(env, flattenObservation()), normalizeReward({ gamma: 0.9 }))`.
  *
- * Around a vector environment each environment in it is modified for itself, whatever the autoreset mode: an episode's
- * memory begins anew where that environment is reset, and under `same-step` the final observation and info are
- * modified as the last step that they are. Statistics (of normalisation) are shared by all environments in it.
- * Calls have effect in their order: a `reset` while a step is pending (a slow reward of `Denoising`) waits for it.
+ * In a vector environment each environment is modified for itself, whatever the mode of autoreset: what a modification
+ * remembers of an episode is forgotten when that environment is reset, and under `same-step` the final observation and
+ * info are modified as those of the last step. Statistics, such as those of a normalisation, are of all its environments.
+ *
+ * Calls take effect in the order in which they are made: a `reset` that is called while a step is pending, as with a slow
+ * reward of `Denoising`, waits for that step.
  *
  * @throws GymError E_VALUE on what is no environment or no modification; E_CONFIG and E_SPACE as the modification says.
  */

@@ -177,31 +177,26 @@ describe('WorkerVectorEnv', () => {
     });
   });
 
-  it(
-    'replaces a thread that dies at its first reset, and gives up on what kills them all',
-    { timeout: 180_000 },
-    async () => {
-      const folder = await mkdtemp(join(tmpdir(), 'crash-'));
-      const at = join(folder, 'at');
-      for (const autoreset of ['same-step', 'next-step'] as const) {
-        const env = await pairs(autoreset, { at });
-        await env.reset();
-        await writeFile(at, '');
-        const cut = await env.step([7, 0, 0, 0]);
-        expect([...cut.truncated]).toEqual([1, 1, 0, 0]);
-        const next = await env.step([0, 0, 0, 0]);
-        if (autoreset === 'same-step') expect(ends(next)).toMatchObject({ observations: [1, 1, 2, 2] });
-        // its successor died at the reset that this step was, and the one after it must not count the end twice
-        else expect(ends(next)).toMatchObject({ observations: [0, 0, 2, 2], truncated: [0, 0, 0, 0] });
-      }
-      await rm(folder, { recursive: true });
-      const env = await pairs();
+  it('replaces a thread that dies at its first reset, and gives up on what kills them all', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'crash-'));
+    const at = join(folder, 'at');
+    for (const autoreset of ['same-step', 'next-step'] as const) {
+      const env = await pairs(autoreset, { at });
       await env.reset();
-      await expect(env.reset({ options: { crash: true } })).rejects.toThrow(/died: .*code 3, and so did 3 before it/);
-      expect(values((await env.reset()).observations)).toEqual([0, 0, 0, 0]);
-    },
-    180_000,
-  );
+      await writeFile(at, '');
+      const cut = await env.step([7, 0, 0, 0]);
+      expect([...cut.truncated]).toEqual([1, 1, 0, 0]);
+      const next = await env.step([0, 0, 0, 0]);
+      if (autoreset === 'same-step') expect(ends(next)).toMatchObject({ observations: [1, 1, 2, 2] });
+      // its successor died at the reset that this step was, and the one after it must not count the end twice
+      else expect(ends(next)).toMatchObject({ observations: [0, 0, 2, 2], truncated: [0, 0, 0, 0] });
+    }
+    await rm(folder, { recursive: true });
+    const env = await pairs();
+    await env.reset();
+    await expect(env.reset({ options: { crash: true } })).rejects.toThrow(/died: .*code 3, and so did 3 before it/);
+    expect(values((await env.reset()).observations)).toEqual([0, 0, 0, 0]);
+  }, 180_000);
 
   it('resets what was due to be reset when its thread died, and does not end it twice', async () => {
     const env = await pairs('next-step', { length: 2 });
