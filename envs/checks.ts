@@ -6,8 +6,8 @@ import { indicesOf } from './spaces/base.js';
 import type { VectorResetOptions, VectorStepResult } from './vector-env.js';
 
 // The checks of what callers hand in and of what environments return, for single and vector environments alike. The
-// compiler cannot make them: a caller may write JavaScript, read JSON, or cast. And where a wrong value is only met by the
-// code that uses it, the error names neither the call nor the value.
+// compiler cannot make them: a caller may write JavaScript, read JSON, or cast. And where a wrong value is only met by
+// the code that uses it, the error names neither the call nor the value.
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null;
@@ -25,7 +25,10 @@ export function checkNumEnvs(where: string, numEnvs: number): void {
     );
 }
 
-/** @throws GymError E_CONFIG unless the value has the spaces and methods that an environment, single or vector, must have. */
+/**
+ * @throws GymError E_CONFIG unless the value has the spaces and methods that an environment, single or vector, must
+ *   have.
+ */
 export function checkEnvironment(where: string, env: unknown): void {
   const has = isObject(env) ? env : {};
   const missing = [
@@ -48,7 +51,8 @@ export function checkReset(where: string, reset: unknown = {}): void {
 
 /**
  * @param begun whether all environments have been reset before. If not, a mask that leaves some out is refused.
- * @throws GymError E_VALUE unless these are options that a vector environment's `reset` takes; E_STATE on such a mask too early.
+ * @throws GymError E_VALUE unless these are options that a vector environment's `reset` takes; E_STATE on such a mask
+ *   too early.
  */
 export function checkVectorReset(
   where: string,
@@ -94,7 +98,9 @@ interface Named {
   readonly spec?: EnvSpec | undefined;
 }
 
-/** What an error calls an environment: its id where the registry made it, else what it says of itself, else its class. */
+/**
+ * What an error calls an environment: its id where the registry made it, else what it says of itself, else its class.
+ */
 export function nameOf(env: Named): string {
   if (env.spec !== undefined) return env.spec.id;
   const text = String(env);
@@ -102,8 +108,8 @@ export function nameOf(env: Named): string {
 }
 
 /**
- * Whether an environment's step returned what one must, as far as that is quick to see: loops call this at every step. A
- * step without a reward would become NaN, and episodes of the old form with `done` would never end. The error for the
+ * Whether an environment's step returned what one must, as far as that is quick to see: loops call this at every step.
+ * A step without a reward would become NaN, and episodes of the old form with `done` would never end. The error for the
  * rest is {@link noStep}.
  */
 export function isStep(result: StepResult<unknown>): boolean {
@@ -149,7 +155,9 @@ export function checkFirst(env: Named, call: 'reset' | 'restore', result: ResetR
   );
 }
 
-/** @throws GymError E_VALUE unless a vector environment's step returned what it must, as far as that is quick to see. */
+/**
+ * @throws GymError E_VALUE unless a vector environment's step returned what it must, as far as that is quick to see.
+ */
 export function checkVectorStep(env: Named, numEnvs: number, result: VectorStepResult<unknown>): void {
   const { observations, rewards, terminated, truncated, infos } = result ?? {};
   const fits = (list: ArrayLike<unknown>, type: abstract new (...args: never[]) => unknown) =>

@@ -47,8 +47,8 @@ export interface StepResult<O> {
   /** Whether the task itself has ended, by success or by failure. What would follow is then worth 0. */
   terminated: boolean;
   /**
-   * Whether a limit around the task, such as a number of steps, has cut the episode. What would have followed is then not
-   * worth 0, and an agent estimates it from the last observation.
+   * Whether a limit around the task, such as a number of steps, has cut the episode. What would have followed is then
+   * not worth 0, and an agent estimates it from the last observation.
    */
   truncated: boolean;
   /** Further facts, for people and diagnostics. An agent must not need them to act. */
@@ -59,11 +59,11 @@ export interface StepResult<O> {
  * One environment: a task that an agent observes, acts on, and is rewarded for.
  *
  * The rules are those of Gymnasium. An episode begins with `reset` and ends with the first step whose `terminated` or
- * `truncated` is true; after that `reset` must be called before the next step. Every call returns objects of its own: what
- * was returned before does not change.
+ * `truncated` is true; after that `reset` must be called before the next step. Every call returns objects of its own:
+ * what was returned before does not change.
  *
- * Each method may return its result or a promise of it. A loop can tell the two apart (`isPromiseLike`), and so need not
- * wait for promises around an environment that computes at once.
+ * Each method may return its result or a promise of it. A loop can tell the two apart (`isPromiseLike`), and so need
+ * not wait for promises around an environment that computes at once.
  *
  * `O` is the type of an observation, `A` that of an action.
  */
@@ -91,8 +91,8 @@ export interface Env<O, A> {
   snapshot?(): Awaitable<Snapshot>;
 
   /**
-   * Goes on from a snapshot, in this environment or in another one that was made alike. From then on the same actions are
-   * followed by the same results as after the snapshot was taken.
+   * Goes on from a snapshot, in this environment or in another one that was made alike. From then on the same actions
+   * are followed by the same results as after the snapshot was taken.
    * @returns the observation at which the snapshot was taken.
    */
   restore?(snapshot: Snapshot): Awaitable<ResetResult<O>>;

@@ -21,11 +21,11 @@ export interface Registration {
 }
 
 /**
- * The types of environments known by id: `make('CartPole-v1')` is typed by them. Each family adds its own by declaration
- * merging, and so can you:
- * `declare module 'denoise-gym/envs' { interface KnownEnvs { 'Mine-v0': { env: MyEnv; options: MyOptions } } }`.
+ * The types of environments known by id: `make('CartPole-v1')` is typed by them. Each family adds its own by
+ * declaration merging, and so can you: `declare module 'denoise-gym/envs' { interface KnownEnvs { 'Mine-v0': { env:
+ * MyEnv; options: MyOptions } } }`.
  */
-// biome-ignore lint/suspicious/noEmptyInterface: the families merge their ids into it, which a type alias would not allow
+// biome-ignore lint/suspicious/noEmptyInterface: families merge their ids into it, which a type alias does not allow
 export interface KnownEnvs {}
 
 /** The same for native vector environments, by which `makeVec` is typed. */

@@ -12,8 +12,8 @@ import { OrderEnforcing } from './wrappers/order-enforcing.js';
 import { TimeLimit } from './wrappers/time-limit.js';
 
 /**
- * The type of what `make(id)` makes. An id of {@link KnownEnvs} has the types of its environment; for any other one they
- * are unknown, and you cast to what you know.
+ * The type of what `make(id)` makes. An id of {@link KnownEnvs} has the types of its environment; for any other one
+ * they are unknown, and you cast to what you know.
  */
 export type EnvOf<K extends string> = K extends keyof KnownEnvs
   ? KnownEnvs[K]['env'] extends Env<infer O, infer A>
@@ -36,7 +36,10 @@ export interface MakeOptions {
 }
 
 export interface MakeVecOptions extends MakeOptions {
-  /** When environments whose episodes have ended are reset. Default 'next-step'; a native vector environment has its own. */
+  /**
+   * When environments whose episodes have ended are reset. Default 'next-step'; a native vector environment has its
+   * own.
+   */
   autoreset?: Autoreset | undefined;
 }
 
@@ -229,8 +232,8 @@ async function created<T extends { readonly spec?: EnvSpec | undefined }>(
 }
 
 /**
- * Makes an environment. Around the environment itself are, from the inside to the outside, a {@link TimeLimit} if it has a
- * limit, {@link OrderEnforcing}, and the wrappers of `make.wrappers`.
+ * Makes an environment. Around the environment itself are, from the inside to the outside, a {@link TimeLimit} if it
+ * has a limit, {@link OrderEnforcing}, and the wrappers of `make.wrappers`.
  * @param id as {@link spec} takes it, or `module:id`, such as `./my-env.ts:Mine-v0`, to import the module first that
  *   registers it.
  * @throws GymError E_NAME on an unknown id or option; E_CONFIG where the environment is natively a vector one.

@@ -42,8 +42,8 @@ function all<T>(values: readonly Awaitable<T>[]): Awaitable<T[]> {
  * Environments that are stepped one after another in this thread. If the environments return plain values, so do all
  * methods. If they return promises, the environments run at the same time, and the methods return promises too.
  *
- * Environments whose episodes have ended are reset as `autoreset` says. If the caller resets such an environment first, it
- * is not reset once more.
+ * Environments whose episodes have ended are reset as `autoreset` says. If the caller resets such an environment first,
+ * it is not reset once more.
  */
 export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
   readonly envs: readonly Env<O, A>[];
@@ -142,7 +142,8 @@ export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
   }
 
   /**
-   * Resets all environments, or those of `mask`. The others go on with their episodes, and return their last observation.
+   * Resets all environments, or those of `mask`. The others go on with their episodes, and return their last
+   * observation.
    * @throws GymError E_VALUE on a list of seeds or a mask of another length, and on a mask that selects no environment.
    */
   reset(reset: VectorResetOptions = {}): Awaitable<VectorResetResult<O>> {
@@ -271,8 +272,8 @@ export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
         'E_STATE',
         `SyncVectorEnv.restore: the snapshot is of autoreset ${shown(autoreset)}, this one has '${this.autoreset}'; make it with the snapshot's.`,
       );
-    // Where one environment refuses its part, the others hold theirs already. Only a reset makes sense then, and without
-    // observations `step` says so.
+    // Where one environment refuses its part, the others hold theirs already. Only a reset makes sense then, and
+    // without observations `step` says so.
     this.#observations = [];
     const results = this.#each((env, i) => this.#begun(env, 'restore', env.restore!(states[i]!)));
     const ready = (list: ResetResult<O>[]) => {

@@ -6,10 +6,10 @@ import type { Space } from './spaces/space.js';
 
 /**
  * When an environment whose episode has ended is reset. The modes are those of Gymnasium.
- * - `next-step`: by the step after the end. That step ignores the environment's action, returns the first observation of
- *   the new episode, and has reward 0.
- * - `same-step`: by the step of the end itself. It returns the first observation of the new episode; the last one of the
- *   old episode is in `infos[i].finalObservation`, and its info in `infos[i].finalInfo`.
+ * - `next-step`: by the step after the end. That step ignores the environment's action, returns the first observation
+ *   of the new episode, and has reward 0.
+ * - `same-step`: by the step of the end itself. It returns the first observation of the new episode; the last one of
+ *   the old episode is in `infos[i].finalObservation`, and its info in `infos[i].finalInfo`.
  * - `disabled`: not at all. The caller calls `reset` with a mask.
  */
 export type Autoreset = 'next-step' | 'same-step' | 'disabled';
@@ -17,7 +17,8 @@ export type Autoreset = 'next-step' | 'same-step' | 'disabled';
 /** What {@link VectorEnv.reset} may be given. */
 export interface VectorResetOptions {
   /**
-   * A number seeds environment i with seed + i. A list gives each environment a seed of its own, or with undefined none.
+   * A number seeds environment i with seed + i. A list gives each environment a seed of its own, or with undefined
+   * none.
    */
   seed?: number | readonly (number | undefined)[] | undefined;
   /** Settings of the episodes that begin, which each environment documents for itself. */
@@ -44,8 +45,8 @@ export interface VectorStepResult<O> {
 }
 
 /**
- * Several environments of the same kind that are stepped together. Actions, observations and infos are lists with an entry
- * for each environment; an agent stacks them as its network needs them. Everything else is as for a single `Env`.
+ * Several environments of the same kind that are stepped together. Actions, observations and infos are lists with an
+ * entry for each environment; an agent stacks them as its network needs them. Everything else is as for a single `Env`.
  */
 export interface VectorEnv<O, A> {
   /** How many environments there are. */

@@ -13,7 +13,9 @@ import {
 /** A thread has died, so that what it was asked gets no answer. */
 export class Crash extends Error {}
 
-/** One worker thread with its share of the environments, as the main thread sees it. It answers one request at a time. */
+/**
+ * One worker thread with its share of the environments, as the main thread sees it. It answers one request at a time.
+ */
 export class WorkerHandle {
   readonly numEnvs: number;
   /** Of all environments, those in this thread are the ones from `offset` to before `end`. */
@@ -66,7 +68,8 @@ export class WorkerHandle {
     if (reply.kind === 'error')
       throw new GymError(
         reply.code as ErrorCode,
-        // What a thread cannot even make, no other thread can make either, so which environments are in it is no matter.
+        // What a thread cannot even make, no other thread can make either, so which environments are in it is no
+        // matter.
         this.#begun
           ? `WorkerVectorEnv: environments ${this.offset} to ${this.offset + this.numEnvs - 1}: ${reply.message}`
           : reply.message,

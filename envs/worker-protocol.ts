@@ -44,9 +44,9 @@ export type Reply =
 const large = 4096;
 
 /**
- * A message, and those of its buffers that move to the other thread with it. An array that is large, or that is a view of
- * a part of a buffer, is copied first. Cloning such a view would carry the whole buffer along, and moving its buffer would
- * empty all other views of it, which may still be in use.
+ * A message, and those of its buffers that move to the other thread with it. An array that is large, or that is a view
+ * of a part of a buffer, is copied first. Cloning such a view would carry the whole buffer along, and moving its buffer
+ * would empty all other views of it, which may still be in use.
  */
 export function packed<T>(message: T): { message: T; transfer: ArrayBuffer[] } {
   const transfer: ArrayBuffer[] = [];
@@ -67,8 +67,8 @@ export function packed<T>(message: T): { message: T; transfer: ArrayBuffer[] } {
 }
 
 /**
- * Observations and infos as they are sent. Where all observations are arrays of one shape and type they are one array, and
- * where all infos are empty they are their number.
+ * Observations and infos as they are sent. Where all observations are arrays of one shape and type they are one array,
+ * and where all infos are empty they are their number.
  */
 export interface Bundle {
   readonly observations: NdArray | readonly unknown[];
@@ -95,8 +95,8 @@ export function bundled<R extends { observations: readonly unknown[]; infos: rea
 }
 
 /**
- * The result that {@link bundled} was given. Its arrays are views of one buffer, which `stack` recognises, so that an agent
- * that stacks them copies nothing.
+ * The result that {@link bundled} was given. Its arrays are views of one buffer, which `stack` recognises, so that an
+ * agent that stacks them copies nothing.
  */
 export function unbundled<R>(bundle: Bundle): R {
   const { observations, infos } = bundle;

@@ -19,8 +19,8 @@ export interface WorkerVectorOptions extends Pick<MakeOptions, 'maxEpisodeSteps'
   /** When environments whose episodes have ended are reset. Default 'next-step'. */
   autoreset?: Autoreset | undefined;
   /**
-   * What follows when a thread dies, for instance because its environment ends the process. (An error that an environment
-   * throws is told, and kills nothing.) Default 'error'.
+   * What follows when a thread dies, for instance because its environment ends the process. (An error that an
+   * environment throws is told, and kills nothing.) Default 'error'.
    * - `error`: the call fails, and this object cannot be used any more.
    * - `replace`: at the next step, reset or restore another thread takes its place. A step that finds episodes lost
    *   truncates them: it returns their last observation, reward 0 and `info.crashed` (under `same-step`
@@ -135,7 +135,9 @@ export class WorkerVectorEnv<O, A> implements VectorEnv<O, A> {
     }
   }
 
-  /** Asks all threads at once. Waits for all, also where one fails, so that no thread answers when nobody expects it. */
+  /**
+   * Asks all threads at once. Waits for all, also where one fails, so that no thread answers when nobody expects it.
+   */
   async #each<R>(ask: (handle: WorkerHandle, k: number) => Promise<R>): Promise<R[]> {
     const answers = await Promise.allSettled(this.#handles.map(ask));
     return answers.map((answer, k) => {
@@ -160,8 +162,8 @@ export class WorkerVectorEnv<O, A> implements VectorEnv<O, A> {
   }
 
   /**
-   * Asks all threads at once. Where threads are to be replaced, another one takes the place of each that has died, and is
-   * asked what `again` says.
+   * Asks all threads at once. Where threads are to be replaced, another one takes the place of each that has died, and
+   * is asked what `again` says.
    */
   #eachAlive<R>(
     ask: (handle: WorkerHandle, k: number) => Promise<R>,
@@ -320,8 +322,8 @@ function none(n: number): Info[] {
 
 /**
  * Makes environments in worker threads.
- * @param id as `make` takes it. An environment of your own must be named with its module, as in `./my-env.ts:Mine-v0`: a
- *   thread knows only the environments that it has imported.
+ * @param id as `make` takes it. An environment of your own must be named with its module, as in `./my-env.ts:Mine-v0`:
+ *   a thread knows only the environments that it has imported.
  * @param options of the environments. They are sent to the threads, so they must be plain data.
  * @throws GymError as `make`, and E_CONFIG on options that cannot be sent, wrappers among them.
  */

@@ -7,16 +7,16 @@ import { black, Canvas, type Point } from './canvas.js';
 import { ClassicEnv, type ClassicOptions, clip, invalidAction } from './classic-env.js';
 
 export interface AcrobotOptions extends ClassicOptions {
-  /** The equations of Sutton and Barto's book, or those of Sutton's NIPS paper of 1996. Default 'book'. */
+  /** Whether the equations are those of Sutton and Barto's book or of Sutton's NIPS paper of 1996. Default 'book'. */
   dynamics?: 'book' | 'nips' | undefined;
-  /** Uniform noise of up to this size on the torque; default 0. */
+  /** Uniform noise of up to this size is added to the torque. Default 0. */
   torqueNoise?: number | undefined;
 }
 
 const maxSpeed1 = 4 * Math.PI;
 const maxSpeed2 = 9 * Math.PI;
 const gravity = 9.8;
-/** Centre of mass of a link of length 1 and mass 1, whose moment of inertia is 1. */
+/** Where on a link its centre of mass lies. A link has length 1, mass 1, and moment of inertia 1. */
 const centre = 0.5;
 const tau = 0.2;
 
@@ -30,9 +30,13 @@ function wrap(angle: number): number {
 }
 
 /**
- * Two links, a motor in the joint between them: swing the tip above a line (Sutton 1996), as Gymnasium's Acrobot-v1.
- * Observation: cos θ1, sin θ1, cos θ2, sin θ2, θ̇1 ±4π, θ̇2 ±9π, float32 [6]. Actions: torque −1, 0, 1. Reward −1 a step,
- * 0 at the end (`terminated`). Reset options `low`, `high` bound the uniform first state (±0.1).
+ * Two links hang from a fixed point, with a motor in the joint between them. The task is to swing the tip above a line
+ * (Sutton 1996). The dynamics are those of Gymnasium's Acrobot-v1.
+ *
+ * - Observation, float32 [6]: cos θ1, sin θ1, cos θ2, sin θ2, θ̇1 in ±4π, θ̇2 in ±9π.
+ * - Action: 0, 1 or 2 for a torque of −1, 0 or 1.
+ * - Reward: −1 for each step, and 0 for the one that reaches the line, with which the episode ends (`terminated`).
+ * - Reset options: `low` and `high` bound the first state, which is uniform (default −0.1 and 0.1).
  */
 export class Acrobot extends ClassicEnv<NdArray<Float32Array>, number, 'low' | 'high'> {
   readonly observationSpace = new Box([-1, -1, -1, -1, -maxSpeed1, -maxSpeed2], [1, 1, 1, 1, maxSpeed1, maxSpeed2]);
@@ -42,7 +46,7 @@ export class Acrobot extends ClassicEnv<NdArray<Float32Array>, number, 'low' | '
   readonly #noise: number;
   #angles: Angles = [0, 0, 0, 0];
 
-  /** @throws GymError E_CONFIG on other equations. */
+  /** @throws GymError E_CONFIG on an unknown value of `dynamics`. */
   constructor({ dynamics = 'book', torqueNoise = 0, ...options }: AcrobotOptions = {}) {
     super(options);
     if (dynamics !== 'book' && dynamics !== 'nips')
@@ -63,7 +67,7 @@ export class Acrobot extends ClassicEnv<NdArray<Float32Array>, number, 'low' | '
   }
 
   protected start({ low, high }: { low: number; high: number }): void {
-    const draw = () => Math.fround(this.random.uniform(low, high)); // Gymnasium's first state is float32
+    const draw = () => Math.fround(this.random.uniform(low, high)); // Gymnasium's first state is of float32.
     this.#angles = [draw(), draw(), draw(), draw()];
   }
 
@@ -109,7 +113,7 @@ export class Acrobot extends ClassicEnv<NdArray<Float32Array>, number, 'low' | '
   step(action: number): StepResult<NdArray<Float32Array>> {
     if (action !== 0 && action !== 1 && action !== 2) throw invalidAction('Acrobot', action, this.actionSpace);
     const torque = action - 1 + (this.#noise > 0 ? this.random.uniform(-this.#noise, this.#noise) : 0);
-    // one step of Runge and Kutta's method of fourth order
+    // One step of the Runge-Kutta method of fourth order.
     const s = this.#angles;
     const moved = (k: Angles, h: number): Angles => [
       s[0] + h * k[0],

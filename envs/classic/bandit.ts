@@ -6,14 +6,15 @@ import { Discrete } from '../spaces/discrete.js';
 import { ClassicEnv, type ClassicOptions, invalidAction } from './classic-env.js';
 
 export interface BanditOptions extends ClassicOptions {
-  /** The mean reward of each arm; default [0, 0.5, 1]. */
+  /** The mean reward of each arm. Default [0, 0.5, 1]. */
   arms?: readonly number[] | undefined;
-  /** Standard deviation of the reward; default 0. */
+  /** The standard deviation of rewards. Default 0. */
   std?: number | undefined;
 }
 
 /**
- * A bandit of k arms: one step an episode, the observation is always [0], the reward normal around the arm's mean.
+ * A bandit with k arms. An episode has one step: the action is an arm, and the reward is drawn from the normal
+ * distribution around that arm's mean. The observation is always [0].
  */
 export class Bandit extends ClassicEnv<NdArray<Float32Array>, number> {
   readonly observationSpace = new Box(-1, 1, [1]);
@@ -22,7 +23,7 @@ export class Bandit extends ClassicEnv<NdArray<Float32Array>, number> {
   readonly #arms: readonly number[];
   readonly #std: number;
 
-  /** @throws GymError E_CONFIG on no arm, or numbers that are not finite. */
+  /** @throws GymError E_CONFIG when there are no arms, or numbers are not finite. */
   constructor({ arms = [0, 0.5, 1], std = 0, ...options }: BanditOptions = {}) {
     super(options);
     if (arms.length === 0 || !arms.every(Number.isFinite))
@@ -39,11 +40,11 @@ export class Bandit extends ClassicEnv<NdArray<Float32Array>, number> {
   }
 
   set state(_: readonly number[]) {
-    // a bandit has none
+    // A bandit has no state that could change.
   }
 
   protected start(): void {
-    // nothing to draw
+    // All episodes begin alike.
   }
 
   protected observe(): NdArray<Float32Array> {
@@ -55,7 +56,7 @@ export class Bandit extends ClassicEnv<NdArray<Float32Array>, number> {
     return this.#arms.map((mean, arm) => `arm ${arm}: ${mean}`).join('\n');
   }
 
-  /** @throws GymError E_VALUE on an arm that is not there. */
+  /** Draws the reward of an arm. @throws GymError E_VALUE on an arm that does not exist. */
   step(action: number): StepResult<NdArray<Float32Array>> {
     const mean = this.#arms[action];
     if (mean === undefined) throw invalidAction('Bandit', action, this.actionSpace);

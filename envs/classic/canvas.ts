@@ -8,8 +8,8 @@ export const black: Colour = [0, 0, 0];
 export const white: Colour = [255, 255, 255];
 
 /**
- * A picture drawn without a display: filled convex shapes with soft edges, in pixels, y downwards.
- * The caller scales its world.
+ * A picture that is drawn without a display, of filled convex shapes with smooth edges. Coordinates are in pixels, and
+ * y points downwards.
  */
 export class Canvas {
   readonly width: number;
@@ -23,7 +23,11 @@ export class Canvas {
     for (let i = 0; i < this.#pixels.length; i++) this.#pixels[i] = background[i % 3]!;
   }
 
-  /** Paints where a distance to the shape's edge (negative inside) is below half a pixel; within the box of `points` and `margin`. */
+  /**
+   * Paints a shape. It lies within the box around `points`, extended by `margin` on all sides.
+   * @param distance of a point to the shape's edge, negative inside. Pixels whose centres are less than half a pixel
+   *   from the edge are painted in part, which makes the edge smooth.
+   */
   #fill(points: readonly Point[], margin: number, colour: Colour, distance: (x: number, y: number) => number): void {
     const [xs, ys] = [points.map(([x]) => x), points.map(([, y]) => y)];
     const left = Math.max(0, Math.floor(Math.min(...xs) - margin - 1));
@@ -39,13 +43,13 @@ export class Canvas {
       }
   }
 
-  /** A disc. */
+  /** Draws a disc. */
   circle(centre: Point, radius: number, colour: Colour): this {
     this.#fill([centre], radius, colour, (x, y) => Math.hypot(x - centre[0], y - centre[1]) - radius);
     return this;
   }
 
-  /** A line with round ends. */
+  /** Draws a line with round ends. */
   line(from: Point, to: Point, width: number, colour: Colour): this {
     const [dx, dy] = [to[0] - from[0], to[1] - from[1]];
     const square = dx * dx + dy * dy;
@@ -57,7 +61,7 @@ export class Canvas {
     return this;
   }
 
-  /** A convex polygon. */
+  /** Draws a convex polygon. */
   polygon(points: readonly Point[], colour: Colour): this {
     let area = 0;
     const edges = points.map((a, i) => {
@@ -75,12 +79,15 @@ export class Canvas {
     return this;
   }
 
-  /** uint8 [height, width, 3]. */
+  /** The picture, uint8 [height, width, 3]. */
   picture(): NdArray<Uint8Array> {
     return { data: this.#pixels.slice(), shape: [this.height, this.width, 3] };
   }
 
-  /** The picture in characters, the darker the denser. @param columns characters a line; a character is twice as high as wide. */
+  /**
+   * The picture in characters, of which denser ones are darker.
+   * @param columns the number of characters of a line. A character counts as twice as high as it is wide.
+   */
   text(columns = 60): string {
     const rows = Math.round((columns * this.height) / this.width / 2);
     const shades = ' .:-=+*#%@';

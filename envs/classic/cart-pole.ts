@@ -6,27 +6,34 @@ import { black, Canvas } from './canvas.js';
 import { ClassicEnv, type ClassicOptions, invalidAction } from './classic-env.js';
 
 export interface CartPoleOptions extends ClassicOptions {
-  /** The reward of Sutton and Barto's book: 0 a step, −1 for the fall. Default false: 1 a step. */
+  /**
+   * Whether the reward is that of Sutton and Barto's book: 0 for each step, and −1 for the one in which the pole falls.
+   * Default false: 1 for each step.
+   */
   suttonBartoReward?: boolean | undefined;
 }
 
 const gravity = 9.8;
 const poleMass = 0.1;
 const totalMass = 1.0 + poleMass;
-/** Half of the pole. */
+/** Half of the length of the pole. */
 const length = 0.5;
 const poleMassLength = poleMass * length;
 const forceSize = 10.0;
-/** Seconds a step. */
+/** The seconds that a step takes. */
 const tau = 0.02;
 const angleLimit = (12 * 2 * Math.PI) / 360;
 const positionLimit = 2.4;
 
 /**
- * Balancing a pole on a cart (Barto, Sutton and Anderson 1983), as Gymnasium's CartPole-v1.
- * Observation: position, velocity, angle, angular velocity, float32 [4]. Action: 0 pushes left, 1 right. Reward 1 a
- * step, the last one too. Ends (`terminated`) when |position| > 2.4 or |angle| > 12°.
- * Reset options `low`, `high` bound the uniform first state (default ±0.05).
+ * A pole stands on a cart, which must be pushed so that the pole does not fall (Barto, Sutton and Anderson 1983). The
+ * dynamics are those of Gymnasium's CartPole-v1.
+ *
+ * - Observation, float32 [4]: position, velocity, angle, angular velocity.
+ * - Action: 0 pushes the cart to the left, 1 to the right.
+ * - Reward: 1 for each step, the last one included.
+ * - The episode ends (`terminated`) when |position| > 2.4 or |angle| > 12°.
+ * - Reset options: `low` and `high` bound the first state, which is uniform (default −0.05 and 0.05).
  */
 export class CartPole extends ClassicEnv<NdArray<Float32Array>, number, 'low' | 'high'> {
   readonly observationSpace = new Box(
@@ -101,18 +108,21 @@ export class CartPole extends ClassicEnv<NdArray<Float32Array>, number, 'low' | 
       .circle([x, y - 7], 5, [129, 132, 203]);
   }
 
-  /** After the end the reward is 0. @throws GymError E_VALUE on an action other than 0 and 1. */
+  /**
+   * Pushes the cart. Steps after the end of the episode have reward 0.
+   * @throws GymError E_VALUE on an action other than 0 and 1.
+   */
   step(action: number): StepResult<NdArray<Float32Array>> {
     if (action !== 0 && action !== 1) throw invalidAction('CartPole', action, this.actionSpace);
     const force = action === 1 ? forceSize : -forceSize;
     const cos = Math.cos(this.#theta);
     const sin = Math.sin(this.#theta);
-    // Florian (2005), "Correct equations for the dynamics of the cart-pole system", eq. 23 and 24
+    // Equations 23 and 24 of Florian (2005), "Correct equations for the dynamics of the cart-pole system".
     const push = (force + poleMassLength * this.#thetaDot * this.#thetaDot * sin) / totalMass;
     const thetaAcceleration =
       (gravity * sin - cos * push) / (length * (4.0 / 3.0 - (poleMass * cos * cos) / totalMass));
     const xAcceleration = push - (poleMassLength * thetaAcceleration * cos) / totalMass;
-    // explicit Euler: positions move by the old velocities
+    // The explicit Euler method: positions move by the velocities before the step.
     this.#x += tau * this.#xDot;
     this.#xDot += tau * xAcceleration;
     this.#theta += tau * this.#thetaDot;

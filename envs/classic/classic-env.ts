@@ -16,15 +16,18 @@ import type { Space } from '../spaces/space.js';
 import type { Canvas } from './canvas.js';
 
 export interface ClassicOptions {
-  /** 'numpy': resets equal Gymnasium's for the same seed. Default 'seedrandom'. */
+  /**
+   * Which random numbers a seed gives. With 'numpy' resets equal Gymnasium's for the same seed. Default 'seedrandom'.
+   */
   random?: RandomKind | undefined;
-  /** What `render()` gives: a picture, uint8 [height, width, 3], or text. Default 'rgb' where there is a picture. */
+  /** Whether `render()` returns a picture, uint8 [height, width, 3], or text. Default 'rgb' if there is a picture. */
   render?: 'rgb' | 'text' | undefined;
 }
 
 /**
- * A synchronous environment whose dynamics are a short list of numbers: seeding, snapshots and the checks around them.
- * A subclass says what the numbers mean. `R` are the names of its reset options, all of which are numbers.
+ * A synchronous environment whose state is a short list of numbers. This class has what all of them share: seeding,
+ * reset options, snapshots, and their checks. A subclass says what the numbers mean. `R` are the names of its reset
+ * options, all of which are numbers.
  */
 export abstract class ClassicEnv<O, A, R extends string = never> implements Env<O, A> {
   abstract readonly observationSpace: Space<O>;
@@ -42,35 +45,46 @@ export abstract class ClassicEnv<O, A, R extends string = never> implements Env<
       );
     this.#kind = random;
     this.#render = render;
-    if (random !== 'seedrandom') randomSource(0, random); // so that a wrong kind is an error here, not at the first reset
+    // So that an unknown kind is an error here, and not only at the first reset.
+    if (random !== 'seedrandom') randomSource(0, random);
   }
 
-  /** The environment's stream; without a seed, entropy of the machine. */
+  /** The environment's stream of random numbers. If it was never seeded it begins at random. */
   protected get random(): RandomSource {
     this.#random ??= randomSource(undefined, this.#kind);
     return this.#random;
   }
 
-  /** The numbers that the dynamics go on from. */
+  /** The numbers that make up the state. */
   abstract get state(): number[];
   abstract set state(state: readonly number[]);
 
-  /** The options that `reset` takes, with their defaults. `low` and `high`, where both are among them, are bounds. */
+  /**
+   * The options that `reset` takes, with their defaults. If `low` and `high` are among them, `low` must not be above
+   * `high`.
+   */
   protected abstract readonly resetOptions: Readonly<Record<R, number>>;
 
-  /** Draws a first state. Each option is there: the caller's, or its default. */
+  /** Draws the first state of an episode. Every option is given, by the caller or by its default. */
   protected abstract start(options: Readonly<Record<R, number>>): void;
+  /** The observation of the present state. */
   protected abstract observe(): O;
+
+  /** The info of the present state. */
   protected info(): Info {
     return {};
   }
 
-  /** The present state as a picture, where there is one to draw. */
+  /** Draws the present state. A subclass without this method is rendered as text. */
   protected draw?(): Canvas;
 
   abstract step(action: A): StepResult<O>;
 
-  /** @throws GymError E_NAME on an unknown option; E_VALUE on a seed that is none, no number, or `low` above `high`. */
+  /**
+   * Begins an episode.
+   * @throws GymError E_NAME on an unknown option; E_VALUE on a seed that is no integer of at least 0, an option that is
+   *   no number, or a `low` above `high`.
+   */
   reset(reset: ResetOptions = {}): ResetResult<O> {
     checkReset(this.constructor.name, reset);
     const { seed, options } = reset;
@@ -80,7 +94,7 @@ export abstract class ClassicEnv<O, A, R extends string = never> implements Env<
     return { observation: this.observe(), info: this.info() };
   }
 
-  /** The options of a reset, with the defaults of those that were not given. */
+  /** The options of a reset, with the defaults of those that the caller did not give. */
   #numbers(options: Record<string, unknown>): Record<R, number> {
     const where = `${this.constructor.name}.reset`;
     const numbers: Record<string, number> = { ...this.resetOptions };
@@ -97,7 +111,7 @@ export abstract class ClassicEnv<O, A, R extends string = never> implements Env<
     return numbers;
   }
 
-  /** A picture, or the same in characters above the numbers of the state. */
+  /** A picture of the state, or, as text, the same picture in characters above the numbers of the state. */
   render(): NdArray<Uint8Array> | string {
     const canvas = this.draw?.();
     if (canvas !== undefined && this.#render === 'rgb') return canvas.picture();
@@ -113,7 +127,7 @@ export abstract class ClassicEnv<O, A, R extends string = never> implements Env<
     };
   }
 
-  /** @throws GymError E_STATE on a snapshot of another environment. */
+  /** @throws GymError E_STATE on a snapshot that was taken of another kind of environment. */
   restore(snapshot: Snapshot): ResetResult<O> {
     const { name } = this.constructor;
     const { of, state, random } = snapshotParts(name, snapshot, ['of', 'state', 'random']);
@@ -133,7 +147,7 @@ export abstract class ClassicEnv<O, A, R extends string = never> implements Env<
   }
 }
 
-/** The error for an action that is none of the space. */
+/** The error for a value that is no action of the space. */
 export function invalidAction(env: string, action: unknown, space: Space<unknown>): GymError {
   return new GymError(
     'E_VALUE',
@@ -141,7 +155,10 @@ export function invalidAction(env: string, action: unknown, space: Space<unknown
   );
 }
 
-/** The one number of a float32 [1] action. @throws GymError E_VALUE when it is none; what is out of bounds is the caller's. */
+/**
+ * The one number of a float32 [1] action, which may lie outside the bounds.
+ * @throws GymError E_VALUE when there is not one number.
+ */
 export function scalarAction(env: string, action: NdArray, space: Space<unknown>): number {
   const value = action?.data?.length === 1 ? action.data[0]! : Number.NaN;
   if (Number.isNaN(value)) throw invalidAction(env, action, space);

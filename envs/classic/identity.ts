@@ -14,17 +14,18 @@ export type IdentityKind = 'discrete' | 'multidiscrete' | 'multibinary' | 'box';
 const kinds: readonly IdentityKind[] = ['discrete', 'multidiscrete', 'multibinary', 'box'];
 
 export interface IdentityOptions extends ClassicOptions {
-  /** Of both spaces. Default 'discrete'. */
+  /** The kind of both spaces. Default 'discrete'. */
   kind?: IdentityKind | undefined;
-  /** Values of a Discrete, or elements of an array. Default 2. */
+  /** The number of values of a Discrete, or of numbers of an array. Default 2. */
   size?: number | undefined;
-  /** How near each element of a Box action must be. Default 0.5. */
+  /** How near each number of a Box action must be to the observation. Default 0.5. */
   tolerance?: number | undefined;
 }
 
 /**
- * Repeat what you see: both spaces are one, the reward is 1 where the action is the observation and 0 elsewhere, and a
- * new observation follows. The smallest check that an agent handles a kind of action (as stable-baselines3 has it).
+ * The task is to repeat what is observed. Both spaces are equal; the reward is 1 if the action is the observation, else
+ * 0; and a new random observation follows. It is the smallest test that an agent can handle a kind of action space, as
+ * in stable-baselines3.
  */
 export class Identity extends ClassicEnv<number | NdArray, number | NdArray> {
   readonly observationSpace: Space<number | NdArray>;
@@ -35,7 +36,7 @@ export class Identity extends ClassicEnv<number | NdArray, number | NdArray> {
   readonly #tolerance: number;
   #seen: number[];
 
-  /** @throws GymError E_NAME on an unknown kind, E_CONFIG on a size that is none. */
+  /** @throws GymError E_NAME on an unknown kind, E_CONFIG on a size that is no integer of at least 1. */
   constructor({ kind = 'discrete', size = 2, tolerance = 0.5, ...options }: IdentityOptions = {}) {
     super(options);
     if (!kinds.includes(kind)) throw unknownName('Identity', 'kind', String(kind), kinds);
@@ -84,7 +85,7 @@ export class Identity extends ClassicEnv<number | NdArray, number | NdArray> {
     return { data: type.from(this.#seen), shape: [this.#size] };
   }
 
-  /** @throws GymError E_VALUE on an action of another form. */
+  /** Compares an action with the observation. @throws GymError E_VALUE on an action of another form. */
   step(action: number | NdArray): StepResult<number | NdArray> {
     const values = isNdArray(action) ? [...action.data] : [action];
     const valid =

@@ -6,7 +6,7 @@ import { black, Canvas, type Point } from './canvas.js';
 import { ClassicEnv, type ClassicOptions, clip, invalidAction, scalarAction } from './classic-env.js';
 
 export interface MountainCarOptions extends ClassicOptions {
-  /** The least velocity with which the goal counts; default 0. */
+  /** The least velocity with which the car must reach the goal. Default 0. */
   goalVelocity?: number | undefined;
 }
 
@@ -14,7 +14,7 @@ const minPosition = -1.2;
 const maxPosition = 0.6;
 const maxSpeed = 0.07;
 
-/** What both mountain cars share: a valley y = sin(3x), a state of position and velocity. */
+/** What both mountain cars share: the valley y = sin(3x), and a state of position and velocity. */
 abstract class Valley<A> extends ClassicEnv<NdArray<Float32Array>, A, 'low' | 'high'> {
   readonly observationSpace = new Box([minPosition, -maxSpeed], [maxPosition, maxSpeed]);
   protected readonly resetOptions = { low: -0.6, high: -0.4 };
@@ -66,7 +66,8 @@ abstract class Valley<A> extends ClassicEnv<NdArray<Float32Array>, A, 'low' | 'h
       ],
       [204, 204, 0],
     );
-    const slope = -Math.cos(3 * this.position) * 1.35; // of the drawn road, y downwards
+    // The slope of the road as it is drawn, where y points downwards.
+    const slope = -Math.cos(3 * this.position) * 1.35;
     const along = [Math.cos(Math.atan(slope)), Math.sin(Math.atan(slope))] as const;
     const [x, y] = at(this.position);
     const corner = (a: number, up: number): Point => [
@@ -79,7 +80,7 @@ abstract class Valley<A> extends ClassicEnv<NdArray<Float32Array>, A, 'low' | 'h
       .circle(corner(10, 8), 8, [128, 128, 128]);
   }
 
-  /** Accelerates, moves and stops at the left wall. */
+  /** Accelerates the car and moves it. The wall on the left stops it. */
   protected drive(acceleration: number): void {
     this.velocity = clip(this.velocity + acceleration, -maxSpeed, maxSpeed);
     this.position = clip(this.position + this.velocity, minPosition, maxPosition);
@@ -88,15 +89,20 @@ abstract class Valley<A> extends ClassicEnv<NdArray<Float32Array>, A, 'low' | 'h
 }
 
 /**
- * A car too weak for the hill must swing (Moore 1990), as Gymnasium's MountainCar-v0.
- * Observation: position −1.2..0.6, velocity ±0.07, float32 [2]. Actions: 0 left, 1 none, 2 right. Reward −1 a step; ends
- * (`terminated`) at position 0.5. Reset options `low`, `high` bound the uniform first position (−0.6, −0.4).
+ * A car in a valley is too weak to drive up the hill on the right, and must gain speed by driving back and forth (Moore
+ * 1990). The dynamics are those of Gymnasium's MountainCar-v0.
+ *
+ * - Observation, float32 [2]: position in −1.2..0.6, velocity in ±0.07.
+ * - Action: 0 accelerates to the left, 1 not at all, 2 to the right.
+ * - Reward: −1 for each step.
+ * - The episode ends (`terminated`) at position 0.5.
+ * - Reset options: `low` and `high` bound the first position, which is uniform (default −0.6 and −0.4).
  */
 export class MountainCar extends Valley<number> {
   readonly actionSpace = new Discrete(3);
   protected readonly goal = 0.5;
 
-  /** @throws GymError E_VALUE on an action other than 0, 1 and 2. */
+  /** Accelerates and moves the car. @throws GymError E_VALUE on an action other than 0, 1 and 2. */
   step(action: number): StepResult<NdArray<Float32Array>> {
     if (action !== 0 && action !== 1 && action !== 2) throw invalidAction('MountainCar', action, this.actionSpace);
     this.drive((action - 1) * 0.001 + Math.cos(3 * this.position) * -0.0025);
@@ -106,19 +112,20 @@ export class MountainCar extends Valley<number> {
 }
 
 /**
- * The same with a force in −1..1 (clipped), as Gymnasium's MountainCarContinuous-v0: reward −0.1 · action² a step (of the
- * action as it was given), and 100 at the goal, position 0.45.
+ * The same with a continuous action, as Gymnasium's MountainCarContinuous-v0: a force, float32 [1], which is clipped
+ * into −1..1. The reward is −0.1 · action² for each step, of the action as it was before it was clipped, and 100 more
+ * for reaching the goal, which is at position 0.45.
  */
 export class MountainCarContinuous extends Valley<NdArray<Float32Array>> {
   readonly actionSpace = new Box(-1, 1, [1]);
   protected readonly goal = 0.45;
 
-  /** @throws GymError E_VALUE on an action that is not one number. */
+  /** Accelerates and moves the car. @throws GymError E_VALUE on an action that is not one number. */
   step(action: NdArray<Float32Array>): StepResult<NdArray<Float32Array>> {
     const a = scalarAction('MountainCarContinuous', action, this.actionSpace);
     this.drive(clip(a, -1, 1) * 0.0015 - 0.0025 * Math.cos(3 * this.position));
     const terminated = this.position >= this.goal && this.velocity >= this.goalVelocity;
-    // Gymnasium keeps this state in float32
+    // Gymnasium keeps the state of this environment in float32.
     this.state = [Math.fround(this.position), Math.fround(this.velocity)];
     const reward = (terminated ? 100 : 0) - a * a * 0.1;
     return { observation: this.observe(), reward, terminated, truncated: false, info: {} };

@@ -6,7 +6,7 @@ import { black, Canvas } from './canvas.js';
 import { ClassicEnv, type ClassicOptions, clip, scalarAction } from './classic-env.js';
 
 export interface PendulumOptions extends ClassicOptions {
-  /** Gravity in m/s²; default 10. */
+  /** The gravitational acceleration in m/s². Default 10. */
   g?: number | undefined;
 }
 
@@ -14,17 +14,21 @@ const maxSpeed = 8;
 const maxTorque = 2;
 const tau = 0.05;
 
-/** An angle into −π..π (a floored remainder; `%` keeps the sign). */
+/** The same angle in −π..π. The remainder is floored, since that of `%` has the sign of its first operand. */
 function normalized(angle: number): number {
   const turn = 2 * Math.PI;
   return angle + Math.PI - turn * Math.floor((angle + Math.PI) / turn) - Math.PI;
 }
 
 /**
- * Swinging a pendulum up and holding it, as Gymnasium's Pendulum-v1. Never ends by itself.
- * Observation: cos θ, sin θ, angular velocity ±8, float32 [3]; θ = 0 is up. Action: torque ±2 (clipped), float32 [1].
- * Reward −(θ² + 0.1 θ̇² + 0.001 torque²) of the state before the step. Reset options `x_init`, `y_init` bound the
- * uniform first angle (±π) and velocity (±1).
+ * A pendulum hangs from a motor, which must swing it up and hold it there. The dynamics are those of Gymnasium's
+ * Pendulum-v1.
+ *
+ * - Observation, float32 [3]: cos θ, sin θ, angular velocity in ±8. At θ = 0 the pendulum points upwards.
+ * - Action, float32 [1]: a torque, which is clipped into ±2.
+ * - Reward: −(θ² + 0.1 θ̇² + 0.001 torque²), of the state before the step.
+ * - The episode never ends by itself.
+ * - Reset options: the first angle is uniform in ±`x_init` (default π), the first velocity in ±`y_init` (default 1).
  */
 export class Pendulum extends ClassicEnv<NdArray<Float32Array>, NdArray<Float32Array>, 'x_init' | 'y_init'> {
   readonly observationSpace = new Box([-1, -1, -maxSpeed], [1, 1, maxSpeed]);
@@ -68,13 +72,13 @@ export class Pendulum extends ClassicEnv<NdArray<Float32Array>, NdArray<Float32A
     return canvas.line([middle, middle], tip, 22, [204, 77, 77]).circle([middle, middle], 5, black);
   }
 
-  /** @throws GymError E_VALUE on an action that is not one number. */
+  /** Applies a torque. @throws GymError E_VALUE on an action that is not one number. */
   step(action: NdArray<Float32Array>): StepResult<NdArray<Float32Array>> {
     const u = Math.fround(clip(scalarAction('Pendulum', action, this.actionSpace), -maxTorque, maxTorque));
-    // NumPy multiplies a float32 action by constants in float32
+    // NumPy multiplies an action of float32 by constants in float32.
     const effort = Math.fround(Math.fround(0.001) * Math.fround(u * u));
     const cost = normalized(this.#theta) ** 2 + 0.1 * this.#thetaDot ** 2 + effort;
-    // mass and length are 1; the angle moves by the new, clipped velocity
+    // The mass and the length are 1. The angle moves by the velocity after the step, when that was clipped.
     const acceleration = ((3 * this.#g) / 2) * Math.sin(this.#theta) + Math.fround(3 * u);
     this.#thetaDot = clip(this.#thetaDot + acceleration * tau, -maxSpeed, maxSpeed);
     this.#theta += this.#thetaDot * tau;

@@ -7,12 +7,16 @@ import type { Space } from '../spaces/space.js';
 import { ClassicEnv, type ClassicOptions, invalidAction } from './classic-env.js';
 
 /**
- * What an agent must be able to learn, one thing at a time (Jones 2021, "Debugging RL, Without the Agonizing Pain"):
- * - `constant`: one step, reward 1. Fails: the value's loss or its optimiser.
- * - `observation`: one step, reward = observation, ±1 at random. Fails: the value does not see its input.
- * - `discount`: two steps, observations 0 and 1, reward 1 at the end; so V(0) = γ. Fails: discounting, credit.
- * - `action`: one step, reward for the right one of two actions. Fails: advantage, policy loss or its step.
- * - `policy`: one step, the right action is the sign of the observation. Fails: batches mix up rows.
+ * Tasks that ask an agent for one ability each (Jones 2021, "Debugging RL, Without the Agonizing Pain"). An agent that
+ * learns the earlier ones and fails at one has a fault in the part that is named here.
+ * - `constant`: one step with reward 1. The fault is in the loss of the value function or its optimiser.
+ * - `observation`: one step, whose reward is the observation, 1 or −1 at random. The value function does not see its
+ *   input.
+ * - `discount`: two steps with the observations 0 and 1, and reward 1 at the end, so that V(0) = γ. The fault is in
+ *   discounting or in how rewards are credited to earlier steps.
+ * - `action`: one step with a reward for the right one of two actions. The fault is in the advantages, or in the loss
+ *   of the policy or its optimiser.
+ * - `policy`: one step, in which the right action is the sign of the observation. Batches mix up their rows.
  */
 export type ProbeKind = 'constant' | 'observation' | 'discount' | 'action' | 'policy';
 
@@ -20,17 +24,21 @@ export const probeKinds: readonly ProbeKind[] = ['constant', 'observation', 'dis
 
 export interface ProbeOptions extends ClassicOptions {
   kind: ProbeKind;
-  /** Actions are float32 [1] in −1..1 instead of indices. Default false. */
+  /** Whether actions are float32 [1] in −1..1 instead of indices. Default false. */
   continuous?: boolean | undefined;
 }
 
-/** The actions of a probe: an index, or float32 [1]. */
+/** An action of a probe: an index, or float32 [1]. */
 export type ProbeAction = number | NdArray<Float32Array>;
 
 /**
- * Environments so small that a failure to learn one names the part that is broken: see {@link ProbeKind}.
- * Observation: float32 [1] in −1..1. Discrete actions: 1 means +1, 0 means −1, reward 1 for the right one and −1 for the
- * other; probes without a choice have one action. Continuous actions a: reward 1 − (a − right)², clipped into the space.
+ * Environments that are so small that a failure to learn one of them tells which part of an agent is broken: see
+ * {@link ProbeKind}.
+ *
+ * - Observation: float32 [1] in −1..1.
+ * - Discrete actions: 1 means +1, 0 means −1. The reward is 1 for the right one and −1 for the other. Kinds without a
+ *   choice have one action.
+ * - Continuous actions: the reward of action a, which is clipped into −1..1, is 1 − (a − right)².
  */
 export class Probe extends ClassicEnv<NdArray<Float32Array>, ProbeAction> {
   readonly observationSpace = new Box(-1, 1, [1]);
@@ -65,7 +73,10 @@ export class Probe extends ClassicEnv<NdArray<Float32Array>, ProbeAction> {
     return { data: Float32Array.of(this.#seen), shape: [1] };
   }
 
-  /** @throws GymError E_VALUE on an action of another kind or, for discrete ones, outside the space. */
+  /**
+   * Takes an action.
+   * @throws GymError E_VALUE on an action of another kind, and on a discrete one outside the space.
+   */
   step(action: ProbeAction): StepResult<NdArray<Float32Array>> {
     const discrete = this.actionSpace instanceof Discrete;
     const a = typeof action === 'number' ? action : action?.data?.length === 1 ? action.data[0] : undefined;

@@ -15,48 +15,48 @@ import { Text } from '../spaces/text.js';
 import type { VectorEnv, VectorResetOptions, VectorResetResult, VectorStepResult } from '../vector-env.js';
 import { maxPromptLength, type Prompt, type PromptSource, promptList } from './prompts.js';
 
-/** What an agent sees before it takes a denoising step. */
+/** What an agent observes before it takes a denoising step. */
 export interface DenoisingObservation {
-  /** x_t: float32 [height, width, channels]. */
+  /** The latents x_t, float32 [height, width, channels]. */
   readonly latents: NdArray<Float32Array>;
-  /** The scheduler's timestep t at which the network is to be asked; 0 when the episode is over. */
+  /** The scheduler's timestep t, at which the network is to be asked; 0 when the episode is over. */
   readonly timestep: number;
-  /** How many steps were taken: 0 .. horizon. */
+  /** The number of steps that were taken: 0 .. horizon. */
   readonly step: number;
-  /** z. */
+  /** The prompt z. */
   readonly prompt: string;
-  /** Fixes, with the step, the noise of this episode: 0 .. 2^31 − 1. */
+  /** An integer 0 .. 2^31 − 1 that, together with the step, fixes the noise of this episode. */
   readonly noiseSeed: number;
 }
 
-/** x_{t−1}: float32, the shape of the latents. */
+/** The latents x_{t−1}, float32 in the shape of the observed ones. */
 export type DenoisingAction = NdArray<Float32Array>;
 
-/** Latents float32 [n, h, w, c] to images uint8 [n, H, W, 3]. It must not write into the latents. */
+/** Turns latents, float32 [n, h, w, c], into images, uint8 [n, H, W, 3]. It must not write into the latents. */
 export type Decode = (latents: NdArray<Float32Array>) => Awaitable<NdArray>;
 
 export interface DenoisingOptions {
-  /** The scheduler's timesteps, in the order in which they are taken: one a step. */
+  /** The scheduler's timesteps, one for each step, in the order in which they are taken. */
   timesteps: readonly number[];
-  /** [height, width, channels] of the latents. */
+  /** The shape of the latents of a sample: [height, width, channels]. */
   latentShape: readonly [number, number, number];
-  /** Standard deviation of x_T: the scheduler's `initNoiseSigma`. Default 1. */
+  /** The standard deviation of the first latents x_T: the scheduler's `initNoiseSigma`. Default 1. */
   initNoiseSigma?: number | undefined;
-  /** Default: 3-channel latents are the image, −1..1. Who hands in a decoder frees it. */
+  /** Default: latents of 3 channels are the image itself, in −1..1. Whoever hands in a decoder frees what it holds. */
   decode?: Decode | undefined;
-  /** Where prompts come from; a list is drawn from at random. */
+  /** Where the prompts of episodes come from. From a list they are drawn at random. */
   prompts: PromptSource | readonly (string | Prompt)[];
-  /** r(x_0, z), asked once a batch. */
+  /** The reward r(x_0, z) of finished images. It is asked once for each batch. */
   reward: RewardLike;
-  /** Samples in a batch. */
+  /** The number of samples of a batch. */
   numEnvs: number;
-  /** Fixes prompts, x_T and noise seeds of all episodes. Default 0. */
+  /** Fixes the prompts, first latents and noise seeds of all episodes. Default 0. */
   seed?: number | undefined;
-  /** Milliseconds after which a pending reward counts as failed; default: it may take for ever. */
+  /** The milliseconds after which a pending reward counts as failed. Default: it may take as long as it needs. */
   rewardTimeoutMs?: number | undefined;
 }
 
-/** What one episode starts from; depends on the seed and the episode's number alone. */
+/** What an episode begins with. It depends on the seed and the episode's number alone. */
 interface Episode extends Prompt {
   readonly episode: number;
   readonly noiseSeed: number;
@@ -65,8 +65,8 @@ interface Episode extends Prompt {
 const noiseSeeds = 2 ** 31;
 
 /**
- * Images from latents that are images: −1..1 to 0..255, as diffusers' `VaeImageProcessor` (x/2 + .5, clamped, times 255
- * in float32, rounded half to even).
+ * The decoder of latents that are images themselves. It maps −1..1 to 0..255 as diffusers' `VaeImageProcessor` does:
+ * x/2 + 0.5, clamped, times 255 in float32, rounded half to even.
  */
 export function identityDecode(latents: NdArray<Float32Array>): NdArray<Uint8Array> {
   const { data, shape } = latents;
@@ -75,24 +75,28 @@ export function identityDecode(latents: NdArray<Float32Array>): NdArray<Uint8Arr
       'E_SHAPE',
       `Denoising: latents of shape [${shape.join(', ')}] are no RGB images; hand in \`decode\`, which turns them into uint8 [n, H, W, 3].`,
     );
-  const images = new Uint8ClampedArray(data.length); // clamps, and rounds half to even as numpy.round
+  const images = new Uint8ClampedArray(data.length); // It clamps what is written into it, and rounds half to even.
   for (let i = 0; i < data.length; i++) images[i] = Math.fround(Math.fround(data[i]! / 2 + 0.5) * 255);
   return { data: new Uint8Array(images.buffer), shape };
 }
 
 /**
- * Denoising as a Markov decision process (Black et al. 2024, "Training Diffusion Models with Reinforcement Learning",
- * §4.3): the state is (x_t, t, z), the action x_{t−1}, the reward 0 until the last step and then r(x_0, z).
+ * The sampling of a diffusion model as a Markov decision process (Black et al. 2024, "Training Diffusion Models with
+ * Reinforcement Learning", §4.3). The state is (x_t, t, z): latents, timestep and prompt. The action is the next
+ * latents x_{t−1}, which become the next state as they are; so the network belongs to the agent. The reward is 0 until
+ * the last step, and r(x_0, z) in that one.
  *
- * A batch of episodes runs in lockstep and ends (`terminated`) after as many steps as there are timesteps; the next
- * state is the action, so the network lives in the agent. `step` returns plain values, but for the last step of a
- * batch, which returns a promise that ends with the rewards: a new batch may be begun while it is pending.
+ * All episodes of a batch take their steps together, and end (`terminated`) after as many steps as there are timesteps.
+ * `step` returns plain values, except in the last step of a batch. That one returns a promise of the result, which
+ * resolves when the rewards are there. While it is pending the next batch may be begun.
  *
- * Batches are numbered through a whole training: `reset({ options: { batch } })` names one, `reset()` goes on with the
- * next. Episode batch · numEnvs + i fixes prompt, x_T and noise seed, whichever environment or process computes it.
+ * Batches are numbered through a whole training. `reset({ options: { batch } })` begins the one of this number,
+ * `reset()` the one after the last. The episode of sample i has the number batch · numEnvs + i, which together with the
+ * seed fixes its prompt, first latents and noise seed, whichever environment or process computes it.
  *
- * Infos: `episodeNumber` at each reset; on the last step `image` (uint8 [H, W, 3]), `prompt`, `episodeNumber`,
- * `rewardTerms` and, where the source gave some, `metadata`. (`episode` is left to `recordEpisodeStatistics`.)
+ * Infos hold `episodeNumber` at each reset. At the last step they hold `image` (uint8 [H, W, 3]), `prompt`,
+ * `episodeNumber`, `rewardTerms` and, if the prompt has some, `metadata`. (The key `episode` is that of
+ * `recordEpisodeStatistics`.)
  */
 export class Denoising implements VectorEnv<DenoisingObservation, DenoisingAction> {
   readonly observationSpace;
@@ -111,14 +115,14 @@ export class Denoising implements VectorEnv<DenoisingObservation, DenoisingActio
   readonly #timeoutMs: number | undefined;
   readonly #stop = new AbortController();
   #seed: number;
-  /** The batch that runs, or −1 before the first reset. */
+  /** The number of the batch that runs, or −1 before the first reset. */
   #batch = -1;
   #step = 0;
   #episodes: readonly Episode[] = [];
   #latents: readonly NdArray<Float32Array>[] = [];
   #closed = false;
 
-  /** @throws GymError E_CONFIG that names the option that is wrong. */
+  /** @throws GymError E_CONFIG that names an option that is wrong. */
   constructor(options: DenoisingOptions) {
     const { timesteps, latentShape, numEnvs, initNoiseSigma = 1, seed = 0, rewardTimeoutMs } = options;
     const wrong = (option: string, need: string, value: unknown) =>
@@ -182,9 +186,10 @@ export class Denoising implements VectorEnv<DenoisingObservation, DenoisingActio
   }
 
   /**
-   * Starts a batch: the one named by `options.batch`, else the one after the last; 0 at first, and after a seed.
-   * @param options.seed one number: it fixes all episodes.
-   * @throws GymError E_VALUE on another option, a list of seeds, or a mask that leaves some out: samples run in lockstep.
+   * Begins a batch. It is the one whose number is `options.batch`; without that, the batch after the last one, and
+   * batch 0 at the first reset and with a seed.
+   * @param reset.seed one number, which fixes all episodes from now on.
+   * @throws GymError E_VALUE on another option, a list of seeds, or a mask that leaves samples out.
    */
   reset(reset: VectorResetOptions = {}): VectorResetResult<DenoisingObservation> {
     this.#needOpen();
@@ -223,7 +228,7 @@ export class Denoising implements VectorEnv<DenoisingObservation, DenoisingActio
     return new Random(this.#seed).child('denoising').child(episode);
   }
 
-  /** Prompts and noise seeds of a batch. */
+  /** Sets the prompts and noise seeds of a batch. */
   #start(batch: number): void {
     this.#episodes = Array.from({ length: this.numEnvs }, (_, i) => {
       const episode = batch * this.numEnvs + i;
@@ -254,10 +259,11 @@ export class Denoising implements VectorEnv<DenoisingObservation, DenoisingActio
   }
 
   /**
-   * Takes x_{t−1} of every sample as the next state, without a copy.
-   * The last step's promise ends with the rewards.
-   * @throws GymError E_STATE before a reset or after the end; E_VALUE on an action that is none, naming sample and step.
-   *   The last step's promise rejects with E_REWARD when the reward fails and E_SHAPE when `decode` returns no images.
+   * Takes the next latents of every sample as its next state, without copying them.
+   * @returns the result; in the last step of a batch a promise of it, which resolves when the rewards are there.
+   * @throws GymError E_STATE before a reset or after the end; E_VALUE on a wrong action, naming the sample and the
+   *   step. The last step's promise rejects with E_REWARD when the reward fails, and with E_SHAPE when `decode` returns
+   *   no images.
    */
   step(actions: readonly DenoisingAction[]): Awaitable<VectorStepResult<DenoisingObservation>> {
     this.#needOpen();
@@ -293,7 +299,7 @@ export class Denoising implements VectorEnv<DenoisingObservation, DenoisingActio
           }.`,
         );
       const { data } = action;
-      let sum = 0; // 0 · x is NaN for the values that are not finite, and the sum keeps it
+      let sum = 0; // 0 · x is NaN for each x that is not finite, and then the sum is NaN too.
       for (let k = 0; k < data.length; k++) sum += 0 * data[k]!;
       if (data.length !== sizeOf(this.#shape) || sum !== 0) {
         const k = data.findIndex((x) => !Number.isFinite(x));
@@ -307,7 +313,10 @@ export class Denoising implements VectorEnv<DenoisingObservation, DenoisingActio
     });
   }
 
-  /** Fills in what the last step alone has: r(x_0, z). Works on what it is given, since a new batch may begin meanwhile. */
+  /**
+   * Adds the rewards to the result of the last step. It uses its arguments alone, since the next batch may begin
+   * meanwhile.
+   */
   async #score(
     result: VectorStepResult<DenoisingObservation>,
     episodes: readonly Episode[],
@@ -361,7 +370,7 @@ export class Denoising implements VectorEnv<DenoisingObservation, DenoisingActio
     return images;
   }
 
-  /** The present latents, decoded: uint8 [H, W, 3] a sample. @throws GymError E_STATE before a reset. */
+  /** The present latents of each sample, decoded: uint8 [H, W, 3]. @throws GymError E_STATE before a reset. */
   render(): Awaitable<NdArray[]> {
     this.#needOpen();
     if (this.#batch < 0) throw new GymError('E_STATE', 'Denoising.render: no batch has begun; call reset() first.');
@@ -369,7 +378,7 @@ export class Denoising implements VectorEnv<DenoisingObservation, DenoisingActio
     return isPromiseLike(images) ? images.then((decoded) => unstack(decoded)) : unstack(images);
   }
 
-  /** Seed, batch, step and latents: prompts and noise seeds follow from these. */
+  /** The seed, the numbers of batch and step, and the latents. Prompts and noise seeds follow from these. */
   snapshot(): Snapshot {
     return {
       seed: this.#seed,
@@ -380,7 +389,9 @@ export class Denoising implements VectorEnv<DenoisingObservation, DenoisingActio
     };
   }
 
-  /** @throws GymError E_STATE when the snapshot is of another number or shape of samples, or of other timesteps. */
+  /**
+   * @throws GymError E_STATE when the snapshot was taken with another number or shape of samples, or other timesteps.
+   */
   restore(snapshot: Snapshot): VectorResetResult<DenoisingObservation> {
     this.#needOpen();
     const parts = snapshotParts('Denoising', snapshot, ['seed', 'timesteps', 'batch', 'step', 'latents']);
@@ -413,7 +424,7 @@ export class Denoising implements VectorEnv<DenoisingObservation, DenoisingActio
     return this.#resetResult();
   }
 
-  /** Aborts rewards that are pending (their promises reject). May be called again. */
+  /** Aborts rewards that are pending, whose promises then reject. Closing again does nothing. */
   close(): void {
     this.#closed = true;
     this.#stop.abort();

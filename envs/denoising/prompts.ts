@@ -2,28 +2,29 @@ import { GymError, messageOf } from '../../core/errors.js';
 import { readText } from '../../core/files.js';
 import type { Random } from '../../core/random.js';
 
-/** A prompt, and what a reward should know beside it. */
+/** A prompt, and further facts that a reward may need to judge its image. */
 export interface Prompt {
   readonly prompt: string;
   readonly metadata?: unknown;
 }
 
 /**
- * Where prompts come from. `at` depends on its arguments alone, so that an episode has the same prompt whichever
- * process computes it.
+ * Where prompts come from. What `at` returns must depend on its arguments alone, so that an episode has the same prompt
+ * whichever process computes it.
  */
 export interface PromptSource {
   /**
-   * @param episode the number of the episode in the whole training, from 0.
-   * @param random a stream of this episode's own.
+   * The prompt of an episode.
+   * @param episode its number in the whole training, from 0.
+   * @param random a stream of random numbers that is this episode's own.
    */
   at(episode: number, random: Random): Prompt;
 }
 
-/** `random` draws a prompt an episode; `sequential` goes through the list in order, again and again. */
+/** How a list is used: `random` draws a prompt for each episode; `sequential` takes them in order, again and again. */
 export type PromptOrder = 'random' | 'sequential';
 
-/** The longest prompt that is taken, in characters. */
+/** The number of characters of the longest prompt that is accepted. */
 export const maxPromptLength = 4096;
 
 function checkPrompt(where: string, value: unknown): Prompt {
@@ -62,15 +63,15 @@ export function promptList(
   };
 }
 
-/** The line of a JSON error, where V8 says at which position it is. */
+/** The line in which JSON is wrong, if the error says at which position. */
 function lineOf(text: string, error: unknown): number {
   const position = /position (\d+)/.exec(messageOf(error));
   return text.slice(0, position ? Number(position[1]) : text.length).split('\n').length;
 }
 
 /**
- * Prompts from a file: one a line (blank lines and lines that begin with # are left out), or, if its name ends in
- * `.json`, a list of strings or of `{ prompt, metadata }`.
+ * Prompts from a file. A text file has a prompt in each line; empty lines and lines that begin with # are skipped. A
+ * file whose name ends in `.json` is a list of strings or of `{ prompt, metadata }`.
  * @throws GymError E_FILE that names the file and the line.
  */
 export async function promptFile(
@@ -80,7 +81,7 @@ export async function promptFile(
   return promptList(await readPrompts(path), options);
 }
 
-/** What {@link promptFile} reads: at least one prompt. */
+/** The prompts in a file of the form that {@link promptFile} takes. There is at least one. @throws GymError E_FILE. */
 export async function readPrompts(path: string): Promise<(string | Prompt)[]> {
   const text = (await readText(path)).replace(/^\uFEFF/, '');
   const list: (string | Prompt)[] = [];
@@ -119,8 +120,8 @@ export async function readPrompts(path: string): Promise<(string | Prompt)[]> {
 }
 
 /**
- * Prompts made by a function of the episode's number and a stream of its own (use no other randomness).
- * What it returns is checked at each call.
+ * Prompts that are made by a function of the episode's number and a stream of random numbers of its own. The function
+ * must use no other randomness. What it returns is checked at each call.
  */
 export function promptGenerator(make: (episode: number, random: Random) => string | Prompt): PromptSource {
   return { at: (episode, random) => checkPrompt(`prompt generator, episode ${episode}`, make(episode, random)) };

@@ -61,7 +61,10 @@ export abstract class BaseSpace<T> implements Space<T> {
     if (this.parts.length > 0 && this.reseeds) this.#random = randomSource(seed, random);
   }
 
-  /** Whether the space's own stream begins anew after the seeds of its parts were drawn, as in Gymnasium's OneOf, Sequence and Graph. */
+  /**
+   * Whether the space's own stream begins anew after the seeds of its parts were drawn, as in Gymnasium's OneOf,
+   * Sequence and Graph.
+   */
   protected get reseeds(): boolean {
     return false;
   }

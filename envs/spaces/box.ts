@@ -25,8 +25,8 @@ function boundOf(
 /**
  * Arrays of one shape and type. Each number of an array has a lowest and a highest value, both of which it may take.
  *
- * In a sample, a number with two finite bounds is uniform between them. With one finite bound its distance from that bound
- * is exponential with mean 1, and with none it is standard normal.
+ * In a sample, a number with two finite bounds is uniform between them. With one finite bound its distance from that
+ * bound is exponential with mean 1, and with none it is standard normal.
  */
 export class Box<D extends DType = 'float32'> extends BaseSpace<NdArray<ArrayOf<D>>> {
   readonly kind = 'Box';
@@ -177,7 +177,10 @@ export class Box<D extends DType = 'float32'> extends BaseSpace<NdArray<ArrayOf<
     );
   }
 
-  /** Whether the other space is a Box of the same type and shape whose bounds are close to these, as in NumPy's `allclose`. */
+  /**
+   * Whether the other space is a Box of the same type and shape whose bounds are close to these, as in NumPy's
+   * `allclose`.
+   */
   equals(other: Space<unknown>): boolean {
     if (!(other instanceof Box) || other.dtype !== this.dtype || !sameShape(other.shape, this.shape)) return false;
     const close = (a: TypedArray, b: TypedArray) =>

@@ -19,7 +19,10 @@ function isIterable(value: object): value is Iterable<unknown> {
   return typeof (value as Partial<Iterable<unknown>>)[Symbol.iterator] === 'function';
 }
 
-/** What a Dict's constructor was given, as a list of entries. @throws GymError E_SPACE unless each is a key of its own and a space. */
+/**
+ * What a Dict's constructor was given, as a list of entries.
+ * @throws GymError E_SPACE unless each is a key of its own and a space.
+ */
 function entriesOf(spaces: unknown): (readonly [string, Space<unknown>])[] {
   if (typeof spaces !== 'object' || spaces === null)
     throw new GymError(
@@ -43,7 +46,8 @@ function entriesOf(spaces: unknown): (readonly [string, Space<unknown>])[] {
 }
 
 /**
- * Plain objects with an element of a space under each key: `new Dict({ position: new Box(-1, 1), gear: new Discrete(5) })`.
+ * Plain objects with an element of a space under each key: `new Dict({ position: new Box(-1, 1), gear: new Discrete(5)
+ * })`.
  *
  * The order of the keys is that of flattening and seeding. An object's keys are sorted (as Gymnasium does); those of a
  * list or a Map of `[key, space]` stay in their order. `sortKeys` says otherwise. JavaScript itself puts the keys of an

@@ -66,8 +66,8 @@ export function zeros<D extends DType>(dtype: D, length: number): ArrayOf<D> {
   return new facts[dtype].array(length) as ArrayOf<D>;
 }
 
-// Found by the tag of the array and not by its constructor, since subclasses (Buffer) and arrays of other realms have the
-// same tag.
+// Found by the tag of the array and not by its constructor, since subclasses (Buffer) and arrays of other realms have
+// the same tag.
 const byTag = new Map<string, DType>(dtypes.map((dtype) => [zeros(dtype, 0)[Symbol.toStringTag], dtype]));
 byTag.set('Uint8ClampedArray', 'uint8');
 
@@ -103,7 +103,8 @@ export function canCast(from: DType | undefined, to: DType): boolean {
   if (from === undefined) return false;
   const [a, b] = [facts[from], facts[to]];
   if (a.kind === 'f') return b.kind === 'f' && a.bits <= b.bits;
-  if (b.kind === 'f') return a.bits < b.bits; // The 24 bits of a float32's mantissa hold 16-bit integers, the 53 of a float64's 32-bit ones.
+  // The mantissa of a float32, of 24 bits, holds integers of 16 bits, and that of a float64, of 53, those of 32 bits.
+  if (b.kind === 'f') return a.bits < b.bits;
   return a.low >= b.low && a.high <= b.high;
 }
 

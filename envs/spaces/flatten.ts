@@ -30,7 +30,10 @@ export function isFlattenable(space: Space<unknown>): boolean {
   return layoutOf(space) !== undefined;
 }
 
-/** The number of numbers into which an element flattens. @throws GymError E_SPACE for Sequence, Graph, and spaces that contain one. */
+/**
+ * The number of numbers into which an element flattens.
+ * @throws GymError E_SPACE for Sequence, Graph, and spaces that contain one.
+ */
 export function flatdim(space: Space<unknown>): number {
   const layout = layoutOf(space);
   if (layout === undefined) throw noLayout('flatdim', space);
@@ -57,9 +60,9 @@ export function flattenSpace(space: Space<unknown>): Space<unknown> {
 }
 
 /**
- * An element as one list of numbers. Arrays are written in row-major order, a Discrete as a one-hot vector, a Text as the
- * indices of its characters, and the parts of a Tuple or a Dict one after another. Where the space contains a Sequence or a
- * Graph the result is a tree of such lists. Numbers outside the bounds of a Box are written as they are.
+ * An element as one list of numbers. Arrays are written in row-major order, a Discrete as a one-hot vector, a Text as
+ * the indices of its characters, and the parts of a Tuple or a Dict one after another. Where the space contains a
+ * Sequence or a Graph the result is a tree of such lists. Numbers outside the bounds of a Box are written as they are.
  * @throws GymError E_VALUE on a value that does not have the form of an element, E_SPACE on a space of unknown kind.
  */
 export function flatten<T>(space: Space<T>, value: T): Flat {
@@ -95,10 +98,10 @@ function flattened<T>(space: Space<T>, value: T): Flat {
 }
 
 /**
- * Writes the numbers into which an element flattens into `into`, from `offset` on. A batch is so filled without an array
- * for each element.
- * @throws GymError E_SPACE for Sequence, Graph, and spaces that contain one; E_VALUE if `into` is too short, or on a value
- *   that does not have the form of an element.
+ * Writes the numbers into which an element flattens into `into`, from `offset` on. A batch is so filled without an
+ * array for each element.
+ * @throws GymError E_SPACE for Sequence, Graph, and spaces that contain one; E_VALUE if `into` is too short, or on a
+ *   value that does not have the form of an element.
  */
 export function flattenInto<T>(space: Space<T>, value: T, into: TypedArray, offset = 0): void {
   const layout = layoutOf(space);

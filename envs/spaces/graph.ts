@@ -25,7 +25,9 @@ export interface GraphSample<N extends Space<unknown>, E extends Space<unknown> 
   numEdges?: number | undefined;
 }
 
-/** Graphs of any size. Each node has an element of one space, and each edge, unless that is null, an element of another. */
+/**
+ * Graphs of any size. Each node has an element of one space, and each edge, unless that is null, an element of another.
+ */
 export class Graph<
   N extends Space<unknown> = Space<unknown>,
   E extends Space<unknown> | null = Space<unknown> | null,
@@ -53,7 +55,10 @@ export class Graph<
     return true;
   }
 
-  /** A random graph. @throws GymError E_VALUE on no nodes, a negative number of edges, or edges where the space has none. */
+  /**
+   * A random graph.
+   * @throws GymError E_VALUE on no nodes, a negative number of edges, or edges where the space has none.
+   */
   sample(options: GraphSample<N, E> = {}): GraphElement<ElementOf<N>, ElementOf<E>> {
     const restriction = oneRestriction('Graph', options);
     const [node, edge] = (restriction && options[restriction]) ?? [];

@@ -24,8 +24,8 @@ export function spaceToJson(space: Space<unknown>): unknown {
 type Json = Record<string, unknown>;
 
 /**
- * A field, whose type the constructor checks that it is handed to. A field that is missing is an error: with a default in
- * its place, JSON that was cut short would become another space.
+ * A field, whose type the constructor checks that it is handed to. A field that is missing is an error: with a default
+ * in its place, JSON that was cut short would become another space.
  */
 function field<T>(json: Json, key: string): T {
   if (!Object.hasOwn(json, key))
@@ -143,7 +143,10 @@ export function elementFromJson<T>(space: Space<T>, json: unknown): T {
 
 const textNumbers = new Set<unknown>(['NaN', 'Infinity', '-Infinity', '-0']);
 
-/** The element that the JSON says, with undefined in the place of each part of a wrong form, so that `hasForm` refuses the whole. */
+/**
+ * The element that the JSON says, with undefined in the place of each part of a wrong form, so that `hasForm` refuses
+ * the whole.
+ */
 function read(space: Space<unknown>, json: unknown): unknown {
   const list = Array.isArray(json) ? (json as unknown[]) : undefined;
   const record = typeof json === 'object' && json !== null ? (json as Json) : {};

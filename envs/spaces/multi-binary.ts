@@ -20,7 +20,10 @@ export class MultiBinary extends BaseSpace<NdArray> {
   override readonly shape: readonly number[];
   readonly flat: FlatLayout<NdArray>;
 
-  /** @param n the number of elements of a list, or a shape. @throws GymError E_SPACE unless all are integers of at least 1. */
+  /**
+   * @param n the number of elements of a list, or a shape.
+   * @throws GymError E_SPACE unless all are integers of at least 1.
+   */
   constructor(n: number | readonly number[]) {
     super();
     this.shape = checkShape('MultiBinary', typeof n === 'number' ? [n] : n, 1);
@@ -42,7 +45,9 @@ export class MultiBinary extends BaseSpace<NdArray> {
     };
   }
 
-  /** A random element. Each number is 0 or 1 with equal probability, unless the mask or the probabilities say otherwise. */
+  /**
+   * A random element. Each number is 0 or 1 with equal probability, unless the mask or the probabilities say otherwise.
+   */
   sample(options?: MultiBinarySample): NdArray<Int8Array> {
     const restriction = oneRestriction('MultiBinary', options);
     const size = this.flat.size;

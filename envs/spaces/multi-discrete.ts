@@ -7,7 +7,10 @@ import { hotIndex } from './discrete.js';
 import { canCast, dtypeOf } from './dtype.js';
 import type { Space } from './space.js';
 
-/** Restricts a sample of a {@link MultiDiscrete}. Each of its numbers, in row-major order, has a list with an entry for each value. */
+/**
+ * Restricts a sample of a {@link MultiDiscrete}. Each of its numbers, in row-major order, has a list with an entry for
+ * each value.
+ */
 export interface MultiDiscreteSample {
   /** 1 for each value that may be drawn, 0 for the others. If a number may have no value, it is its `start`. */
   mask?: readonly ArrayLike<number | boolean>[] | undefined;
@@ -82,7 +85,9 @@ export class MultiDiscrete extends BaseSpace<NdArray<Int32Array>> {
     };
   }
 
-  /** A random element. Each number is uniform among its values or those whose mask is 1, or has the probabilities given. */
+  /**
+   * A random element. Each number is uniform among its values or those whose mask is 1, or has the probabilities given.
+   */
   sample(options?: MultiDiscreteSample): NdArray<Int32Array> {
     const restriction = oneRestriction('MultiDiscrete', options);
     const { nvec, start, random } = this;

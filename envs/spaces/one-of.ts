@@ -28,7 +28,9 @@ export class OneOf<const S extends readonly Space<unknown>[] = readonly Space<un
     this.flat = this.#layout();
   }
 
-  /** The index, then the numbers of the element. They are filled up with the first of them to the length of the longest. */
+  /**
+   * The index, then the numbers of the element. They are filled up with the first of them to the length of the longest.
+   */
   #layout(): FlatLayout<OneOfElement<S>> | undefined {
     const layouts: FlatLayout<unknown>[] = [];
     for (const space of this.spaces) {

@@ -37,7 +37,10 @@ export class Sequence<S extends Space<unknown> = Space<unknown>> extends Composi
     return true;
   }
 
-  /** A random list. Unless it is given, its length is drawn from the geometric distribution with p = 1/4: at least 1, and 4 in the mean. */
+  /**
+   * A random list. Unless it is given, its length is drawn from the geometric distribution with p = 1/4: at least 1,
+   * and 4 in the mean.
+   */
   sample(options?: SequenceSample<S>): ElementOf<S>[] {
     const restriction = oneRestriction('Sequence', options);
     const [choice, feature] = (restriction && options![restriction]) ?? [];

@@ -28,8 +28,8 @@ export interface Space<T> {
   /** Whether a value is an element. This never throws, whatever the value is. */
   contains(value: unknown): value is T;
   /**
-   * Seeds the space's own stream, which `env.reset({ seed })` does not do. With `'numpy'` as `random` the samples are those
-   * that Gymnasium gives for the same seed.
+   * Seeds the space's own stream, which `env.reset({ seed })` does not do. With `'numpy'` as `random` the samples are
+   * those that Gymnasium gives for the same seed.
    */
   seed(seed: number | string, random?: RandomKind): void;
   /** The state of the space's own stream. */

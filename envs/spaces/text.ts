@@ -13,11 +13,16 @@ export const printable = String.fromCharCode(...Array.from({ length: 95 }, (_, i
 export interface TextOptions {
   /** The least number of characters. Default 1. */
   minLength?: number | undefined;
-  /** The characters that may occur. Default: letters and digits. 'any' allows all characters; samples are then printable ASCII. */
+  /**
+   * The characters that may occur. Default: letters and digits. 'any' allows all characters; samples are then printable
+   * ASCII.
+   */
   charset?: string | undefined;
 }
 
-/** Restricts a sample of a {@link Text}, by its length (undefined for a random one) and by an entry for each character. */
+/**
+ * Restricts a sample of a {@link Text}, by its length (undefined for a random one) and by an entry for each character.
+ */
 export interface TextSample {
   mask?: readonly [length: number | undefined, characters: ArrayLike<number | boolean> | undefined] | undefined;
   probability?: readonly [length: number | undefined, characters: ArrayLike<number> | undefined] | undefined;

@@ -12,8 +12,8 @@ import { printable, Text } from './text.js';
 import { Tuple } from './tuple.js';
 
 /**
- * The element of a space that is nearest to zero; for a Text, the shortest text of its first character. It stands for an
- * observation that is not there yet. Nothing is drawn from the space's own stream.
+ * The element of a space that is nearest to zero; for a Text, the shortest text of its first character. It stands for
+ * an observation that is not there yet. Nothing is drawn from the space's own stream.
  */
 export function zeroOf<T>(space: Space<T>): T {
   return zero(space) as T;

@@ -12,7 +12,10 @@ import type { Space } from '../spaces/space.js';
 import { binsOf, rescaling } from './box-maps.js';
 import { actionModification, type Modification, needSpace } from './modifier.js';
 
-/** Hands any function of the agent's action to the environment. @param space of the agent's actions; others are refused. */
+/**
+ * Hands any function of the agent's action to the environment.
+ * @param space of the agent's actions; others are refused.
+ */
 export function transformAction<O, A, InnerA>(
   act: (action: A) => InnerA,
   space: Space<A>,
@@ -40,8 +43,8 @@ export function clipAction<O>(): Modification<O, NdArray, O, NdArray> {
 }
 
 /**
- * Takes actions between `low` and `high`, and maps them linearly to the bounds of the environment's Box. An action outside
- * `low` and `high` is mapped to one outside the environment's bounds, which the environment refuses or clips.
+ * Takes actions between `low` and `high`, and maps them linearly to the bounds of the environment's Box. An action
+ * outside `low` and `high` is mapped to one outside the environment's bounds, which the environment refuses or clips.
  */
 export function rescaleAction<O>(low: Bound, high: Bound): Modification<O, NdArray, O, NdArray> {
   return actionModification('RescaleAction', (space) => {
@@ -54,8 +57,8 @@ export function rescaleAction<O>(low: Bound, high: Bound): Modification<O, NdArr
 /**
  * Cuts the environment's Box into bins, and takes the index of a bin, whose centre is the action.
  * @param bins the number of bins of all numbers of an action, or of each.
- * @param options.multidiscrete whether each number has an index of its own (MultiDiscrete). Default: one index counts all
- *   combinations, in row-major order (Discrete).
+ * @param options.multidiscrete whether each number has an index of its own (MultiDiscrete). Default: one index counts
+ *   all combinations, in row-major order (Discrete).
  */
 export function discretizeAction<O>(
   bins: number | readonly number[],
@@ -85,7 +88,9 @@ export function discretizeAction<O>(
 }
 
 export interface StickyOptions {
-  /** The number of steps for which an action is repeated once it sticks, or a range from which it is drawn. Default 1. */
+  /**
+   * The number of steps for which an action is repeated once it sticks, or a range from which it is drawn. Default 1.
+   */
   duration?: number | readonly [number, number] | undefined;
 }
 
@@ -129,8 +134,8 @@ export function stickyAction<O, A>(
             last = { action: taken(action) };
             left = Math.max(0, left - 1);
             random ??= randomSource();
-            // Drawn here for the next step and not in that step itself, so that an action which is refused there leaves no
-            // trace.
+            // Drawn here for the next step and not in that step itself, so that an action which is refused there leaves
+            // no trace.
             if (left === 0 && random.next() < probability) left = least + random.integer(most - least + 1);
             return result;
           },

@@ -23,8 +23,8 @@ export interface Rescaling {
 }
 
 /**
- * The linear map of a Box's bounds to `low` and `high`. Where a number has one finite bound it is shifted, and where it has
- * none it stays as it is.
+ * The linear map of a Box's bounds to `low` and `high`. Where a number has one finite bound it is shifted, and where it
+ * has none it stays as it is.
  * @throws GymError E_CONFIG where the new bounds do not rise, or are not infinite on the sides where the old ones are.
  */
 export function rescaling(name: string, box: Box<DType>, low: Bound, high: Bound): Rescaling {

@@ -47,7 +47,9 @@ function queued<O, A, InnerO>(
   };
 }
 
-/** Observes what was observed `delay` steps ago. Before there is such an observation, it is the element nearest to zero. */
+/**
+ * Observes what was observed `delay` steps ago. Before there is such an observation, it is the element nearest to zero.
+ */
 export function delayObservation<O, A>(delay: number): Modification<O, A, O, A> {
   if (!Number.isInteger(delay) || delay < 0)
     throw new GymError('E_CONFIG', `DelayObservation: delay must be an integer of at least 0, actual value ${delay}.`);
@@ -69,7 +71,10 @@ export function delayObservation<O, A>(delay: number): Modification<O, A, O, A> 
   };
 }
 
-/** A copy of an element in which no array, list or object is that of another one, since each step returns objects of its own. */
+/**
+ * A copy of an element in which no array, list or object is that of another one, since each step returns objects of its
+ * own.
+ */
 function copied<T>(value: T): T {
   if (isNdArray(value)) return copy(value) as T;
   if (Array.isArray(value)) return value.map(copied) as T;
@@ -79,7 +84,10 @@ function copied<T>(value: T): T {
 }
 
 export interface FrameStackOptions<O> {
-  /** What fills the stack before there are enough observations: the first of them ('reset', the default), zero, or an element. */
+  /**
+   * What fills the stack before there are enough observations: the first of them ('reset', the default), zero, or an
+   * element.
+   */
   padding?: 'reset' | 'zero' | { readonly element: O } | undefined;
 }
 

@@ -82,8 +82,8 @@ export class ModifiedVectorEnv<O, A, InnerO, InnerA> implements VectorEnv<O, A> 
 
   /**
    * Calls at once or, while an earlier call is pending, when that has settled. The modifiers remember one episode at a
-   * time. If a reset came before the rewards of the last step, which `Denoising` allows, these would count as rewards of
-   * the next episode.
+   * time. If a reset came before the rewards of the last step, which `Denoising` allows, these would count as rewards
+   * of the next episode.
    */
   #inOrder<T>(call: () => Awaitable<T>): Awaitable<T> {
     const result = this.#pending === undefined ? call() : this.#pending.then(call, call);
@@ -132,7 +132,8 @@ export class ModifiedVectorEnv<O, A, InnerO, InnerA> implements VectorEnv<O, A> 
 
   #step(actions: readonly A[]): Awaitable<VectorStepResult<O>> {
     if (actions?.length !== this.numEnvs) throw wrongActions(this.#name, this.numEnvs, actions);
-    // An environment that is due to be reset ignores its action, which the modifier must not see: any valid one will do.
+    // An environment that is due to be reset ignores its action, which the modifier must not see: any valid one will
+    // do.
     const inner = actions.map((action, i) =>
       this.#ended[i] === 1 ? zeroOf(this.env.actionSpace) : this.#modifiers[i]!.action(action),
     );

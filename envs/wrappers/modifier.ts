@@ -14,11 +14,14 @@ export interface Around<O, A> {
 
 /** What a modification does to the steps of one environment, with what it remembers of the present episode. */
 export interface Modifier<O, A, InnerO, InnerA> {
-  /** Called when an episode begins, with its first observation: returns it as the agent sees it, and forgets the last episode. */
+  /**
+   * Called when an episode begins, with its first observation: returns it as the agent sees it, and forgets the last
+   * episode.
+   */
   first(result: ResetResult<InnerO>, options?: ResetOptions): ResetResult<O>;
   /**
-   * The action of the inner environment for one of the agent's. It must remember nothing, since the environment may still
-   * refuse the action; that is for {@link next}.
+   * The action of the inner environment for one of the agent's. It must remember nothing, since the environment may
+   * still refuse the action; that is for {@link next}.
    */
   action(action: A): InnerA;
   /**
@@ -53,9 +56,9 @@ export interface Modification<O, A, InnerO, InnerA> {
   /** The name that errors and `String(env)` give it. */
   readonly name: string;
   /**
-   * The settings on which the meaning of what the modifiers remember depends, as text: the length of a delay, a discount.
-   * A snapshot that was taken under other settings is refused. Settings that the spaces show, such as bounds, need not be
-   * in it.
+   * The settings on which the meaning of what the modifiers remember depends, as text: the length of a delay, a
+   * discount. A snapshot that was taken under other settings is refused. Settings that the spaces show, such as bounds,
+   * need not be in it.
    */
   readonly settings?: string | undefined;
   /**
@@ -93,8 +96,8 @@ export function observationModification<O, A, InnerO>(
 }
 
 /**
- * A modification of actions by a function that depends on the present action alone. The function is called with elements
- * of `accepts` (by default `space`) only; any other action is refused by an error E_VALUE.
+ * A modification of actions by a function that depends on the present action alone. The function is called with
+ * elements of `accepts` (by default `space`) only; any other action is refused by an error E_VALUE.
  */
 export function actionModification<O, A, InnerA>(
   name: string,
@@ -120,7 +123,10 @@ export function actionModification<O, A, InnerA>(
   };
 }
 
-/** A modification of rewards and infos. Its modifier hands actions and first observations through where it does not say otherwise. */
+/**
+ * A modification of rewards and infos. Its modifier hands actions and first observations through where it does not say
+ * otherwise.
+ */
 export function stepModification<O, A>(
   name: string,
   around: (env: Around<O, A>) => () => Omit<Modifier<O, A, O, A>, 'action' | 'first'> & Partial<Modifier<O, A, O, A>>,

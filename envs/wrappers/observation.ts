@@ -56,7 +56,10 @@ export function filterObservation<A>(
   });
 }
 
-/** Observes one list of numbers, as {@link flatten} makes it. @throws GymError E_SPACE when elements have no fixed number of them. */
+/**
+ * Observes one list of numbers, as {@link flatten} makes it.
+ * @throws GymError E_SPACE when elements have no fixed number of them.
+ */
 export function flattenObservation<A, InnerO>(): Modification<NdArray, A, InnerO, A> {
   return observationModification('FlattenObservation', (space) => {
     const flat = flattenSpace(space);
@@ -213,8 +216,8 @@ export function dtypeObservation<A>(dtype: DType): Modification<NdArray, A, NdAr
 /**
  * Cuts a finite Box into bins, and observes the index of the bin.
  * @param bins the number of bins of all numbers of an observation, or of each.
- * @param options.multidiscrete whether each number has an index of its own (MultiDiscrete). Default: one index counts all
- *   combinations, in row-major order (Discrete).
+ * @param options.multidiscrete whether each number has an index of its own (MultiDiscrete). Default: one index counts
+ *   all combinations, in row-major order (Discrete).
  */
 export function discretizeObservation<A>(
   bins: number | readonly number[],

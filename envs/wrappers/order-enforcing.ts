@@ -11,8 +11,8 @@ type Phase = 'new' | 'running' | 'over';
 
 /**
  * Turns mistakes of the caller and of the environment into errors that say what is wrong:
- * - a step or a picture before the first reset (as in Gymnasium), and a step after the end of an episode (which Gymnasium
- *   leaves undefined);
+ * - a step or a picture before the first reset (as in Gymnasium), and a step after the end of an episode (which
+ *   Gymnasium leaves undefined);
  * - a reset whose options are no options;
  * - results that an environment must not return, such as a step without a reward.
  */
@@ -49,7 +49,9 @@ export class OrderEnforcing<O, A> extends PlainWrapper<O, A> {
     });
   }
 
-  /** @throws GymError E_STATE when no episode runs; E_VALUE when the environment returns what is no result of a step. */
+  /**
+   * @throws GymError E_STATE when no episode runs; E_VALUE when the environment returns what is no result of a step.
+   */
   override step(action: A): Awaitable<StepResult<O>> {
     if (this.#phase !== 'running')
       throw this.#error(

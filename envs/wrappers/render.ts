@@ -38,7 +38,9 @@ export interface RecordVideoOptions {
   episode?: ((episode: number) => boolean) | undefined;
   /** At which steps, counted from 0 over all episodes, a recording begins: with the picture after that step. */
   step?: ((step: number) => boolean) | undefined;
-  /** The number of frames of a recording, which goes on over the ends of episodes. Default 0: to the end of the episode. */
+  /**
+   * The number of frames of a recording, which goes on over the ends of episodes. Default 0: to the end of the episode.
+   */
   length?: number | undefined;
   /** Files are NAME-episode-N.webp (or NAME-step-N.webp). Default 'rl-video'. */
   name?: string | undefined;
@@ -75,8 +77,8 @@ interface Recording {
  * A file that is there already, of an earlier run or of another environment that records into the same folder, is never
  * replaced: the new one is written as NAME-episode-N-2.webp (-3, ...), with a warning. `files` says which were written.
  *
- * A snapshot holds the numbers of the episode and the step, so that they go on after a restore. A recording that runs is
- * ended by a restore, since its frames are not those of the episode that goes on.
+ * A snapshot holds the numbers of the episode and the step, so that they go on after a restore. A recording that runs
+ * is ended by a restore, since its frames are not those of the episode that goes on.
  */
 export class RecordVideo<O, A> extends PlainWrapper<O, A> {
   readonly folder: string;
@@ -94,7 +96,8 @@ export class RecordVideo<O, A> extends PlainWrapper<O, A> {
 
   /**
    * @param folder where the files are written; it is made where it is not there.
-   * @throws GymError E_NAME on an unknown option; E_CONFIG on one whose value is none, or an environment without render().
+   * @throws GymError E_NAME on an unknown option; E_CONFIG on one whose value is none, or an environment without
+   *   render().
    */
   constructor(env: Env<O, A>, folder: string, options: RecordVideoOptions = {}) {
     super(env);
@@ -235,7 +238,9 @@ async function reserved(folder: string, name: string, format: string): Promise<s
   }
 }
 
-/** A picture in which each pixel is the mean of a square of pixels. What is left over at the right and below is cut off. */
+/**
+ * A picture in which each pixel is the mean of a square of pixels. What is left over at the right and below is cut off.
+ */
 function shrunk({ data, shape }: NdArray, factor: number): { data: Uint8Array; shape: readonly number[] } {
   const [height = 0, width = 0] = shape;
   const [rows, columns] = [Math.floor(height / factor), Math.floor(width / factor)];
@@ -303,8 +308,8 @@ class RenderObservation<A> extends Wrapper<unknown, A> {
 }
 
 /**
- * Observes the environment's picture, alone or beside its own observation. The environment is reset once to learn the size
- * of its picture.
+ * Observes the environment's picture, alone or beside its own observation. The environment is reset once to learn the
+ * size of its picture.
  * @throws GymError E_CONFIG when it draws none, or has the key already.
  */
 export async function addRenderObservation<O, A>(

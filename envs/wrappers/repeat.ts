@@ -62,10 +62,15 @@ export class RepeatAction<O, A> extends PlainWrapper<O, A> {
  * This removes the flicker of games that draw some objects in every other frame only (Mnih et al. 2015).
  */
 export class MaxAndSkipObservation<A> extends RepeatAction<NdArray, A> {
-  /** The last two observations of the last step. After a reset there are none, and its observation is shown as it is. */
+  /**
+   * The last two observations of the last step. After a reset there are none, and its observation is shown as it is.
+   */
   #frames: NdArray[] = [];
 
-  /** @throws GymError E_SPACE where observations are no arrays of one shape, E_CONFIG unless skip is an integer of at least 1. */
+  /**
+   * @throws GymError E_SPACE where observations are no arrays of one shape, E_CONFIG unless skip is an integer of at
+   *   least 1.
+   */
   constructor(env: Env<NdArray, A>, skip = 4) {
     super(env, skip);
     needSpace('MaxAndSkipObservation', env.observationSpace, Box);

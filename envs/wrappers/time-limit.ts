@@ -5,7 +5,9 @@ import { isStep, noStep, snapshotCount } from '../checks.js';
 import type { Env, ResetOptions, ResetResult, StepResult } from '../env.js';
 import { PlainWrapper } from './wrapper.js';
 
-/** Cuts an episode after a number of steps: `truncated` is then true, and `terminated` stays as the environment gave it. */
+/**
+ * Cuts an episode after a number of steps: `truncated` is then true, and `terminated` stays as the environment gave it.
+ */
 export class TimeLimit<O, A> extends PlainWrapper<O, A> {
   readonly maxEpisodeSteps: number;
   #elapsed = 0;

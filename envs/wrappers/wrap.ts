@@ -7,15 +7,16 @@ import { ModifiedVectorEnv } from './modified-vector-env.js';
 import type { Modification } from './modifier.js';
 
 /**
- * Puts a modification around an environment, single or vector:
- * `wrap(wrap(env, flattenObservation()), normalizeReward({ gamma: 0.9 }))`.
+ * Puts a modification around an environment, single or vector: `wrap(wrap(env, flattenObservation()), normalizeReward({
+ * gamma: 0.9 }))`.
  *
  * In a vector environment each environment is modified for itself, whatever the mode of autoreset: what a modification
  * remembers of an episode is forgotten when that environment is reset, and under `same-step` the final observation and
- * info are modified as those of the last step. Statistics, such as those of a normalisation, are of all its environments.
+ * info are modified as those of the last step. Statistics, such as those of a normalisation, are of all its
+ * environments.
  *
- * Calls take effect in the order in which they are made: a `reset` that is called while a step is pending, as with a slow
- * reward of `Denoising`, waits for that step.
+ * Calls take effect in the order in which they are made: a `reset` that is called while a step is pending, as with a
+ * slow reward of `Denoising`, waits for that step.
  *
  * @throws GymError E_VALUE on what is no environment or no modification; E_CONFIG and E_SPACE as the modification says.
  */

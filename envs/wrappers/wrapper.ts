@@ -5,15 +5,15 @@ import { checkEnvironment, checkFirst, otherSnapshot, snapshotParts } from '../c
 import type { Env, EnvSpec, ResetOptions, ResetResult, StepResult } from '../env.js';
 import type { Space } from '../spaces/space.js';
 
-/** Applies a function to a value or to what a promise ends with; a value stays a value. */
+/** Applies a function to a value, or to the value of a promise. Only for a promise is the result a promise. */
 export function after<T, U>(value: Awaitable<T>, then: (value: T) => Awaitable<U>): Awaitable<U> {
   return isPromiseLike(value) ? value.then(then) : then(value);
 }
 
 /**
- * An environment around another one. Everything goes through to it but what a subclass overrides; `render`,
- * `snapshot` and `restore` are there where the inner environment has them. A wrapper with memory of its own gives it by
- * `ownState` and takes it by `restoreOwn`, and so is saved and restored with the environment.
+ * An environment around another one, for subclasses that change something of it. `render`, `snapshot` and `restore` are
+ * there if the inner environment has them, and `close` closes it. A subclass that remembers something returns it from
+ * `ownState` and takes it back in `restoreOwn`; so it is saved and restored together with the inner environment.
  */
 export abstract class Wrapper<O, A, InnerO = O, InnerA = A> implements Env<O, A> {
   readonly env: Env<InnerO, InnerA>;
@@ -50,23 +50,24 @@ export abstract class Wrapper<O, A, InnerO = O, InnerA = A> implements Env<O, A>
   abstract step(action: A): Awaitable<StepResult<O>>;
 
   /**
-   * What this wrapper is, without what is in it: a snapshot of a wrapper that was another one is refused. A subclass
-   * adds the settings that its state is worth nothing without, where the observations do not show them.
+   * What names this wrapper in a snapshot, which is refused by a wrapper of another name. A subclass adds the settings
+   * on which the meaning of its own state depends, unless the observation space shows them.
    */
   protected identity(): string {
     return `${this.constructor.name} ${this.observationSpace}`;
   }
 
-  /** What a snapshot must hold of this wrapper. */
+  /** What this wrapper itself remembers, for a snapshot. */
   protected ownState(): Snapshot {
     return null;
   }
 
-  protected restoreOwn(_state: Snapshot): void {
-    // nothing of its own
-  }
+  /** Takes back what {@link ownState} gave. */
+  protected restoreOwn(_state: Snapshot): void {}
 
-  /** What the inner environment observes after a restore, as this wrapper shows it. */
+  /**
+   * The result of the inner environment's `restore` as this wrapper shows it. Its own state has been restored before.
+   */
   protected abstract restored(result: ResetResult<InnerO>): Awaitable<ResetResult<O>>;
 
   close(): Awaitable<void> {
@@ -78,7 +79,10 @@ export abstract class Wrapper<O, A, InnerO = O, InnerA = A> implements Env<O, A>
   }
 }
 
-/** A wrapper that shows the inner environment's own observations and takes its actions. */
+/**
+ * A wrapper whose observations and actions are those of the inner environment, for subclasses that change something
+ * else.
+ */
 export class PlainWrapper<O, A> extends Wrapper<O, A> {
   readonly observationSpace: Space<O>;
   readonly actionSpace: Space<A>;
