@@ -4,11 +4,14 @@ import { type PretrainOptions, pretrain } from '../training/pretrain.js';
 import { duration, number } from '../training/progress.js';
 import { startBackend } from './backend.js';
 import { onInterrupt } from './interrupt.js';
+import { refuseToReplace } from './overwrite.js';
 
 export async function pretrainCommand({
   backend,
+  overwrite,
   ...options
-}: PretrainOptions & { backend?: BackendName }): Promise<void> {
+}: PretrainOptions & { backend?: BackendName; overwrite?: boolean }): Promise<void> {
+  if (!options.resume) refuseToReplace('pretrain', options.out, overwrite);
   await startBackend(backend);
   const stream = process.stderr;
   const abort = new AbortController();

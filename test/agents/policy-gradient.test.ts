@@ -133,6 +133,14 @@ describe('the checks of a first update', () => {
     agent.dispose();
   });
 
+  it('take equal rewards for equal, whatever the mean of them is rounded to', async () => {
+    // numpy: np.mean([40.7] * 30) is 40.70000000000001
+    const agent = await categorical('reinforce', { warn: () => {} });
+    const metrics = await agent.learn(await oneStep(agent, seed('env'), 30, () => 40.7));
+    expect(metrics).toMatchObject({ updates: 0, 'train/transitions': 0 });
+    agent.dispose();
+  });
+
   it('warn when nearly all ratios are outside the clip range', async () => {
     const warnings: string[] = [];
     const agent = await categorical('ppo', {

@@ -32,13 +32,15 @@ export interface ComposeOptions {
   /** Instead of the agent that the configuration names. */
   readonly agent?: AgentDescription | undefined;
   /** Makes an environment of one's own, instead of the one that the configuration names: a single one, or a vector of that many. */
-  readonly env?: ((numEnvs: number) => Awaitable<Env<never, never> | VectorEnv<never, never>>) | undefined;
+  readonly env?: ((numEnvs: number) => Awaitable<Env<unknown, unknown> | VectorEnv<unknown, unknown>>) | undefined;
   /** Instead of the reward that the configuration names. */
   readonly reward?: RewardLike | undefined;
   /** Instead of what the configuration says of prompts. */
   readonly prompts?: PromptSource | undefined;
   /** Told what looks wrong, and what to do about it. */
   readonly warn?: ((message: string) => void) | undefined;
+  /** Aborted when the run is to stop: what the environments wait for is given up at once. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** The words of a family in reports and progress lines. */
@@ -84,6 +86,11 @@ export interface Family {
   /** What tells runs apart beside environment and agent; part of a run's default name. */
   nameOf?(config: RunConfig): string;
   readonly words: FamilyWords;
+  /**
+   * The files that a run reads beside its configuration, and whose contents its numbers follow from: by a name for people,
+   * the path. What is resumed, evaluated or exported is compared with them.
+   */
+  inputs?(config: RunConfig): Promise<Readonly<Record<string, string>>>;
   /** Puts a run together. The backend must be ready. */
   compose(config: RunConfig, options: ComposeOptions): Promise<Composition>;
 }

@@ -13,7 +13,7 @@ const options = {
     .describe('options of the environment; `list environments` says which it has'),
   policy: z
     .strictObject({
-      hidden: z.array(z.int().min(1)).default([64, 64]).describe('widths of the hidden layers'),
+      hidden: z.array(z.int().min(1).max(8192)).max(32).default([64, 64]).describe('widths of the hidden layers'),
     })
     .prefault({})
     .describe('the network'),
@@ -85,10 +85,10 @@ async function makeEnv(config: GymConfig, { env }: ComposeOptions, numEnvs: numb
     const { makeVec } = await import('../../envs/registry.js');
     return (await makeVec(config.env, numEnvs, config.envOptions)) as AnyVectorEnv;
   }
-  const first = (await env(numEnvs)) as AnyVectorEnv | Env<unknown, unknown>;
+  const first = await env(numEnvs);
   if ('numEnvs' in first) return first;
   const { SyncVectorEnv } = await import('../../envs/sync-vector-env.js');
   const singles = [first];
-  while (singles.length < numEnvs) singles.push((await env(numEnvs)) as unknown as Env<unknown, unknown>);
+  while (singles.length < numEnvs) singles.push((await env(numEnvs)) as Env<unknown, unknown>);
   return new SyncVectorEnv(singles);
 }
