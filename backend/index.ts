@@ -4,8 +4,8 @@ import { loadCpu } from './cpu.js';
 import { howToGetNative, loadNative } from './native.js';
 import { loadWasm } from './wasm.js';
 
+export * from './fused/index.js';
 export { buildNative } from './native.js';
-export { groupNorm, layerNorm, silu } from './ops.js';
 
 export type BackendName = 'native' | 'wasm' | 'cpu';
 

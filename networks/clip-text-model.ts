@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
-import { layerNorm, silu } from '../backend/index.js';
+import { type Activation, attention, layerNorm, linear } from '../backend/index.js';
 import { GymError, unknownName } from '../core/errors.js';
 import { readJson } from '../core/files.js';
 import type { Random } from '../core/random.js';
@@ -69,16 +69,10 @@ const COUNTS = [
   'max_position_embeddings',
 ] as const;
 
+/** The activations that transformers' text encoders have and that are supported. */
+const ACTIVATIONS: readonly CLIPTextConfig['hidden_act'][] = ['quick_gelu', 'gelu'];
+
 const FLOATS = ['attention_dropout', 'initializer_factor', 'initializer_range', 'layer_norm_eps'];
-
-type Activation = (x: tf.Tensor2D) => tf.Tensor2D;
-
-const activations: Record<CLIPTextConfig['hidden_act'], Activation> = {
-  /** x · sigmoid(1.702 x) (Hendrycks and Gimpel 2016), with which OpenAI's CLIP was trained. */
-  quick_gelu: (x) => silu(x.mul(1.702)).div(1.702),
-  /** The exact GELU, x · Φ(x). */
-  gelu: (x) => x.mul(0.5).mul(x.mul(Math.SQRT1_2).erf().add(1)),
-};
 
 function parseConfig(where: string, given: unknown): CLIPTextConfig {
   const config = takeFields(where, DEFAULTS, given);
@@ -88,8 +82,7 @@ function parseConfig(where: string, given: unknown): CLIPTextConfig {
       'E_CONFIG',
       `${where}: hidden_size ${config.hidden_size} is no multiple of num_attention_heads ${config.num_attention_heads}.`,
     );
-  if (!(config.hidden_act in activations))
-    throw unknownName(where, 'hidden_act', config.hidden_act, Object.keys(activations));
+  if (!ACTIVATIONS.includes(config.hidden_act)) throw unknownName(where, 'hidden_act', config.hidden_act, ACTIVATIONS);
   return Object.freeze(config);
 }
 
@@ -252,35 +245,31 @@ function encoderLayer(scope: Scope, config: CLIPTextConfig) {
   const innerStd = (2 * width) ** -0.5 * factor;
 
   const norm1 = normalization(scope.at('layer_norm1'), width, epsilon);
-  const attention = scope.at('self_attn');
-  const query = linear(attention.at('q_proj'), width, width, inStd);
-  const key = linear(attention.at('k_proj'), width, width, inStd);
-  const value = linear(attention.at('v_proj'), width, width, inStd);
-  const out = linear(attention.at('out_proj'), width, width, outStd);
+  const selfAttention = scope.at('self_attn');
+  const query = linearLayer(selfAttention.at('q_proj'), width, width, inStd);
+  const key = linearLayer(selfAttention.at('k_proj'), width, width, inStd);
+  const value = linearLayer(selfAttention.at('v_proj'), width, width, inStd);
+  const out = linearLayer(selfAttention.at('out_proj'), width, width, outStd);
   const norm2 = normalization(scope.at('layer_norm2'), width, epsilon);
-  const up = linear(scope.at('mlp', 'fc1'), width, inner, innerStd);
-  const activation = activations[config.hidden_act];
-  const down = linear(scope.at('mlp', 'fc2'), inner, width, inStd);
+  const up = linearLayer(scope.at('mlp', 'fc1'), width, inner, innerStd, config.hidden_act);
+  const down = linearLayer(scope.at('mlp', 'fc2'), inner, width, inStd);
 
   return (rows: tf.Tensor2D, batch: number, mask: tf.Tensor2D): tf.Tensor2D => {
-    const byHead = (x: tf.Tensor2D) =>
-      x.reshape<tf.Tensor4D>([batch, -1, heads, width / heads]).transpose<tf.Tensor4D>([0, 2, 1, 3]);
     const x = norm1(rows);
-    const scores = tf.matMul(byHead(query(x).mul((width / heads) ** -0.5)), byHead(key(x)), false, true);
-    const attended = tf.matMul(tf.softmax(scores.add<tf.Tensor4D>(mask)), byHead(value(x)));
-    const h = rows.add<tf.Tensor2D>(out(attended.transpose([0, 2, 1, 3]).reshape(rows.shape)));
-    return h.add(down(activation(up(norm2(h)))));
+    const h = out(attention(query(x), key(x), value(x), { batch, heads, mask }), rows);
+    return down(up(norm2(h)), h);
   };
 }
 
-function linear(scope: Scope, inputs: number, outputs: number, normal: number) {
+/** A linear layer, to which a residual is added where one is given. */
+function linearLayer(scope: Scope, inputs: number, outputs: number, normal: number, activation?: Activation) {
   const weight = scope.variable<tf.Rank.R2>('weight', [inputs, outputs], { normal });
   const bias = scope.variable<tf.Rank.R1>('bias', [outputs], 0);
-  return (x: tf.Tensor2D) => tf.fused.matMul({ a: x, b: weight, bias }) as tf.Tensor2D;
+  return (x: tf.Tensor2D, residual?: tf.Tensor2D) => linear(x, weight, { bias, activation, residual });
 }
 
 function normalization(scope: Scope, width: number, epsilon: number) {
   const scale = scope.variable<tf.Rank.R1>('weight', [width], 1);
   const offset = scope.variable<tf.Rank.R1>('bias', [width], 0);
-  return (x: tf.Tensor2D) => layerNorm(x, scale, offset, epsilon) as tf.Tensor2D;
+  return (x: tf.Tensor2D) => layerNorm(x, scale, offset, epsilon);
 }

@@ -2,6 +2,7 @@ import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GymError } from '../core/errors.js';
 import { readJson, readText, removeFile, writeFileAtomic } from '../core/files.js';
+import { shownJson, shownName } from '../core/shown.js';
 
 /** The vocabulary, merges and special tokens of a {@link CLIPTokenizer}. */
 export interface CLIPTokenizerOptions {
@@ -30,6 +31,8 @@ const START = '<|startoftext|>';
 const END = '<|endoftext|>';
 const WORD_END = '</w>';
 const VERSION = '#version: 0.2';
+/** The longest prompt, in tokens, that a tokenizer may be configured for; no text encoder of CLIP takes a tenth of it. */
+const MOST_TOKENS = 4096;
 
 /**
  * The pieces of a text that are tokenized one by one: contractions, runs of letters, single digits, and runs of
@@ -120,6 +123,7 @@ export class CLIPTokenizer {
   readonly #ids: ReadonlyMap<string, number>;
   readonly #tokens: ReadonlyMap<number, string>;
   readonly #special: ReadonlySet<string>;
+  #largestId = -1;
   readonly #merges = new Merges();
   readonly #cache = new Map<string, readonly number[]>();
 
@@ -131,21 +135,25 @@ export class CLIPTokenizer {
     const { vocab, merges, maxLength = 77, bosToken = START, eosToken = END, unkToken = END, padToken = END } = options;
     this.maxLength = maxLength;
     this.#options = { vocab, merges, maxLength, bosToken, eosToken, unkToken, padToken };
-    if (!(Number.isInteger(maxLength) && maxLength >= 3))
+    if (!(Number.isInteger(maxLength) && maxLength >= 3 && maxLength <= MOST_TOKENS))
       throw new GymError(
         'E_CONFIG',
-        `CLIPTokenizer: the maximal length must be an integer of at least 3, actual value ${maxLength}.`,
+        `CLIPTokenizer: the maximal length (model_max_length) must be an integer from 3 to ${MOST_TOKENS}, actual value ${shownJson(maxLength)}.`,
       );
     this.#ids = new Map(Object.entries(vocab));
     this.#tokens = new Map(Array.from(this.#ids, ([token, id]) => [id, token]));
     for (const [token, id] of this.#ids) {
-      if (!(Number.isInteger(id) && id >= 0))
-        throw new GymError('E_CONFIG', `CLIPTokenizer: token \`${token}\` has the id ${id}; ids are integers from 0.`);
+      if (!(Number.isInteger(id) && id >= 0 && id < 2 ** 31))
+        throw new GymError(
+          'E_CONFIG',
+          `CLIPTokenizer: token \`${shownName(token)}\` has the id ${shownJson(id)}; ids are integers from 0 to 2^31 − 1.`,
+        );
       if (this.#tokens.get(id) !== token)
         throw new GymError(
           'E_CONFIG',
-          `CLIPTokenizer: tokens \`${token}\` and \`${this.#tokens.get(id)}\` share the id ${id}.`,
+          `CLIPTokenizer: tokens \`${shownName(token)}\` and \`${shownName(this.#tokens.get(id)!)}\` share the id ${id}.`,
         );
+      this.#largestId = Math.max(this.#largestId, id);
     }
     for (const [left, right] of merges) {
       for (const token of [left, right, left + right]) this.#id(token, `the merge "${left} ${right}"`);
@@ -214,7 +222,7 @@ export class CLIPTokenizer {
       merges,
       // Some configurations say 1e30 for no limit. The text encoder of every CLIP has 77 positions, which is the
       // default.
-      maxLength: typeof maxLength === 'number' && maxLength < 1e9 ? maxLength : undefined,
+      maxLength: maxLength == null || Number(maxLength) >= 1e9 ? undefined : (maxLength as number),
       bosToken: contentOf(names.bos_token),
       eosToken: contentOf(names.eos_token),
       unkToken: contentOf(names.unk_token),
@@ -244,7 +252,7 @@ export class CLIPTokenizer {
 
   /** The largest id plus one: the number of rows that the embedding of a text encoder must have at least. */
   get vocabSize(): number {
-    return Math.max(...this.#tokens.keys()) + 1;
+    return this.#largestId + 1;
   }
 
   /** Gives all ids of a text, with start and end token, neither padded nor truncated. */
@@ -373,6 +381,6 @@ async function readFast(folder: string): Promise<VocabAndMerges> {
 
 function pair(path: string, merge: unknown): [string, string] {
   if (!Array.isArray(merge) || merge.length !== 2 || !merge.every((token) => typeof token === 'string' && token !== ''))
-    throw new GymError('E_FILE', `${path}: a merge is two tokens, actual value ${JSON.stringify(merge)}.`);
+    throw new GymError('E_FILE', `${path}: a merge is two tokens, actual value ${shownJson(merge)}.`);
   return merge as [string, string];
 }

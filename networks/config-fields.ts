@@ -1,4 +1,5 @@
 import { GymError } from '../core/errors.js';
+import { shownJson } from '../core/shown.js';
 
 /**
  * Takes those fields of a configuration that have a default, and the default where a field is absent. A value must have
@@ -8,28 +9,41 @@ import { GymError } from '../core/errors.js';
  */
 export function takeFields<C extends object>(where: string, defaults: C, given: unknown): C {
   if (typeof given !== 'object' || given === null || Array.isArray(given))
-    throw new GymError('E_CONFIG', `${where}: a configuration must be an object, actual value ${shorten(given)}.`);
+    throw new GymError('E_CONFIG', `${where}: a configuration must be an object, actual value ${shownJson(given)}.`);
   const fields = given as Readonly<Record<string, unknown>>;
   const taken = Object.entries(defaults).map(([key, standard]: [string, unknown]) => {
     const value = fields[key] === undefined ? standard : fields[key];
     const fits = typeof value === typeof standard && (typeof value !== 'number' || Number.isFinite(value));
     if (standard !== null && !fits)
-      throw new GymError('E_CONFIG', `${where}: ${key} must be a ${typeof standard}, actual value ${shorten(value)}.`);
+      throw new GymError(
+        'E_CONFIG',
+        `${where}: ${key} must be a ${typeof standard}, actual value ${shownJson(value)}.`,
+      );
     return [key, value];
   });
   return Object.fromEntries(taken) as C;
 }
 
-/** Checks that each of the fields is an integer of at least `least`. @throws GymError E_CONFIG where one is not */
-export function checkIntegers<C extends object>(where: string, config: C, keys: readonly (keyof C)[], least: number) {
-  for (const key of keys)
-    if (!(Number.isInteger(config[key]) && Number(config[key]) >= least))
+/** The largest size, number of layers or number of tokens that a configuration may ask for. */
+export const MOST = 2 ** 20;
+
+/**
+ * Checks that each of the fields is an integer from `least` to `most`.
+ * @throws GymError E_CONFIG where one is not
+ */
+export function checkIntegers<C extends object>(
+  where: string,
+  config: C,
+  keys: readonly (keyof C)[],
+  least: number,
+  most = MOST,
+): void {
+  for (const key of keys) {
+    const value = config[key];
+    if (!(Number.isInteger(value) && Number(value) >= least && Number(value) <= most))
       throw new GymError(
         'E_CONFIG',
-        `${where}: ${String(key)} must be an integer of at least ${least}, actual value ${shorten(config[key])}.`,
+        `${where}: ${String(key)} must be an integer from ${least} to ${most}, actual value ${shownJson(value)}.`,
       );
-}
-
-function shorten(value: unknown): string {
-  return String(JSON.stringify(value)).slice(0, 80);
+  }
 }

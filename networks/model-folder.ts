@@ -5,6 +5,7 @@ import { GymError } from '../core/errors.js';
 import { readJson, removeFile, writeFileAtomic } from '../core/files.js';
 import type { NdArray } from '../core/ndarray.js';
 import { readSafetensors, writeSafetensors } from '../core/safetensors.js';
+import { shownJson } from '../core/shown.js';
 import { stateDict } from './weights.js';
 
 const CONFIG = 'config.json';
@@ -34,7 +35,7 @@ export async function readModel(folder: string, className: string): Promise<Mode
   if (actual !== undefined && actual !== className)
     throw new GymError(
       'E_CONFIG',
-      `${where}: \`_class_name\` is ${JSON.stringify(actual)}; this folder holds no ${className}.`,
+      `${where}: \`_class_name\` is ${shownJson(actual)}; this folder holds no ${className}.`,
     );
   const weightsPath = join(folder, WEIGHTS);
   return { where, config, weightsPath, state: await readSafetensors(weightsPath) };

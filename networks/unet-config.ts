@@ -1,8 +1,10 @@
 import { z } from 'zod';
 import { GymError } from '../core/errors.js';
+import { shownJson, shownName } from '../core/shown.js';
+import { MOST } from './config-fields.js';
 
-const count = z.int().positive();
-const counts = z.array(count).nonempty();
+const count = z.int().positive().max(MOST);
+const counts = z.array(count).nonempty().max(64);
 const countOrList = z.union([count, counts]);
 
 /** A key of which only one setting is supported. */
@@ -210,12 +212,12 @@ function parse<T extends z.ZodType>(schema: T, where: string, config: unknown): 
   const issue = result.error.issues[0]!;
   const [key] = issue.path;
   if (key === undefined) throw new GymError('E_CONFIG', `${where}: the configuration must be a JSON object.`);
-  const value = issue.path.reduce<unknown>((v, k) => (v as Record<PropertyKey, unknown>)[k], config);
+  const value = issue.path.reduce<unknown>((v, k) => (v as Record<PropertyKey, unknown> | undefined)?.[k], config);
   throw wrong(where, issue.path.join('.'), value, `it is malformed or not supported (${issue.message})`);
 }
 
 function wrong(where: string, key: string, value: unknown, why: string): GymError {
-  return new GymError('E_CONFIG', `${where}: \`${key}\` is ${JSON.stringify(value)}; ${why}.`);
+  return new GymError('E_CONFIG', `${where}: \`${shownName(key)}\` is ${shownJson(value)}; ${why}.`);
 }
 
 function listLength(where: string, key: string, value: readonly unknown[], levels: number): GymError {

@@ -1,34 +1,15 @@
-import * as tf from '@tensorflow/tfjs';
+import type * as tf from '@tensorflow/tfjs';
+import { attention, gatedGelu } from '../../backend/index.js';
 import type { Scope } from '../weights.js';
-import { groupNormalization, layerNormalization, linear, matMulBias, plus, pointwise, type RowLayer } from './basic.js';
+import { groupNormalization, layerNormalization, linearLayer, pointwise, type RowLayer } from './basic.js';
 
-/**
- * The encoded text to which images attend: the tokens of all samples as rows [batch · tokens, channels]. It is
- * undefined in a network without text.
- */
-export type Text = tf.Tensor2D | undefined;
+/** The encoded text [batch, tokens, channels] to which images attend. It is undefined in a network without text. */
+export type Text = tf.Tensor3D | undefined;
 
 /** An attention layer on images. */
 export type AttentionLayer = (x: tf.Tensor4D, text: Text) => tf.Tensor4D;
 
-/**
- * Scaled dot-product attention (Vaswani et al. 2017). The rows of each sample attend to the rows of the same sample.
- * @param query [batch · n, channels]
- * @param key [batch · m, channels], like `value`
- */
-function attend(query: tf.Tensor2D, key: tf.Tensor2D, value: tf.Tensor2D, batch: number, heads: number): tf.Tensor2D {
-  const [rows, channels] = query.shape;
-  const width = channels / heads;
-  const byHead = (t: tf.Tensor2D): tf.Tensor3D | tf.Tensor4D =>
-    heads === 1
-      ? t.reshape<tf.Tensor3D>([batch, -1, channels])
-      : t.reshape<tf.Tensor4D>([batch, -1, heads, width]).transpose<tf.Tensor4D>([0, 2, 1, 3]);
-  const scores = tf.matMul(byHead(query.mul(1 / Math.sqrt(width))), byHead(key), false, true);
-  const out = tf.matMul(tf.softmax(scores), byHead(value));
-  return (heads === 1 ? out : out.transpose([0, 2, 1, 3])).reshape([rows, channels]);
-}
-
-interface AttentionOptions {
+interface AttentionLayerOptions {
   readonly channels: number;
   /** The number of channels of the rows that are attended to. By default it is `channels`, for self-attention. */
   readonly contextChannels?: number;
@@ -37,54 +18,25 @@ interface AttentionOptions {
   readonly bias: boolean;
 }
 
-/** diffusers' Attention on rows. Without a `context`, the rows attend to each other. */
-function attention(scope: Scope, { channels, contextChannels = channels, heads, bias }: AttentionOptions) {
-  const toQuery = linear(scope.at('to_q'), channels, channels, { bias });
-  const toKey = linear(scope.at('to_k'), contextChannels, channels, { bias });
-  const toValue = linear(scope.at('to_v'), contextChannels, channels, { bias });
-  const toOut = linear(scope.at('to_out', 0), channels, channels);
-  return (x: tf.Tensor2D, batch: number, context: tf.Tensor2D = x): tf.Tensor2D =>
-    toOut(attend(toQuery(x), toKey(context), toValue(context), batch, heads));
+/**
+ * diffusers' Attention, to whose result a residual is added. Pixels attend to the rows of the context; without one, they
+ * attend to each other.
+ */
+function attentionLayer(scope: Scope, { channels, contextChannels = channels, heads, bias }: AttentionLayerOptions) {
+  const toQuery = linearLayer(scope.at('to_q'), channels, channels, { bias });
+  const toKey = linearLayer(scope.at('to_k'), contextChannels, channels, { bias });
+  const toValue = linearLayer(scope.at('to_v'), contextChannels, channels, { bias });
+  const toOut = linearLayer(scope.at('to_out', 0), channels, channels);
+  return (x: tf.Tensor4D, residual: tf.Tensor4D, context: tf.Tensor = x): tf.Tensor4D =>
+    toOut(attention(toQuery(x), toKey(context), toValue(context), { batch: x.shape[0], heads }), residual);
 }
 
-/**
- * Computes hidden · GELU(gate) with the exact GELU, which uses erf (Shazeer 2020, "GLU Variants Improve Transformer").
- */
-export function gatedGelu(hidden: tf.Tensor2D, gate: tf.Tensor2D): tf.Tensor2D {
-  const op = tf.customGrad((...args) => {
-    const [hidden, gate, save] = args as unknown as [tf.Tensor2D, tf.Tensor2D, tf.GradSaveFunc];
-    const probability = gate.mul(Math.SQRT1_2).erf().add(1).mul<tf.Tensor2D>(0.5);
-    const gelu = gate.mul<tf.Tensor2D>(probability);
-    save([hidden, gate, probability, gelu]);
-    const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]) => {
-      const [hidden, gate, probability, gelu] = saved as [tf.Tensor2D, tf.Tensor2D, tf.Tensor2D, tf.Tensor2D];
-      const density = gate
-        .square()
-        .mul(-0.5)
-        .exp()
-        .mul(1 / Math.sqrt(2 * Math.PI));
-      return [dy.mul(gelu), dy.mul(hidden).mul(probability.add(gate.mul(density)))];
-    };
-    return { value: hidden.mul(gelu), gradFunc };
-  });
-  return op(hidden, gate) as tf.Tensor2D;
-}
-
-/**
- * diffusers' FeedForward with GEGLU. The weight is split into the halves that give hidden and gate, since it is smaller
- * than their rows.
- */
+/** diffusers' FeedForward with GEGLU. */
 function feedForward(scope: Scope, channels: number): RowLayer {
   const inner = 4 * channels;
-  const projection = scope.at('net', 0, 'proj');
-  const weight = projection.variable<tf.Rank.R2>('weight', [channels, 2 * inner], { fanIn: channels });
-  const bias = projection.variable<tf.Rank.R1>('bias', [2 * inner], { fanIn: channels });
-  const out = linear(scope.at('net', 2), inner, channels);
-  return (x) => {
-    const [hiddenWeight, gateWeight] = tf.split(weight, 2, 1) as [tf.Tensor2D, tf.Tensor2D];
-    const [hiddenBias, gateBias] = tf.split(bias, 2) as [tf.Tensor1D, tf.Tensor1D];
-    return out(gatedGelu(matMulBias(x, hiddenWeight, hiddenBias), matMulBias(x, gateWeight, gateBias)));
-  };
+  const projection = linearLayer(scope.at('net', 0, 'proj'), channels, 2 * inner);
+  const out = linearLayer(scope.at('net', 2), inner, channels);
+  return (x, residual) => out(gatedGelu(projection(x)), residual);
 }
 
 /** The sizes of a {@link transformer}. */
@@ -107,32 +59,31 @@ export interface TransformerOptions {
 export function transformer(scope: Scope, options: TransformerOptions): AttentionLayer {
   const { channels, heads, layers, textChannels, groups, linearProjection, onlyCrossAttention } = options;
   const norm = groupNormalization(scope.at('norm'), channels, groups, 1e-6);
-  const projection = linearProjection ? linear : pointwise;
+  const projection = linearProjection ? linearLayer : pointwise;
   const projectIn = projection(scope.at('proj_in'), channels, channels);
   const blocks = Array.from({ length: layers }, (_, i) => {
     const block = scope.at('transformer_blocks', i);
     const norm1 = layerNormalization(block.at('norm1'), channels, 1e-5);
-    const first = attention(block.at('attn1'), {
+    const first = attentionLayer(block.at('attn1'), {
       channels,
       contextChannels: onlyCrossAttention ? textChannels : channels,
       heads,
       bias: false,
     });
     const norm2 = layerNormalization(block.at('norm2'), channels, 1e-5);
-    const second = attention(block.at('attn2'), { channels, contextChannels: textChannels, heads, bias: false });
+    const second = attentionLayer(block.at('attn2'), { channels, contextChannels: textChannels, heads, bias: false });
     const norm3 = layerNormalization(block.at('norm3'), channels, 1e-5);
     const feed = feedForward(block.at('ff'), channels);
-    return (x: tf.Tensor2D, batch: number, text: Text): tf.Tensor2D => {
-      const h = plus(x, first(norm1(x), batch, onlyCrossAttention ? text : undefined));
-      const g = plus(h, second(norm2(h), batch, text));
-      return plus(g, feed(norm3(g)));
+    return (x: tf.Tensor4D, text: Text): tf.Tensor4D => {
+      const h = first(norm1(x), x, onlyCrossAttention ? text : undefined);
+      const g = second(norm2(h), h, text);
+      return feed(norm3(g), g);
     };
   });
   const projectOut = projection(scope.at('proj_out'), channels, channels);
   return (x, text) => {
-    const rows = norm(x).reshape<tf.Tensor2D>([-1, channels]);
-    const out = blocks.reduce((h, block) => block(h, x.shape[0], text), projectIn(rows));
-    return plus(projectOut(out).reshape<tf.Tensor4D>(x.shape), x);
+    const out = blocks.reduce((h, block) => block(h, text), projectIn(norm(x)));
+    return projectOut(out, x);
   };
 }
 
@@ -154,10 +105,9 @@ export interface ImageAttentionOptions {
 export function imageAttention(scope: Scope, options: ImageAttentionOptions): AttentionLayer {
   const { channels, heads, groups, epsilon, outputScale } = options;
   const norm = groups === null ? undefined : groupNormalization(scope.at('group_norm'), channels, groups, epsilon);
-  const self = attention(scope, { channels, heads, bias: true });
+  const self = attentionLayer(scope, { channels, heads, bias: true });
   return (x) => {
-    const rows = (norm ? norm(x) : x).reshape<tf.Tensor2D>([-1, channels]);
-    const sum = plus(self(rows, x.shape[0]).reshape<tf.Tensor4D>(x.shape), x);
+    const sum = self(norm ? norm(x) : x, x);
     return outputScale === 1 ? sum : sum.div(outputScale);
   };
 }

@@ -1,7 +1,7 @@
-import type * as tf from '@tensorflow/tfjs';
-import { silu } from '../../backend/index.js';
+import * as tf from '@tensorflow/tfjs';
+import { convolution } from '../../backend/index.js';
 import type { Scope } from '../weights.js';
-import { addToPixels, convolution, convolve, groupNormalization, linear, plus } from './basic.js';
+import { convolutionParameters, groupNormalization, linearLayer } from './basic.js';
 
 /** The options that all residual blocks of a network share. */
 export interface ResnetOptions {
@@ -30,37 +30,41 @@ export function resnet(
 ): Resnet {
   const scaleShift = timeScaleShift === 'scale_shift';
   const norm1 = groupNormalization(scope.at('norm1'), inChannels, groups, epsilon);
-  const conv1 = convolution(scope.at('conv1'), inChannels, outChannels, 3);
-  const timeProjection = linear(scope.at('time_emb_proj'), timeChannels, scaleShift ? 2 * outChannels : outChannels);
+  const conv1 = convolutionParameters(scope.at('conv1'), inChannels, outChannels, 3);
+  const timeProjection = linearLayer(
+    scope.at('time_emb_proj'),
+    timeChannels,
+    scaleShift ? 2 * outChannels : outChannels,
+  );
   const norm2 = groupNormalization(scope.at('norm2'), outChannels, groups, epsilon);
-  const conv2 = convolution(scope.at('conv2'), outChannels, outChannels, 3);
+  const conv2 = convolutionParameters(scope.at('conv2'), outChannels, outChannels, 3);
   const shortcut =
-    inChannels === outChannels ? undefined : convolution(scope.at('conv_shortcut'), inChannels, outChannels, 1);
+    inChannels === outChannels
+      ? undefined
+      : convolutionParameters(scope.at('conv_shortcut'), inChannels, outChannels, 1);
 
+  /** The first convolution, the time embedding, and what precedes the second convolution. */
   const addTime = (x: tf.Tensor4D, time: tf.Tensor2D): tf.Tensor4D => {
-    const offset = timeProjection(time);
+    const added = timeProjection(time);
     // Where all samples have the same timestep, its embedding is added to the bias of the convolution, which costs
     // nothing.
-    return offset.shape[0] === 1
-      ? convolve(x, conv1.weight, offset.reshape<tf.Tensor1D>([outChannels]).add(conv1.bias))
-      : addToPixels(convolve(x, conv1.weight, conv1.bias), offset);
+    return added.shape[0] === 1
+      ? norm2(convolution(x, conv1.weight, added.reshape<tf.Tensor1D>([outChannels]).add(conv1.bias)), { silu: true })
+      : norm2(convolution(x, conv1.weight, conv1.bias), { added, silu: true });
   };
 
   const modulate = (x: tf.Tensor4D, time: tf.Tensor2D): tf.Tensor4D => {
-    const [scale, shift] = timeProjection(time)
-      .reshape([-1, 1, 1, 2 * outChannels])
-      .split(2, 3) as [tf.Tensor4D, tf.Tensor4D];
-    return norm2(convolve(x, conv1.weight, conv1.bias))
-      .mul<tf.Tensor4D>(scale.add(1))
-      .add(shift);
+    const projected = timeProjection(time);
+    const repeated = projected.shape[0] === x.shape[0] ? projected : projected.tile<tf.Tensor2D>([x.shape[0], 1]);
+    const [scale, shift] = tf.split(repeated, 2, 1) as [tf.Tensor2D, tf.Tensor2D];
+    return norm2(convolution(x, conv1.weight, conv1.bias), { modulation: { scale, shift }, silu: true });
   };
 
   return (x, time) => {
-    const first = silu(norm1(x)) as tf.Tensor4D;
-    const normed = scaleShift ? modulate(first, time) : norm2(addTime(first, time));
-    const h = convolve(silu(normed) as tf.Tensor4D, conv2.weight, conv2.bias);
-    const skip = shortcut ? convolve(x, shortcut.weight, shortcut.bias) : x;
-    const sum = plus(skip, h);
+    const first = norm1(x, { silu: true });
+    const second = scaleShift ? modulate(first, time) : addTime(first, time);
+    const residual = shortcut ? convolution(x, shortcut.weight, shortcut.bias) : x;
+    const sum = convolution(second, conv2.weight, conv2.bias, { residual });
     return outputScale === 1 ? sum : sum.div(outputScale);
   };
 }

@@ -1,9 +1,8 @@
 import * as tf from '@tensorflow/tfjs';
-import { silu } from '../../backend/index.js';
 import { GymError } from '../../core/errors.js';
 import type { Scope } from '../weights.js';
 import type { AttentionLayer, Text } from './attention.js';
-import { conv2d, downsample, groupNormalization, linear, upsample } from './basic.js';
+import { conv2d, downsample, groupNormalization, linearLayer, upsample } from './basic.js';
 import { type ResnetOptions, resnet } from './resnet.js';
 
 /** Makes the attention that follows residual block number `layer`, with its parameters at `scope`. */
@@ -56,17 +55,16 @@ export function unet(scope: Scope, plan: UNetPlan): UNetForward {
   const normOut = groupNormalization(scope.at('conv_norm_out'), finest, plan.resnet.groups, plan.resnet.epsilon);
   const convOut = conv2d(scope.at('conv_out'), finest, plan.outChannels, plan.outKernel);
 
-  return (sample, timesteps, encoderHiddenStates) =>
+  return (sample, timesteps, text) =>
     tf.tidy(() => {
-      checkInputs(plan, sample, timesteps, encoderHiddenStates);
-      const text = encoderHiddenStates?.reshape<tf.Tensor2D>([-1, encoderHiddenStates.shape[2]]);
+      checkInputs(plan, sample, timesteps, text);
       const time = timeEmbedding(timesteps);
       let h = convIn(plan.centerInput ? sample.mul<tf.Tensor4D>(2).sub(1) : sample);
       const skips = [h];
       for (const block of down) h = block(h, time, text, skips);
       h = middle(h, time, text);
       for (const block of up) h = block(h, time, text, skips);
-      return convOut(silu(normOut(h)) as tf.Tensor4D);
+      return convOut(normOut(h, { silu: true }));
     });
 }
 
@@ -92,8 +90,9 @@ function checkInputs(plan: UNetPlan, sample: tf.Tensor4D, timesteps: tf.Tensor1D
  */
 function timeEmbedder(scope: Scope, plan: UNetPlan): (timesteps: tf.Tensor1D | number) => tf.Tensor2D {
   const width = plan.channels[0]!;
-  const linear1 = linear(scope.at('linear_1'), width, plan.resnet.timeChannels);
-  const linear2 = linear(scope.at('linear_2'), plan.resnet.timeChannels, plan.resnet.timeChannels);
+  const { timeChannels } = plan.resnet;
+  const linear1 = linearLayer(scope.at('linear_1'), width, timeChannels, { activation: 'silu' });
+  const linear2 = linearLayer(scope.at('linear_2'), timeChannels, timeChannels, { activation: 'silu' });
   const half = width / 2;
   // Each operation is rounded to float32, as in PyTorch. At t = 1000 the last bit of a frequency makes a visible
   // difference.
@@ -104,8 +103,7 @@ function timeEmbedder(scope: Scope, plan: UNetPlan): (timesteps: tf.Tensor1D | n
     const t = typeof timesteps === 'number' ? tf.tensor2d([timesteps], [1, 1]) : timesteps.toFloat().reshape([-1, 1]);
     const phase = t.mul(tf.tensor2d(frequencies, [1, half]));
     const waves = plan.flipSinToCos ? [phase.cos(), phase.sin()] : [phase.sin(), phase.cos()];
-    const h = silu(linear1(tf.concat(waves, 1) as tf.Tensor2D)) as tf.Tensor2D;
-    return silu(linear2(h)) as tf.Tensor2D;
+    return linear2(linear1(tf.concat(waves, 1) as tf.Tensor2D));
   };
 }
 

@@ -57,7 +57,8 @@ describe.each(available)('composed operations on %s', (backend) => {
     tf.tidy(() => {
       const op = (norm: typeof naiveGroupNorm) => (x: tf.Tensor, s: tf.Tensor, o: tf.Tensor) =>
         norm(x as tf.Tensor4D, s as tf.Tensor1D, o as tf.Tensor1D, groups, 1e-5);
-      expectSame(op(groupNorm), op(naiveGroupNorm), [normal([b, h, w, c], mean), normal([c], 1), normal([c])]);
+      const fused: typeof naiveGroupNorm = (x, s, o, groups, epsilon) => groupNorm(x, s, o, { groups, epsilon });
+      expectSame(op(fused), op(naiveGroupNorm), [normal([b, h, w, c], mean), normal([c], 1), normal([c])]);
     });
   });
 
@@ -83,7 +84,7 @@ describe.each(available)('composed operations on %s', (backend) => {
       const [x, s, o] = [normal([1, 2, 2, 4]) as tf.Tensor4D, normal([4]) as tf.Tensor1D, normal([4]) as tf.Tensor1D];
       const cotangent = normal([1, 2, 2, 4]);
       const loss = (t: tf.Tensor) =>
-        silu(groupNorm(t as tf.Tensor4D, s, o, 2, 1e-5))
+        silu(groupNorm(t as tf.Tensor4D, s, o, { groups: 2, epsilon: 1e-5 }))
           .mul(cotangent)
           .add(layerNorm(t, s, o, 1e-5).mul(cotangent))
           .sum();
@@ -108,12 +109,12 @@ describe.each(available)('composed operations on %s', (backend) => {
     const offset = tf.variable(tf.zeros([8])) as tf.Variable<tf.Rank.R1>;
     const count = () => {
       const loss = () =>
-        layerNorm(silu(groupNorm(x, scale, offset, 2, 1e-5)), scale, offset, 1e-5)
+        layerNorm(silu(groupNorm(x, scale, offset, { groups: 2, epsilon: 1e-5 })), scale, offset, 1e-5)
           .square()
           .sum();
       const { value, grads } = tf.variableGrads(loss as () => tf.Scalar);
       tf.dispose([value, grads]);
-      groupNorm(x, scale, offset, 2, 1e-5).dispose();
+      groupNorm(x, scale, offset, { groups: 2, epsilon: 1e-5 }).dispose();
       layerNorm(x, scale, offset, 1e-5).dispose();
       silu(x).dispose();
       return tf.memory().numTensors;
@@ -126,11 +127,13 @@ describe.each(available)('composed operations on %s', (backend) => {
   it('names a shape that does not fit', () => {
     tf.tidy(() => {
       const x = tf.zeros<tf.Rank.R4>([1, 2, 2, 6]);
-      expect(() => groupNorm(x, tf.ones([6]), tf.ones([6]), 4, 1e-5)).toThrow(
+      expect(() => groupNorm(x, tf.ones([6]), tf.ones([6]), { groups: 4, epsilon: 1e-5 })).toThrow(
         '6 channels cannot be split into 4 groups',
       );
-      expect(() => groupNorm(x, tf.ones([5]), tf.ones([6]), 3, 1e-5)).toThrow('scale has shape [5]');
-      expect(() => layerNorm(x, tf.ones([6]), tf.ones([1]), 1e-5)).toThrow('offset has shape [1]');
+      expect(() => groupNorm(x, tf.ones([5]), tf.ones([6]), { groups: 3, epsilon: 1e-5 })).toThrow(
+        'gamma has shape [5]',
+      );
+      expect(() => layerNorm(x, tf.ones([6]), tf.ones([1]), 1e-5)).toThrow('beta has shape [1]');
     });
   });
 });

@@ -1,0 +1,10 @@
+export { type AdamWState, adamWStep, flatten } from './adamw.js';
+export { type AttentionOptions, attention } from './attention.js';
+export { type ConvolutionOptions, convolution } from './convolution.js';
+export { addToPixels, plus, silu } from './elementwise.js';
+export { gatedGelu } from './gated-gelu.js';
+export { type GroupNormOptions, groupNorm } from './group-norm.js';
+export type { Activation, AdamWAttributes } from './kernels.js';
+export { layerNorm } from './layer-norm.js';
+export { type LinearOptions, linear } from './linear.js';
+export { upsampleNearest2x } from './upsample.js';
