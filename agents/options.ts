@@ -17,7 +17,7 @@ export const schedule = z.union([
 /** What makes a rollout. */
 export const collectOptions = {
   collect: z
-    .union([z.strictObject({ episodes: count }), z.strictObject({ steps: count })])
+    .union([z.strictObject({ episodes: count.max(1_000_000) }), z.strictObject({ steps: count.max(1_000_000) })])
     .describe('what makes a rollout: {episodes: n}, or {steps: n} of every environment'),
 };
 
@@ -58,7 +58,9 @@ export const lossOptions = {
 /** Several updates on one rollout. */
 export const minibatchOptions = {
   innerEpochs: count.describe('passes over each rollout'),
-  minibatches: count.describe('optimiser steps a pass: the rollout is shuffled and split into so many minibatches'),
+  minibatches: count
+    .max(1_000_000)
+    .describe('optimiser steps a pass: the rollout is shuffled and split into so many minibatches'),
 };
 
 /** Options of every algorithm that follows a policy gradient. */

@@ -1,6 +1,7 @@
 import { isAbsolute, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
+import { shownName } from './shown.js';
 
 const marker = Symbol.for('denoise-gym.error');
 
@@ -15,7 +16,9 @@ export type ErrorCode =
   | 'E_REWARD'
   | 'E_STATE'
   | 'E_SPACE'
-  | 'E_CHECK';
+  | 'E_CHECK'
+  | 'E_DIVERGED'
+  | 'E_TRUST';
 
 /**
  * Every error that this package throws on purpose. The message reads "place: what is wrong, with the actual value; what to do".
@@ -184,6 +187,6 @@ export function unknownName(where: string, kind: string, name: string, known: It
   const hint = guess === undefined ? '' : ` Did you mean \`${guess}\`?`;
   return new GymError(
     'E_NAME',
-    `${where}: unknown ${kind} \`${name}\`.${hint} Known: ${names.join(', ') || '(none)'}.`,
+    `${where}: unknown ${kind} \`${shownName(name)}\`.${hint} Known: ${names.join(', ') || '(none)'}.`,
   );
 }

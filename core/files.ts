@@ -3,6 +3,7 @@ import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { GymError, messageOf } from './errors.js';
+import { parseJson } from './json.js';
 import { isRunning } from './process.js';
 
 /** Names that this process has given and not yet taken back. */
@@ -76,7 +77,8 @@ export function recoverFolder(path: string): void {
   }
 }
 
-function fileError(what: string, path: string, error: unknown): GymError {
+/** The error of a file operation that failed, with what to do about it. @param what `cannot write`, `cannot lock`. */
+export function fileError(what: string, path: string, error: unknown): GymError {
   const code = (error as NodeJS.ErrnoException).code;
   const todo =
     code === 'ENOSPC'
@@ -150,6 +152,24 @@ export async function writeFolderAtomic(
   }
 }
 
+/**
+ * Gives a folder beside a path to write into, which is removed at the end.
+ * @throws what `use` throws, or GymError E_FILE.
+ */
+export async function useTemporaryFolder<T>(path: string, use: (folder: string) => Promise<T>): Promise<T> {
+  const folder = temporary(path);
+  try {
+    await mkdir(folder, { recursive: true });
+    return await use(folder);
+  } catch (error) {
+    if (GymError.is(error)) throw error;
+    throw fileError('cannot write folder', folder, error);
+  } finally {
+    await rm(folder, { recursive: true, force: true }).catch(() => {});
+    takeBack(folder);
+  }
+}
+
 /** Removes a file where there is one, with an error that names it. */
 export async function removeFile(path: string): Promise<void> {
   try {
@@ -168,18 +188,7 @@ export async function readText(path: string): Promise<string> {
   }
 }
 
-/** Reads a JSON file, with an error that names it and the place. */
+/** Reads a JSON file. @throws GymError E_FILE as {@link readText} and {@link parseJson}. */
 export async function readJson(path: string): Promise<unknown> {
-  const text = await readText(path);
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new GymError(
-      'E_FILE',
-      `${path}: not valid JSON (${messageOf(error)}); it may be truncated: restore it from its source.`,
-      {
-        cause: error,
-      },
-    );
-  }
+  return parseJson(await readText(path), path);
 }

@@ -1,5 +1,6 @@
 import seedrandom from 'seedrandom';
 import { GymError } from './errors.js';
+import { shown } from './shown.js';
 
 /** What a {@link Random} needs to go on where it was: plain JSON. */
 export interface RandomState {
@@ -96,8 +97,16 @@ export class Random {
     return { seed: this.seed, alea: this.#generator.state() as object, spare: this.#spare };
   }
 
-  /** A stream that goes on where `state` was taken. */
+  /**
+   * A stream that goes on where `state` was taken.
+   * @throws GymError E_STATE on what no stream can have been: its numbers would be no random ones, and might have no end.
+   */
   static restore(state: RandomState): Random {
+    if (!isState(state))
+      throw new GymError(
+        'E_STATE',
+        `Random.restore: ${shown(state)} is the state of no stream; it is damaged: restore what state() gave.`,
+      );
     const random = new Random(state.seed);
     random.#generator = seedrandom.alea('', {
       state: state.alea as seedrandom.State.Alea,
@@ -105,4 +114,27 @@ export class Random {
     random.#spare = state.spare;
     return random;
   }
+}
+
+/** Alea's multiplier, which its carry stays below. */
+const multiplier = 2091639;
+
+/**
+ * Whether these are numbers that Alea (Baagøe's multiply-with-carry generator) reaches: three fractions of 32 bits and a
+ * carry. At all 0, and at all as large as they can be, it would give the same number for ever.
+ */
+function isState(state: unknown): state is RandomState {
+  const { seed, alea, spare } = (state ?? {}) as Partial<RandomState>;
+  const { c, s0, s1, s2 } = (alea ?? {}) as Readonly<Record<string, unknown>>;
+  const carries = typeof c === 'number' && Number.isInteger(c) && c >= 0 && c < multiplier;
+  const words = [s0, s1, s2].map((s) => (typeof s === 'number' ? s * 2 ** 32 : Number.NaN));
+  const stuck = (word: number, carry: number) => c === carry && words.every((w) => w === word);
+  return (
+    typeof seed === 'string' &&
+    (spare === null || (typeof spare === 'number' && Number.isFinite(spare))) &&
+    carries &&
+    words.every((word) => Number.isInteger(word) && word >= 0 && word < 2 ** 32) &&
+    !stuck(0, 0) &&
+    !stuck(2 ** 32 - 1, multiplier - 1)
+  );
 }

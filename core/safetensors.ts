@@ -1,7 +1,8 @@
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, stat } from 'node:fs/promises';
 import { GymError, messageOf } from './errors.js';
 import { writeFileAtomic } from './files.js';
 import { type NdArray, sizeOf, type TypedArray } from './ndarray.js';
+import { shownJson, shownName } from './shown.js';
 
 /** The element types that are read, by the name that the file format gives them. */
 export type SafetensorsType = keyof typeof itemBytes;
@@ -27,10 +28,15 @@ export interface SafetensorsHeader {
 const MAX_HEADER_BYTES = 100_000_000;
 // One read call takes at most 2 GiB.
 const CHUNK_BYTES = 1 << 30;
+/** The entry of a header that is no tensor. */
+const METADATA = '__metadata__';
+/** Half of a surrogate pair, which UTF-8 has no bytes for. */
+const HALF_PAIR = /\p{Surrogate}/u;
 
 /**
- * Reads what a safetensors file holds, without its data.
- * @throws GymError E_FILE for a file that is missing, truncated or corrupt
+ * Reads what a safetensors file holds, without its data. A file is refused where the reference implementation refuses it:
+ * its tensors must fill the data without an overlap or a hole, and a name must not stand twice.
+ * @throws GymError E_FILE for a file that is missing, truncated or corrupt, or of another format
  */
 export async function readSafetensorsHeader(path: string): Promise<SafetensorsHeader> {
   return withFile(path, (file) => readHeader(file, path));
@@ -54,10 +60,11 @@ export async function readSafetensors(path: string, names?: readonly string[]): 
       if (!entry)
         throw new GymError(
           'E_FILE',
-          `${path}: has no tensor \`${name}\` among its ${entries.size}; check that this file belongs to the model.`,
+          `${path}: has no tensor \`${shownName(name)}\` among its ${entries.size}; check that this file belongs to the model.`,
         );
-      const bytes = await readRange(file, entry.start, entry.bytes, `${path}: tensor \`${name}\``);
-      tensors.set(name, { data: decode(bytes, entry.type, `${path}: tensor \`${name}\``), shape: entry.shape });
+      const what = `${path}: tensor \`${shownName(name)}\``;
+      const bytes = await readRange(file, entry.start, entry.bytes, what);
+      tensors.set(name, { data: decode(bytes, entry.type, what), shape: entry.shape });
     }
     return tensors;
   });
@@ -66,14 +73,17 @@ export async function readSafetensors(path: string, names?: readonly string[]): 
 /**
  * Writes a safetensors file, whole or not at all. Float32Array is written as F32, the other typed arrays likewise.
  * @param metadata free text beside the tensors; `format: 'pt'` (which Python's loaders ask for) unless it says otherwise
- * @throws GymError E_FILE when it cannot be written
+ * @throws GymError E_FILE when it cannot be written; E_VALUE for a tensor that no file can hold: named `__metadata__` or by
+ *   half a surrogate pair, or with more or fewer elements than its shape has
  */
 export async function writeSafetensors(
   path: string,
   tensors: ReadonlyMap<string, NdArray>,
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
-  const header: Record<string, unknown> = { __metadata__: { format: 'pt', ...metadata } };
+  for (const [name, { data, shape }] of tensors)
+    checkWritable(`${path}: tensor \`${shownName(name)}\``, name, data, shape);
+  const header: [string, unknown][] = [[METADATA, { format: 'pt', ...metadata }]];
   // Wide elements first, then by name, as the reference writer does: every tensor is then aligned to its elements.
   const sorted = [...tensors].sort(
     ([a, x], [b, y]) => y.data.BYTES_PER_ELEMENT - x.data.BYTES_PER_ELEMENT || (a < b ? -1 : 1),
@@ -82,9 +92,10 @@ export async function writeSafetensors(
   for (const [name, { data, shape }] of sorted) {
     const start = end;
     end += data.byteLength;
-    header[name] = { dtype: typeOf(data), shape, data_offsets: [start, end] };
+    header.push([name, { dtype: typeOf(data), shape, data_offsets: [start, end] }]);
   }
-  const json = Buffer.from(JSON.stringify(header));
+  // An assignment to `__proto__` would be no entry; fromEntries makes one of any name.
+  const json = Buffer.from(JSON.stringify(Object.fromEntries(header)));
   const headerBytes = Math.ceil(json.length / 8) * 8;
   const file = Buffer.alloc(8 + headerBytes + end, 0);
   file.writeBigUInt64LE(BigInt(headerBytes));
@@ -98,9 +109,19 @@ export async function writeSafetensors(
   await writeFileAtomic(path, file);
 }
 
+/** @throws GymError E_VALUE for a tensor that could be written but not be read again. */
+function checkWritable(where: string, name: string, data: TypedArray, shape: readonly number[]): void {
+  if (name === METADATA || HALF_PAIR.test(name))
+    throw new GymError('E_VALUE', `${where}: no tensor of a safetensors file can have this name; give it another one.`);
+  if (!isCounts(shape) || sizeOf(shape) !== data.length)
+    throw new GymError('E_VALUE', `${where}: ${data.length} elements do not fill the shape [${shape.join(', ')}].`);
+}
+
 async function withFile<T>(path: string, use: (file: FileHandle) => Promise<T>): Promise<T> {
   let file: FileHandle;
   try {
+    // Before it is opened, which would wait for the other end of a pipe.
+    if (!(await stat(path)).isFile()) throw new Error('it is a folder or a device, and no file');
     file = await open(path, 'r');
   } catch (error) {
     throw new GymError('E_FILE', `cannot read ${path}: ${messageOf(error)}; check the path.`, { cause: error });
@@ -113,7 +134,12 @@ async function withFile<T>(path: string, use: (file: FileHandle) => Promise<T>):
 }
 
 async function readRange(file: FileHandle, start: number, bytes: number, what: string): Promise<Uint8Array> {
-  const buffer = new Uint8Array(bytes);
+  let buffer: Uint8Array<ArrayBuffer>;
+  try {
+    buffer = new Uint8Array(bytes);
+  } catch (error) {
+    throw new GymError('E_FILE', `${what}: its ${bytes} bytes do not fit into the memory.`, { cause: error });
+  }
   let done = 0;
   while (done < bytes) {
     const { bytesRead } = await file.read(buffer, done, Math.min(bytes - done, CHUNK_BYTES), start + done);
@@ -134,50 +160,113 @@ async function readHeader(file: FileHandle, path: string): Promise<SafetensorsHe
   if (size < 8) throw corrupt(`has ${size} bytes, fewer than the 8 that give the header's length`);
   const first = await readRange(file, 0, 8, path);
   const length = Number(new DataView(first.buffer).getBigUint64(0, true));
+  const another = length > MAX_HEADER_BYTES ? otherFormat(first) : undefined;
+  if (another !== undefined) throw new GymError('E_FILE', `${path}: is no safetensors file, but ${another}.`);
   if (length > MAX_HEADER_BYTES) throw corrupt(`says that its header has ${length} bytes (limit ${MAX_HEADER_BYTES})`);
   if (8 + length > size) throw corrupt(`has ${size} bytes, but its header alone needs ${8 + length}`);
+  const header = parseHeader(await readRange(file, 8, length, `${path}: header`), corrupt);
+
+  const { [METADATA]: metadata, ...rest } = header;
+  if (metadata != null && !(isRecord(metadata) && Object.values(metadata).every((value) => typeof value === 'string')))
+    throw corrupt('its __metadata__ is not an object of texts');
+  const parsed = Object.entries(rest).map(([name, value]): [string, SafetensorsEntry] => {
+    if (HALF_PAIR.test(name))
+      throw corrupt(`the name ${shownJson(name)} of a tensor is no text: half a surrogate pair`);
+    const entry = parseEntry(value, 8 + length);
+    if (typeof entry === 'string') throw corrupt(`tensor \`${shownName(name)}\` ${entry}`);
+    return [name, entry];
+  });
+  // In the order of the data. Those without an element come before what begins at the same place.
+  const inOrder = [...parsed].sort(([, a], [, b]) => a.start - b.start || a.bytes - b.bytes);
+  let end = 8 + length;
+  for (const [name, { start, bytes }] of inOrder) {
+    const tensor = `tensor \`${shownName(name)}\` (${bytes} bytes)`;
+    if (start < end) throw corrupt(`${tensor} begins at byte ${start}, but the one before it ends at ${end}`);
+    if (start > end) throw corrupt(`${tensor} begins at byte ${start}; to nothing belong the bytes from ${end} on`);
+    end = start + bytes;
+    if (end > size) throw corrupt(`${tensor} would end at byte ${end}, but there are ${size}`);
+  }
+  if (end !== size) throw corrupt(`has ${size} bytes, but its tensors end at byte ${end}`);
+  return { entries: new Map(parsed), metadata: (metadata ?? {}) as Record<string, string> };
+}
+
+/** What a file is that is often found in the place of a safetensors file, by its first bytes, and what to do about it. */
+function otherFormat(first: Uint8Array): string | undefined {
+  const text = Buffer.from(first).toString('latin1');
+  if (text === 'version ')
+    return 'a pointer of Git LFS: a few lines in the place of the file that they stand for; fetch that by `git lfs pull`';
+  if (text.startsWith('PK\x03\x04') || (text[0] === '\x80' && text[1]! <= '\x05'))
+    return 'a pickle, as torch.save writes it; convert it by safetensors.torch.save_file (pickles run code when they are read, so this program reads none)';
+  if (text.startsWith('\x89HDF')) return 'an HDF5 file; convert it by safetensors.torch.save_file';
+  if (text.startsWith('GGUF')) return 'a GGUF file; take the safetensors files that it was made from';
+  return undefined;
+}
+
+/** The header's JSON. @param corrupt makes the error. */
+function parseHeader(bytes: Uint8Array, corrupt: (what: string) => GymError): Record<string, unknown> {
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw corrupt('the header is not UTF-8');
+  }
   let header: unknown;
   try {
-    header = JSON.parse(Buffer.from(await readRange(file, 8, length, `${path}: header`)).toString('utf8'));
+    header = JSON.parse(text);
   } catch (error) {
     throw corrupt(`the header is not JSON (${messageOf(error)})`);
   }
   if (!isRecord(header)) throw corrupt('the header is not a JSON object');
+  const twice = repeatedKey(text);
+  if (twice !== undefined) throw corrupt(`its header has \`${shownName(twice)}\` twice`);
+  return header;
+}
 
-  const { __metadata__: metadata = {}, ...rest } = header;
-  if (!isRecord(metadata) || !Object.values(metadata).every((value) => typeof value === 'string'))
-    throw corrupt('its __metadata__ is not an object of texts');
-  const entries = new Map<string, SafetensorsEntry>();
-  let end = 8 + length;
-  for (const [name, value] of Object.entries(rest)) {
-    const entry = parseEntry(value, 8 + length);
-    if (typeof entry === 'string') throw corrupt(`tensor \`${name}\` ${entry}`);
-    const last = entry.start + entry.bytes;
-    if (last > size)
-      throw corrupt(`tensor \`${name}\` (${entry.bytes} bytes) would end at byte ${last}, but there are ${size}`);
-    end = Math.max(end, last);
-    entries.set(name, entry);
+/**
+ * A key that an object of a valid JSON text has twice, if there is one. JSON.parse takes the last of them without a word,
+ * so that of two tensors of one name one would be lost.
+ */
+function repeatedKey(json: string): string | undefined {
+  const open: (Set<string> | undefined)[] = [];
+  let isKey = false;
+  for (let i = 0; i < json.length; i++) {
+    const character = json[i];
+    if (character === '{' || character === '[') {
+      isKey = character === '{';
+      open.push(isKey ? new Set() : undefined);
+    } else if (character === '}' || character === ']') open.pop();
+    else if (character === ',') isKey = open.at(-1) !== undefined;
+    else if (character === '"') {
+      const begin = i++;
+      while (json[i] !== '"') i += json[i] === '\\' ? 2 : 1;
+      if (!isKey) continue;
+      isKey = false;
+      const key = JSON.parse(json.slice(begin, i + 1)) as string;
+      const keys = open.at(-1)!;
+      if (keys.has(key)) return key;
+      keys.add(key);
+    }
   }
-  if (end !== size) throw corrupt(`has ${size} bytes, but its tensors end at byte ${end}`);
-  return { entries, metadata: metadata as Record<string, string> };
+  return undefined;
 }
 
 /** One header entry, or what is wrong with it. */
 function parseEntry(value: unknown, dataStart: number): SafetensorsEntry | string {
   if (!isRecord(value)) return 'has an entry that is not an object';
   const { dtype, shape, data_offsets: offsets } = value;
-  if (typeof dtype !== 'string' || !(dtype in itemBytes))
-    return `has the element type ${JSON.stringify(dtype)} (read are ${Object.keys(itemBytes).join(', ')})`;
+  if (typeof dtype !== 'string' || !Object.hasOwn(itemBytes, dtype))
+    return `has the element type ${shownJson(dtype)} (read are ${Object.keys(itemBytes).join(', ')})`;
   const type = dtype as SafetensorsType;
-  const counts = (list: unknown): list is number[] =>
-    Array.isArray(list) && list.every((n) => Number.isSafeInteger(n) && n >= 0);
-  if (!counts(shape)) return `has the shape ${JSON.stringify(shape)}`;
-  if (!counts(offsets) || offsets.length !== 2) return `has the data_offsets ${JSON.stringify(offsets)}`;
+  if (!isCounts(shape)) return `has the shape ${shownJson(shape)}`;
+  if (!isCounts(offsets) || offsets.length !== 2) return `has the data_offsets ${shownJson(offsets)}`;
   const [start, end] = offsets as [number, number];
   const bytes = sizeOf(shape) * itemBytes[type];
-  if (end - start !== bytes)
-    return `has ${end - start} bytes, but ${type} of shape [${shape.join(', ')}] needs ${bytes}`;
+  if (end - start !== bytes) return `has ${end - start} bytes, but ${type} of shape ${shownJson(shape)} needs ${bytes}`;
   return { type, shape, start: dataStart + start, bytes };
+}
+
+function isCounts(list: unknown): list is readonly number[] {
+  return Array.isArray(list) && list.every((n) => Number.isSafeInteger(n) && n >= 0 && !Object.is(n, -0));
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { GymError, nearest } from './errors.js';
+import { shownJson, shownName } from './shown.js';
 
 /** One option, as a schema describes it, for `--help` and lists. */
 export interface OptionInfo {
@@ -56,10 +57,7 @@ export function optionsOf(schema: z.ZodType, defaults: Readonly<Record<string, u
 
 /** A value as it stands in messages, cut where it is long. */
 export function show(value: unknown): string {
-  if (value === undefined) return 'nothing';
-  if (typeof value === 'number') return String(value);
-  const text = JSON.stringify(value) ?? String(value);
-  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+  return value === undefined ? 'nothing' : shownJson(value);
 }
 
 function at(root: unknown, path: readonly PropertyKey[]): unknown {
@@ -79,6 +77,8 @@ function expectation(issue: z.core.$ZodIssue, options: readonly OptionInfo[]): s
         ? 'must not be empty'
         : `must be ${issue.inclusive ? 'at least' : 'more than'} ${issue.minimum}`;
     case 'too_big':
+      if (issue.origin === 'array') return `must have at most ${issue.maximum} entries`;
+      if (issue.origin === 'string') return `must have at most ${issue.maximum} characters`;
       return `must be ${issue.inclusive ? 'at most' : 'less than'} ${issue.maximum}`;
     case 'invalid_union':
       return `must be ${options.find((option) => option.path === issue.path.map(String).join('.'))?.type ?? 'another type'}`;
@@ -86,6 +86,9 @@ function expectation(issue: z.core.$ZodIssue, options: readonly OptionInfo[]): s
       return issue.message;
   }
 }
+
+/** A file that is none of ours may have thousands of unknown keys; nobody reads more lines than this. */
+const mostProblems = 20;
 
 export interface ParseOptions {
   /** Stands before every option's path in messages: `agent`. */
@@ -110,30 +113,32 @@ export function parseSchema<S extends z.ZodType>(
   if (result.success) return { value: result.data, problems: [] };
   const options = optionsOf(schema);
   const full = (path: readonly PropertyKey[]) => [...(prefix === '' ? [] : [prefix]), ...path].map(String).join('.');
-  const describe = (issue: z.core.$ZodIssue): string[] => {
-    if (issue.code === 'unrecognized_keys')
-      return issue.keys.map((key) => {
-        const path = full([...issue.path, key]);
-        const more = unknownKey?.(path);
-        const none = `${path}: no such option${owner === undefined ? '' : ` ${owner}`}.`;
-        if (more !== undefined) return `${none} ${more}`.trimEnd();
-        const start = issue.path.map((p) => `${String(p)}.`).join('');
-        const known = options
-          .filter((option) => option.path.startsWith(start))
-          .map((option) => option.path.slice(start.length).split('.')[0]!);
-        const guess = nearest(key, known);
-        return `${none}${guess ? ` Did you mean \`${guess}\`?` : ''}${known.length > 0 ? ` Known here: ${[...new Set(known)].join(', ')}.` : ''}`;
-      });
+  const unknown = (at: readonly PropertyKey[], key: string): string => {
+    const path = full([...at, shownName(key)]);
+    const more = unknownKey?.(full([...at, key]));
+    const none = `${path}: no such option${owner === undefined ? '' : ` ${owner}`}.`;
+    if (more !== undefined) return `${none} ${more}`.trimEnd();
+    const start = at.map((p) => `${String(p)}.`).join('');
+    const known = options
+      .filter((option) => option.path.startsWith(start))
+      .map((option) => option.path.slice(start.length).split('.')[0]!);
+    const guess = nearest(key, known);
+    return `${none}${guess ? ` Did you mean \`${guess}\`?` : ''}${known.length > 0 ? ` Known here: ${[...new Set(known)].join(', ')}.` : ''}`;
+  };
+  const wrong = (issue: z.core.$ZodIssue): string => {
     const value = at(input, issue.path);
     const guess =
       issue.code === 'invalid_value' && typeof value === 'string'
         ? nearest(value, issue.values.map(String))
         : undefined;
-    return [
-      `${full(issue.path) || '(the whole)'}: ${expectation(issue, options)}, actual value ${show(value)}.${guess ? ` Did you mean \`${guess}\`?` : ''}`,
-    ];
+    return `${full(issue.path) || '(the whole)'}: ${expectation(issue, options)}, actual value ${show(value)}.${guess ? ` Did you mean \`${guess}\`?` : ''}`;
   };
-  return { problems: result.error.issues.flatMap(describe) };
+  const problems = result.error.issues.flatMap((issue) =>
+    issue.code === 'unrecognized_keys' ? issue.keys.map((key) => () => unknown(issue.path, key)) : [() => wrong(issue)],
+  );
+  const told = problems.slice(0, mostProblems).map((tell) => tell());
+  if (problems.length > told.length) told.push(`... and ${problems.length - told.length} more.`);
+  return { problems: told };
 }
 
 /** The error that tells all problems of a configuration at once. */

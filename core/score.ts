@@ -1,12 +1,17 @@
 import { GymError, messageOf } from './errors.js';
+import { copy } from './ndarray.js';
 import type { RewardLike, RewardResult, ScoreBatch } from './reward.js';
+import { shown, shownJson, shownName } from './shown.js';
 import { isPromiseLike } from './types.js';
+
+/** The longest time that a timer of Node can wait: 2^31 − 1 ms, about 25 days. A longer one would fire at once. */
+export const longestTimeoutMs = 2 ** 31 - 1;
 
 /** Options of {@link scoreImages}. */
 export interface ScoreOptions {
   /**
-   * Milliseconds after which a pending reward counts as failed and its `signal` is aborted; default: it may take for
-   * ever. A reward that computes synchronously blocks the timer, so it is not stopped.
+   * Milliseconds after which a pending reward counts as failed and its `signal` is aborted, up to
+   * {@link longestTimeoutMs}; default: it may take for ever. A reward that computes synchronously blocks the timer, so it is not stopped.
    */
   timeoutMs?: number;
 }
@@ -29,14 +34,20 @@ export function nameOfReward(reward: RewardLike): string {
  * @param batch images uint8 [n, height, width, channels] and n prompts. Its `signal`, if any, ends the wait. The reward
  *   gets a signal in any case: one that is aborted together with the batch's own, and by the time-out.
  * @returns `scores` [n], all finite, and `details` [n] each (numbers; NaN there means "does not apply").
- * @throws GymError E_SHAPE when the batch itself is not of that form; E_REWARD, naming the reward (and the sample where
+ * @throws GymError E_SHAPE when the batch itself is not of that form; E_VALUE on a time-out that is none; E_REWARD, naming the reward (and the sample where
  *   there is one), when the reward throws, rejects (`cause` keeps what it threw), takes longer than `timeoutMs`, was
  *   aborted, or returns anything but one finite number an image.
  */
 export async function scoreImages(reward: RewardLike, batch: ScoreBatch, options: ScoreOptions = {}): Promise<Scores> {
   const name = nameOfReward(reward);
   checkBatch(name, batch);
-  const result = await ask(reward, name, batch, options.timeoutMs);
+  const { timeoutMs } = options;
+  if (timeoutMs !== undefined && !(timeoutMs > 0 && timeoutMs <= longestTimeoutMs))
+    throw new GymError(
+      'E_VALUE',
+      `reward \`${name}\`: timeoutMs must be above 0 and at most ${longestTimeoutMs}, actual value ${shown(timeoutMs)}; leave it out for no limit.`,
+    );
+  const result = await ask(reward, name, batch, timeoutMs);
   const split = typeof result === 'object' && result !== null && 'scores' in result;
   const scores = numbers(name, 'scores', split ? result.scores : result, batch);
   const bad = scores.findIndex((score) => !usable(score));
@@ -44,13 +55,13 @@ export async function scoreImages(reward: RewardLike, batch: ScoreBatch, options
     const count = scores.filter((score) => !usable(score)).length;
     throw new GymError(
       'E_REWARD',
-      `reward \`${name}\`: sample ${bad} (prompt ${JSON.stringify(batch.prompts[bad])}) got ${scores[bad]} (${count} of ${scores.length} are not finite in float32); every score must be a finite number.`,
+      `reward \`${name}\`: sample ${bad} (prompt ${JSON.stringify(batch.prompts[bad])}) got ${scores[bad]} (${count} of ${scores.length} are not finite in float32); every score must be a finite number, at most 3.4e38 either way.`,
     );
   }
-  const details: Record<string, Float64Array> = {};
-  for (const [term, values] of Object.entries((split ? result.details : undefined) ?? {}))
-    details[term] = numbers(name, `details.${term}`, values, batch);
-  return { scores, details };
+  const details = Object.entries((split ? result.details : undefined) ?? {}).map(
+    ([term, values]) => [term, numbers(name, `details.${shownName(term)}`, values, batch)] as const,
+  );
+  return { scores, details: Object.fromEntries(details) };
 }
 
 function checkBatch(name: string, { images, prompts }: ScoreBatch): void {
@@ -76,7 +87,11 @@ async function ask(reward: RewardLike, name: string, batch: ScoreBatch, timeoutM
   let timer: NodeJS.Timeout | undefined;
   let stopWith: (() => void) | undefined;
   try {
-    const asked = { ...batch, signal: stop.signal };
+    // Copies, so that a reward that draws into its pictures changes neither those that are shown and saved nor those
+    // that the other terms of an expression are given.
+    const { images, prompts, metadata } = batch;
+    const own = { images: copy(images), prompts: [...prompts], ...(metadata && { metadata: [...metadata] }) };
+    const asked = { ...own, signal: stop.signal };
     const answer = typeof reward === 'function' ? reward(asked) : reward.score(asked);
     if (!isPromiseLike(answer)) return answer;
     return await new Promise<RewardResult>((resolve, reject) => {
@@ -132,7 +147,7 @@ function numbers(name: string, field: string, values: unknown, { prompts }: Scor
   return copy;
 }
 
-/** Finite, and with a square that is: statistics of larger numbers overflow. */
+/** Finite in float32: with larger numbers the squares and sums of a rollout overflow. */
 const usable = (score: number) => Number.isFinite(Math.fround(score));
 
 function isArrayLike(value: unknown): value is ArrayLike<unknown> {
@@ -140,7 +155,8 @@ function isArrayLike(value: unknown): value is ArrayLike<unknown> {
 }
 
 function describe(value: unknown): string {
-  if (typeof value === 'string') return `the string ${JSON.stringify(value)}`;
+  if (typeof value === 'string') return `the string ${shownJson(value)}`;
+  if (typeof value === 'bigint') return `the BigInt ${value}n`;
   if (typeof value === 'object' && value !== null) return `an object (${value.constructor?.name ?? 'Object'})`;
   return typeof value === 'function' ? 'a function' : String(value);
 }

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { GymError } from '../core/errors.js';
 import { readJson } from '../core/files.js';
+import { shownName } from '../core/shown.js';
 import { CLIPTextModel } from '../networks/clip-text-model.js';
 import { CLIPTokenizer } from '../networks/clip-tokenizer.js';
 import { DIFFUSERS_VERSION, writeJson } from '../networks/model-folder.js';
@@ -38,7 +39,10 @@ export async function loadDenoiser(folder: string): Promise<Denoiser> {
   try {
     const unetClass = index.get('unet');
     if (unetClass !== 'UNet2DConditionModel' && unetClass !== 'UNet2DModel')
-      throw wrong(folder, `\`unet\` is ${unetClass ?? 'missing'}; it must be UNet2DConditionModel or UNet2DModel`);
+      throw wrong(
+        folder,
+        `\`unet\` is ${shownName(unetClass ?? 'missing')}; it must be UNet2DConditionModel or UNet2DModel`,
+      );
     if (!index.has('scheduler')) throw wrong(folder, '`scheduler` is missing');
     const scheduler = await loadScheduler(part('scheduler'));
     const unet = await (unetClass === 'UNet2DModel' ? UNet2DModel : UNet2DConditionModel).load(part('unet'));
@@ -50,7 +54,7 @@ export async function loadDenoiser(folder: string): Promise<Denoiser> {
     }
     const textClass = index.get('text_encoder');
     if (textClass !== 'CLIPTextModel')
-      throw wrong(folder, `\`text_encoder\` is ${textClass}; only CLIPTextModel is supported`);
+      throw wrong(folder, `\`text_encoder\` is ${shownName(textClass!)}; only CLIPTextModel is supported`);
     const tokenizer = await CLIPTokenizer.load(part('tokenizer'));
     const textEncoder = await CLIPTextModel.load(part('text_encoder'));
     networks.push(textEncoder);
@@ -134,7 +138,10 @@ async function readIndex(folder: string): Promise<Map<string, string>> {
   for (const [name, entry] of Object.entries(index))
     if (Array.isArray(entry) && typeof entry[1] === 'string') classes.set(name, entry[1]);
   if (classes.has('vae'))
-    throw wrong(folder, `it has a \`vae\` (${classes.get('vae')}); models whose samples are latents are not supported`);
+    throw wrong(
+      folder,
+      `it has a \`vae\` (${shownName(classes.get('vae')!)}); models whose samples are latents are not supported`,
+    );
   return classes;
 }
 

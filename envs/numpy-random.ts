@@ -1,4 +1,5 @@
 import { GymError } from '../core/errors.js';
+import { shown } from '../core/shown.js';
 
 const M32 = 0xffff_ffffn;
 const M64 = 0xffff_ffff_ffff_ffffn;
@@ -6,7 +7,10 @@ const M128 = (1n << 128n) - 1n;
 /** PCG64's multiplier (O'Neill 2014, "PCG: A Family of Simple Fast Space-Efficient Statistically Good Algorithms"). */
 const MULTIPLIER = 0x2360ed051fc65da44385df649fccf645n;
 
-/** The state of a {@link NumpyRandom}: PCG64's 128-bit state and increment in hexadecimal, and the unused half of a 64-bit draw. */
+/**
+ * The state of a {@link NumpyRandom}: PCG64's 128-bit state and increment in hexadecimal, and the unused half of a
+ * 64-bit draw.
+ */
 export interface NumpyRandomState {
   readonly pcg64: { readonly state: string; readonly increment: string };
   readonly half: number | null;
@@ -230,14 +234,31 @@ export class NumpyRandom {
     return { pcg64: { state: this.#state.toString(16), increment: this.#increment.toString(16) }, half: this.#half };
   }
 
-  /** A stream that gives the numbers which follow after `state` was taken. */
+  /**
+   * A stream that gives the numbers which follow after `state` was taken.
+   * @throws GymError E_STATE unless it is the state of such a stream: 128 bits, an odd increment of 128 bits, and 32
+   *   bits.
+   */
   static restore(state: NumpyRandomState): NumpyRandom {
+    const { pcg64, half } = (state ?? {}) as Partial<NumpyRandomState>;
+    const [position, increment] = [pcg64?.state, pcg64?.increment].map(hexadecimal);
+    const isHalf = typeof half === 'number' && Number.isInteger(half) && half >= 0 && half < 2 ** 32;
+    if (position === undefined || increment === undefined || increment % 2n === 0n || !(half === null || isHalf))
+      throw new GymError(
+        'E_STATE',
+        `NumpyRandom.restore: ${shown(state)} is the state of no stream; it is damaged: restore what state() gave.`,
+      );
     const random = new NumpyRandom(0);
-    random.#state = BigInt(`0x${state.pcg64.state}`);
-    random.#increment = BigInt(`0x${state.pcg64.increment}`);
-    random.#half = state.half;
+    random.#state = position;
+    random.#increment = increment;
+    random.#half = half;
     return random;
   }
+}
+
+/** The number of at most 128 bits that a text says in hexadecimal, as {@link NumpyRandom.state} writes it. */
+function hexadecimal(text: unknown): bigint | undefined {
+  return typeof text === 'string' && /^[\da-f]{1,32}$/.test(text) ? BigInt(`0x${text}`) : undefined;
 }
 
 function toEntropy(seed: number | bigint | string): bigint {

@@ -74,13 +74,22 @@ export function makeBetas(where: string, config: NoiseScheduleConfig): Float32Ar
       Math.min(1 - cosineAlphaBar((i + 1) / count) / cosineAlphaBar(i / count), 0.999),
     );
   }
-  const wrong = betas.findIndex((beta, i) => !(beta >= 0 && beta < 1) || (i === 0 && beta === 0));
+  // A first beta that is lost beside 1 would leave no noise at timestep 0, and the steps' coefficients divide by it.
+  const isLost = (beta: number) => Math.fround(1 - beta) === 1;
+  const wrong = betas.findIndex((beta, i) => !(beta >= 0 && beta < 1) || (i === 0 && isLost(beta)));
   if (wrong >= 0)
     throw new GymError(
       'E_CONFIG',
-      `${where}: beta ${wrong} is ${betas[wrong]}; every beta must be in [0, 1) and the first above 0: check beta_start, beta_end or trained_betas.`,
+      `${where}: beta ${wrong} is ${betas[wrong]}; every beta must be in [0, 1) and the first above 6e-8: check beta_start, beta_end or trained_betas.`,
     );
-  return config.rescale_betas_zero_snr ? rescaleZeroTerminalSnr(betas) : betas;
+  if (!config.rescale_betas_zero_snr) return betas;
+  const rescaled = rescaleZeroTerminalSnr(betas);
+  if (!rescaled.every((beta) => beta >= 0 && beta <= 1))
+    throw new GymError(
+      'E_CONFIG',
+      `${where}: rescale_betas_zero_snr needs a schedule whose noise grows from the first training step to the last; this one has ${count} steps with betas from ${betas[0]} to ${betas[count - 1]}.`,
+    );
+  return rescaled;
 }
 
 /**

@@ -99,6 +99,8 @@ export interface Scheduler extends GaussianSampler<StepCoefficients> {
 export type ConfigFile = Readonly<Record<string, unknown>>;
 
 const CONFIG_FILE = 'scheduler_config.json';
+/** Published models have 1000 training steps, some 4000; a schedule is as long as this number. */
+const MOST_TIMESTEPS = 100_000;
 
 /** Reads `scheduler_config.json` of a folder. @throws GymError E_FILE when it is missing or broken. */
 export async function readSchedulerConfig(folder: string): Promise<ConfigFile> {
@@ -144,8 +146,13 @@ export function readConfig<C extends SchedulerConfig>(where: string, defaults: C
       'E_CONFIG',
       `${where}: dynamic_thresholding_ratio must be in 0..1 and sample_max_value at least 1, actual values ${ratio} and ${most}.`,
     );
-  checkIntegers(where, config, ['num_train_timesteps'], 1);
-  checkIntegers(where, config, ['steps_offset'], 0);
+  if (!(config.clip_sample_range > 0))
+    throw new GymError(
+      'E_CONFIG',
+      `${where}: clip_sample_range must be above 0, actual value ${config.clip_sample_range}.`,
+    );
+  checkIntegers(where, config, ['num_train_timesteps'], 1, MOST_TIMESTEPS);
+  checkIntegers(where, config, ['steps_offset'], 0, MOST_TIMESTEPS);
   return Object.freeze(config);
 }
 

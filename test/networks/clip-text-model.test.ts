@@ -127,7 +127,7 @@ it('says what is wrong', async () => {
   expect(() => model.apply(tf.zeros([1, 6]))).toThrow(/int32 \[batch, tokens\], actual value float32 \[1,6\]/);
   expect(() => create({ hidden_size: 9 })).toThrow(/hidden_size 9 is no multiple of num_attention_heads 2/);
   expect(() => create({ hidden_act: 'relu' as 'gelu' })).toThrow(/unknown hidden_act `relu`/);
-  expect(() => create({ vocab_size: 0 })).toThrow(/vocab_size must be an integer of at least 1, actual value 0/);
+  expect(() => create({ vocab_size: 0 })).toThrow(/vocab_size must be an integer from 1 to 1048576, actual value 0/);
   await expect(CLIPTextModel.load(join(folder, 'absent'))).rejects.toThrow(/absent.*does not exist/);
   await model.save(folder);
   await writeFile(join(folder, 'config.json'), JSON.stringify({ ...config, vocab_size: 21 }));

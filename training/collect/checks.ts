@@ -12,7 +12,11 @@ export function checkedDecision<A>(decision: Decision<A>, numEnvs: number): Deci
   return decision;
 }
 
-/** A step's result with an observation and a finite reward for each environment. @throws GymError E_SHAPE, E_VALUE. */
+/**
+ * A step's result with an observation for each environment, and a reward that is finite in float32: of larger ones the
+ * squares and sums of a rollout overflow, and all that is left to say would be that nothing can be learned.
+ * @throws GymError E_SHAPE, E_VALUE.
+ */
 export function checkedStep<O>(result: VectorStepResult<O>, numEnvs: number): VectorStepResult<O> {
   if (result.observations.length !== numEnvs || result.rewards.length !== numEnvs)
     throw new GymError(
@@ -20,10 +24,10 @@ export function checkedStep<O>(result: VectorStepResult<O>, numEnvs: number): Ve
       `collect: ${numEnvs} environments gave ${result.observations.length} observations and ${result.rewards.length} rewards.`,
     );
   for (let i = 0; i < numEnvs; i++)
-    if (!Number.isFinite(result.rewards[i]!))
+    if (!Number.isFinite(Math.fround(result.rewards[i]!)))
       throw new GymError(
         'E_VALUE',
-        `collect: environment ${i} gave the reward ${result.rewards[i]}; rewards must be finite numbers.`,
+        `collect: environment ${i} gave the reward ${result.rewards[i]}; rewards must be finite numbers, at most 3.4e38 either way.`,
       );
   return result;
 }

@@ -1,30 +1,75 @@
 import { basename } from 'node:path';
-import { parseDocument } from 'yaml';
+import { isScalar, LineCounter, parseDocument, visit } from 'yaml';
 import { loadAgent } from '../../agents/registry.js';
-import { GymError } from '../../core/errors.js';
+import { GymError, messageOf } from '../../core/errors.js';
 import { readText } from '../../core/files.js';
+import { isTooDeep, mostLevels } from '../../core/json.js';
 import { show } from '../../core/schema.js';
+import { shownName } from '../../core/shown.js';
 import { isObject, type ParseConfigOptions, parseConfig } from './parse.js';
 import type { RunConfig } from './run-config.js';
 
 /** Puts a value at a dotted path of a plain object, making objects on the way. */
 export function setPath(target: Record<string, unknown>, path: string, value: unknown): void {
   const keys = path.split('.');
+  // An assignment to `__proto__` would be no entry: it would be lost, and not be refused as an option that there is not.
+  const put = (object: object, key: string, entry: unknown) =>
+    Object.defineProperty(object, key, { value: entry, writable: true, enumerable: true, configurable: true });
   let object = target;
   for (const key of keys.slice(0, -1)) {
     const next = Object.hasOwn(object, key) ? object[key] : undefined;
-    if (!isObject(next)) object[key] = key === 'agent' && typeof next === 'string' ? { name: next } : {};
+    if (!isObject(next)) put(object, key, key === 'agent' && typeof next === 'string' ? { name: next } : {});
     object = object[key] as Record<string, unknown>;
   }
-  object[keys.at(-1)!] = value;
+  put(object, keys.at(-1)!, value);
 }
 
-/** Parses YAML or JSON (JSON is YAML). @throws GymError E_CONFIG with the line and column. */
+/** Nobody writes more into a configuration by hand; a list of prompts that is longer than this has a file of its own. */
+const mostCharacters = 500_000;
+
+/**
+ * Parses YAML or JSON (JSON is YAML).
+ * @throws GymError E_CONFIG with the line and column; also on text of more than 500,000 characters, on aliases that make
+ *   a small text large, and on what is nested by more than {@link mostLevels} levels or contains itself.
+ */
 export function parseYaml(text: string, where: string): unknown {
-  const document = parseDocument(text);
-  const error = document.errors[0];
-  if (error) throw new GymError('E_CONFIG', `${where}: not valid YAML: ${error.message.trim()}`);
-  return document.toJS();
+  const wrong = (what: string) => new GymError('E_CONFIG', `${where}: not valid YAML: ${what}`);
+  if (text.length > mostCharacters)
+    throw new GymError(
+      'E_CONFIG',
+      `${where}: it has ${text.length} characters, at most ${mostCharacters} are read; is this the file that was meant?`,
+    );
+  const lines = new LineCounter();
+  // The library would compare each key of a mapping with all before it, which takes minutes for some thousands.
+  const document = parseDocument(text, { uniqueKeys: false, lineCounter: lines });
+  const [error] = document.errors;
+  const nested = `lists and objects are nested by more than ${mostLevels} levels, or contain themselves`;
+  if (error) throw wrong(error.code === 'RESOURCE_EXHAUSTION' ? nested : error.message.trim());
+  visit(document, {
+    Map(_, { items }) {
+      const keys = new Set<string>();
+      for (const { key } of items) {
+        if (!isScalar(key)) continue;
+        const name = String(key.value);
+        if (keys.has(name)) {
+          const { line, col } = lines.linePos(key.range?.[0] ?? 0);
+          throw wrong(
+            `the key \`${shownName(name)}\` stands twice, again at line ${line}, column ${col}; leave one out.`,
+          );
+        }
+        keys.add(name);
+      }
+    },
+  });
+  let value: unknown;
+  try {
+    value = document.toJS();
+  } catch (cause) {
+    // An alias without its anchor, or so many aliases of aliases that what they stand for would fill the memory.
+    throw wrong(`${messageOf(cause)}.`);
+  }
+  if (isTooDeep(value)) throw wrong(nested);
+  return value;
 }
 
 /**

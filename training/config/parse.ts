@@ -2,6 +2,7 @@ import { basename } from 'node:path';
 import type { AgentDescription } from '../../agents/define.js';
 import { agentNamed, resolveAgentOptions } from '../../agents/registry.js';
 import { nearest } from '../../core/errors.js';
+import { isTooDeep, mostLevels } from '../../core/json.js';
 import { configError, parseSchema } from '../../core/schema.js';
 import { listEnvironments } from '../../envs/registry.js';
 import type { Family } from '../families/family.js';
@@ -26,7 +27,11 @@ export function parseConfig(
   where = 'configuration',
   options: ParseConfigOptions = {},
 ): RunConfig {
+  if (isTooDeep(input)) throw configError(where, [`options are nested by more than ${mostLevels} levels.`]);
   const given = longForm(input);
+  // An object cannot be asked for an entry of this name, so that schemas leave it out without a word.
+  const hidden = pathOfKey(given, '__proto__');
+  if (hidden !== undefined) throw configError(where, [`${hidden}: no such option.`]);
   const family = familyOf(isObject(given) && typeof given.env === 'string' ? given.env : 'Denoising-v0');
   const parsed = parseSchema(schemaOf(family), given, { unknownKey: (path) => elsewhere(path, family) });
   if (parsed.problems.length > 0) throw configError(where, [...mistypedEnv(given), ...parsed.problems]);
@@ -99,6 +104,17 @@ function longForm(input: unknown): unknown {
   return typeof input.agent === 'string' ? { ...input, agent: { name: input.agent } } : input;
 }
 
+/** The dotted path of a key of that name, wherever it is. */
+function pathOfKey(value: unknown, name: string): string | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  if (Object.hasOwn(value, name)) return name;
+  for (const [key, part] of Object.entries(value)) {
+    const path = pathOfKey(part, name);
+    if (path !== undefined) return `${key}.${path}`;
+  }
+  return undefined;
+}
+
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
@@ -117,6 +133,7 @@ function defaultName(config: RunConfig, agent: AgentDescription, family: Family)
 /** A text as part of a folder's name. The path of a file becomes the file's name. */
 export function slug(text: string): string {
   return text
+    .slice(0, 4096)
     .replace(/[\w.~-]*[\\/][^\s"']*/g, (path) => basename(path).replace(/\.m?[jt]s$/, ''))
     .replace(/[^\w.]+/g, '-')
     .replace(/^[-.]+|[-.]+$/g, '')

@@ -1,12 +1,21 @@
 import * as z from 'zod';
 import { type OptionInfo, optionsOf } from '../../core/schema.js';
+import { mostEnvs } from '../../envs/checks.js';
 import type { Family } from '../families/family.js';
 import { families } from '../families/index.js';
 
 const count = z.int().min(1);
 
+/** A name, a path or an expression. Longer ones are no mistake of typing but another file's contents. */
+const text = z.string().min(1).max(4096);
+
 const evaluation = {
-  samples: z.int().min(0).default(64).describe('how many fixed episodes, before and after training; 0 for none'),
+  samples: z
+    .int()
+    .min(0)
+    .max(1_000_000)
+    .default(64)
+    .describe('how many fixed episodes, before and after training; 0 for none'),
   every: z.int().min(0).default(0).describe('also every so many epochs; 0 for before and after only'),
   explore: z.boolean().default(true).describe("true: actions are drawn as in training; false: the policy's mode"),
   maxSteps: count
@@ -22,14 +31,15 @@ const common = {
     .regex(/^[\w][\w.-]*$/, 'must be letters, digits, dots, dashes and underscores')
     .optional()
     .describe("the run's name, and its folder's; default: the configuration file's name, or what is trained by what"),
-  runs: z.string().min(1).default('runs').describe('the folder that holds the runs'),
-  env: z
-    .string()
-    .min(1)
+  runs: text.default('runs').describe('the folder that holds the runs'),
+  env: text
     .default('Denoising-v0')
     .describe('the environment; ./my-env.ts:Mine-v0 imports the file first that registers it'),
-  numEnvs: count.default(8).describe('environments stepped together: the batch of one forward pass'),
+  numEnvs: count.max(mostEnvs).default(8).describe('environments stepped together: the batch of one forward pass'),
   epochs: count.default(50).describe('how often samples are made and learned from'),
+  scheduleEpochs: count
+    .optional()
+    .describe('over how many epochs schedules run, however many the run has; default: the epochs that it starts with'),
   seed: z.int().min(0).default(0).describe('everything random follows from it'),
   backend: z
     .enum(['auto', 'native', 'wasm', 'cpu'])
@@ -40,7 +50,7 @@ const common = {
 };
 
 const agent = z
-  .looseObject({ name: z.string().min(1).default('ppo').describe('the algorithm: a name, or the file of your own') })
+  .looseObject({ name: text.default('ppo').describe('the algorithm: a name, or the file of your own') })
   .prefault({})
   .describe('the algorithm and its options; each agent has its own');
 

@@ -6,14 +6,17 @@ import type { DenoisingPolicy } from '../../agents/policies/denoising.js';
 import { GymError } from '../../core/errors.js';
 import { Random } from '../../core/random.js';
 import type { RewardLike } from '../../core/reward.js';
+import { longestTimeoutMs } from '../../core/score.js';
 import type { Denoiser, Scheduler } from '../../diffusion/index.js';
 import type { PromptSource } from '../../envs/denoising/prompts.js';
 import type { VectorEnv } from '../../envs/vector-env.js';
 import type { RunConfig } from '../config/run-config.js';
 import { packageRoot } from '../package-root.js';
+import { filesBelow } from '../run-folder/index.js';
 import type { ComposeOptions, Composition, Family } from './family.js';
 
 const count = z.int().min(1);
+const text = z.string().min(1).max(4096);
 const kinds = z.enum(['color', 'count', 'composition', 'location']);
 
 const prompts = z
@@ -24,7 +27,7 @@ const prompts = z
       .describe('captions of the world of shapes, a list given here, or the lines of a text file'),
     kinds: z.array(kinds).min(1).default(kinds.options).describe('shapes: which kinds of captions'),
     list: z.array(z.string()).min(1).optional().describe('list: the prompts'),
-    path: z.string().min(1).optional().describe('file: the text file, one prompt a line'),
+    path: text.optional().describe('file: the text file, one prompt a line'),
     limit: count.optional().describe('only so many of the prompts, drawn once by the seed'),
     order: z.enum(['random', 'sequential']).default('random').describe('how episodes take prompts from the list'),
   })
@@ -49,23 +52,30 @@ const sampling = z
   .prefault({});
 
 const options = {
-  model: z.string().min(1).default('models/shapes').describe('the folder of the denoiser, in the layout of diffusers'),
-  reward: z
-    .string()
-    .min(1)
+  model: text.default('models/shapes').describe('the folder of the denoiser, in the layout of diffusers'),
+  reward: text
     .default('jpeg-incompressibility')
     .describe("a reward's name, a file with your own (./reward.ts), or an expression over names"),
-  rewardTimeout: z.number().positive().default(300).describe('seconds that the reward may take for one batch'),
+  rewardTimeout: z
+    .number()
+    .positive()
+    .max(longestTimeoutMs / 1000)
+    .default(300)
+    .describe('seconds that the reward may take for one batch'),
   prompts: prompts.describe('where prompts come from'),
   sampling: sampling.describe('how samples are made'),
-  samplesPerEpoch: count.default(64).describe('samples (finished episodes) an epoch; short for agent.collect'),
+  samplesPerEpoch: count
+    .max(1_000_000)
+    .default(64)
+    .describe('samples (finished episodes) an epoch; short for agent.collect'),
   overlap: z
     .int()
     .min(0)
+    .max(256)
     .default(4)
     .describe('how many batches may still be scored while the next one of the epoch is sampled'),
   evaluation: z.strictObject({
-    pictures: z.int().min(0).default(64).describe('how many of the evaluated samples are kept as pictures'),
+    pictures: z.int().min(0).max(4096).default(64).describe('how many of the evaluated samples are kept as pictures'),
   }),
 };
 
@@ -78,6 +88,10 @@ export type DenoisingConfig = RunConfig &
   };
 
 type SamplingConfig = DenoisingConfig['sampling'];
+
+/** What is read of a model's folder: not its pictures, nor weights in other precisions beside those that are read. */
+const modelFile =
+  /^(model_index\.json|(unet|scheduler|text_encoder|tokenizer)\/[^/]+(?<!\.(fp16|bf16|non_ema))\.(json|txt|safetensors))$/;
 
 /** Fine-tuning of a diffusion model: `Denoising-v0` with a model, prompts and a reward. */
 export const denoising: Family = {
@@ -115,6 +129,15 @@ export const denoising: Family = {
     if (config.sampling.eta === 0 && config.sampling.scheduler === 'ddim')
       problems.push('sampling.eta: must be more than 0, because without noise there is no probability to learn from.');
     return problems;
+  },
+  inputs: async (given) => {
+    const { model, prompts } = given as DenoisingConfig;
+    const folder = modelFolder(model);
+    const files = (await filesBelow(folder)).filter((file) => modelFile.test(file));
+    return Object.fromEntries([
+      ...files.map((file) => [`model/${file}`, join(folder, file)]),
+      ...(prompts.kind === 'file' ? [['prompts.path', prompts.path!]] : []),
+    ]);
   },
   compose: async (given, options) => {
     const config = given as DenoisingConfig;
@@ -183,6 +206,11 @@ async function composeWith(
   while (envs.length < Math.min(config.overlap + 1, batches)) envs.push(make(config.numEnvs));
   const evaluationSize = Math.min(config.numEnvs, Math.max(1, config.evaluation.samples));
   const evaluationEnvs = envs.slice(0, 2).map(() => make(evaluationSize));
+  // Rewards that are pending are aborted now, and not only when everything that goes on has ended.
+  const stop = () => {
+    for (const env of [...envs, ...evaluationEnvs]) env.close();
+  };
+  options.signal?.addEventListener('abort', stop);
   return {
     agent,
     envs: envs as VectorEnv<unknown, unknown>[],
@@ -191,7 +219,8 @@ async function composeWith(
     pictures: config.evaluation.pictures,
     saveModel: (folder) => saveDenoiser(folder, denoiser),
     close: async () => {
-      for (const env of [...envs, ...evaluationEnvs]) env.close();
+      options.signal?.removeEventListener('abort', stop);
+      stop();
       agent.dispose();
       // The policy's reference, where it keeps one; the network itself may be freed twice.
       policy.dispose();
