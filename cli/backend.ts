@@ -1,8 +1,13 @@
 import { type BackendInfo, type BackendName, describeBackend, useBackend } from '../backend/index.js';
 
+/** Says something on stderr, so that stdout keeps what was asked for. */
+export function announceLine(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
 /** Says on stderr what computes, and why. */
 export function announce(info: BackendInfo): void {
-  process.stderr.write(`${describeBackend(info)}\n`);
+  announceLine(describeBackend(info));
 }
 
 /** Makes the backend ready and says which one it is. */

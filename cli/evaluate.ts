@@ -6,14 +6,16 @@ import { completeConfig, loadConfig, withFlags } from '../training/config/index.
 import { type EvaluationRecord, evaluateWithPictures } from '../training/evaluation/index.js';
 import { compose } from '../training/families/index.js';
 import { number, progressReporter } from '../training/progress.js';
-import { latestCheckpoint } from '../training/sample.js';
-import { startBackend } from './backend.js';
+import { openCheckpoint } from '../training/trained.js';
+import { announceLine, startBackend } from './backend.js';
 import { givenFlags } from './flags.js';
 import { onInterrupt } from './interrupt.js';
 import { table } from './table.js';
 
 interface EvaluateCommandOptions {
   run?: string;
+  fromCheckpoint?: number;
+  trust?: boolean;
   samples: number;
   out?: string;
   json?: boolean;
@@ -24,12 +26,15 @@ export async function evaluateCommand(
   options: EvaluateCommandOptions & Record<string, unknown>,
 ): Promise<void> {
   const flags: Record<string, unknown> = { 'evaluation.samples': options.samples, ...(await givenFlags(options)) };
-  const trained = options.run === undefined ? undefined : await latestCheckpoint(options.run);
+  const { run, fromCheckpoint: from, trust } = options;
+  const trained = run === undefined ? undefined : await openCheckpoint(run, { from, trust, warn: announceLine });
   if (trained && file !== undefined)
     throw new GymError(
       'E_CONFIG',
       `evaluate: a run (${options.run}) has its own configuration; leave out the file ${file}, or evaluate that one without a run.`,
     );
+  if (run === undefined && from !== undefined)
+    throw new GymError('E_CONFIG', `evaluate: --from-checkpoint ${from} is a checkpoint of a run; add --run.`);
   const config = trained
     ? await completeConfig(withFlags(trained.config, flags), options.run)
     : await loadConfig(file, flags);
@@ -38,7 +43,7 @@ export async function evaluateCommand(
   const warn = (message: string) => bar.say(`warning: ${message}`);
   const abort = new AbortController();
   const unwatch = onInterrupt(() => abort.abort(new GymError('E_STATE', 'evaluate: stopped.')));
-  const parts = await compose(config, { warn });
+  const parts = await compose(config, { warn, signal: abort.signal });
   try {
     const { explore, maxSteps, samples } = config.evaluation;
     const results: { name: string; record: EvaluationRecord }[] = [];
@@ -94,6 +99,9 @@ export async function evaluateCommand(
         ]),
       ])}\n`,
     );
+  } catch (error) {
+    // What was going on may fail because of the signal.
+    throw abort.signal.aborted ? abort.signal.reason : error;
   } finally {
     bar.close();
     unwatch();

@@ -1,21 +1,18 @@
-import { existsSync, readdirSync } from 'node:fs';
 import type { BackendName } from '../backend/index.js';
 import { GymError } from '../core/errors.js';
 import { compose } from '../training/families/index.js';
-import { latestCheckpoint } from '../training/sample.js';
-import { startBackend } from './backend.js';
+import { openCheckpoint } from '../training/trained.js';
+import { announceLine, startBackend } from './backend.js';
+import { refuseToReplace } from './overwrite.js';
 
 export async function exportCommand(
   run: string,
   out: string,
-  options: { backend?: BackendName; overwrite?: boolean },
+  options: { backend?: BackendName; overwrite?: boolean; fromCheckpoint?: number; trust?: boolean },
 ): Promise<void> {
-  if (!options.overwrite && existsSync(out) && readdirSync(out).length > 0)
-    throw new GymError(
-      'E_FILE',
-      `export: ${out} has files in it; name another folder, or write over them by --overwrite.`,
-    );
-  const { path, config } = await latestCheckpoint(run);
+  const { overwrite, fromCheckpoint: from, trust } = options;
+  refuseToReplace('export', out, overwrite);
+  const { path, config } = await openCheckpoint(run, { from, trust, warn: announceLine });
   await startBackend(options.backend);
   const parts = await compose(config);
   try {

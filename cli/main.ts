@@ -1,7 +1,9 @@
 #!/usr/bin/env node
+import { writeSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { describeError } from '../core/errors.js';
 import { packageVersion } from '../training/package-root.js';
+import { whileUnfinished } from '../training/unfinished.js';
 import { addRunFlags, withSetFlags } from './flags.js';
 
 // Every command is loaded when it is called: `--help` should not wait for TensorFlow.js.
@@ -34,6 +36,12 @@ function decimal(name: string): (text: string) => number {
 
 const backend = () =>
   new Option('--backend <name>', 'what computes (default: the fastest that loads)').choices(['native', 'wasm', 'cpu']);
+const fromCheckpoint = () =>
+  new Option('--from-checkpoint <epoch>', 'an older checkpoint than the latest one').argParser(
+    whole('--from-checkpoint', 0),
+  );
+const trust = () =>
+  new Option('--trust', "the code that somebody else's run names is trusted, and may be executed from now on");
 const json = () => new Option('--json', 'print JSON for programs on stdout');
 
 const program = new Command('denoise-gym')
@@ -51,7 +59,9 @@ const train = program
   .description('train an agent: fine-tune a diffusion model, or learn any other environment')
   .argument('[config]', "a YAML or JSON file, or with --resume a run's folder")
   .option('--resume', 'go on with a run that was stopped, killed or failed')
+  .addOption(fromCheckpoint())
   .option('--overwrite', 'start afresh where a run of that name exists')
+  .addOption(trust())
   .addOption(json())
   .action(async (config, options) => (await import('./train.js')).trainCommand(config, options));
 
@@ -60,6 +70,8 @@ program
   .description('make pictures with a model, or with what a run has learned')
   .option('--model <folder>', 'a denoiser in the layout of diffusers; default models/shapes')
   .option('--run <folder>', "a run: its model with its latest checkpoint's weights")
+  .addOption(fromCheckpoint())
+  .addOption(trust())
   .requiredOption('--prompt <text...>', 'one or more prompts')
   .option('--count <n>', 'pictures of each prompt', whole('--count', 1), 1)
   .option('--steps <n>', "denoising steps; default 20, or the run's own", whole('--steps', 1))
@@ -81,6 +93,8 @@ const evaluate = program
   .description('score a model or a rule, or a run before and after, on fixed prompts and noises or fixed episodes')
   .argument('[config]', 'a YAML or JSON file, as for train')
   .option('--run <folder>', 'a run: its agent as it was and with the latest checkpoint')
+  .addOption(fromCheckpoint())
+  .addOption(trust())
   .option('--samples <n>', 'how many samples or episodes', whole('--samples', 1), 256)
   .option('--out <folder>', 'keep the pictures here')
   .addOption(json())
@@ -91,7 +105,9 @@ program
   .description("write a run's fine-tuned model as a folder that diffusers reads")
   .argument('<run>', "the run's folder")
   .argument('<out>', 'the folder to write')
+  .addOption(fromCheckpoint())
   .option('--overwrite', 'also where there are files in it')
+  .addOption(trust())
   .addOption(backend())
   .action(async (run, out, options) => (await import('./export.js')).exportCommand(run, out, options));
 
@@ -99,7 +115,8 @@ program
   .command('report')
   .description("write a run's report.html again; works while it runs, and after it was killed")
   .argument('<run>', "the run's folder")
-  .action(async (run) => (await import('./report.js')).reportCommand(run));
+  .addOption(trust())
+  .action(async (run, options) => (await import('./report.js')).reportCommand(run, options));
 
 program
   .command('pretrain')
@@ -112,6 +129,7 @@ program
   .option('--learning-rate <number>', "AdamW's step size at its highest", positive('--learning-rate'))
   .option('--checkpoint-every <n>', 'steps between checkpoints', whole('--checkpoint-every', 1))
   .option('--resume', 'go on from the last checkpoint')
+  .option('--overwrite', 'also where there are files in the folder')
   .addOption(backend())
   .action(async (options) => (await import('./pretrain.js')).pretrainCommand(options));
 
@@ -137,6 +155,14 @@ program
     await buildNative({ wheel, log: (line) => process.stderr.write(`${line}\n`) });
   });
 
+const done = whileUnfinished((status) => {
+  // In this state nothing is printed that is not written at once.
+  if (status === 0)
+    writeSync(
+      2,
+      'error: ended before it was done: something has called process.exit, or waits for what never comes.\n',
+    );
+});
 try {
   for (const command of [train, evaluate]) await addRunFlags(command, help);
   await program.parseAsync(asksForHelp ? process.argv : withSetFlags(process.argv));
@@ -144,6 +170,7 @@ try {
   process.stderr.write(`error: ${describeError(error, { debug: program.opts().debug === true })}\n`);
   process.exitCode = 1;
 }
+done();
 // What a user's reward file has open (a timer, a pool of connections) must not keep the process; what is printed first must out.
 for (const stream of [process.stdout, process.stderr]) await new Promise((done) => stream.write('', done));
 process.exit();

@@ -1,11 +1,14 @@
 import type { BackendName } from '../backend/index.js';
+import { GymError } from '../core/errors.js';
 import { writeFileAtomic } from '../core/files.js';
 import { sampleImages } from '../training/sample.js';
-import { startBackend } from './backend.js';
+import { announceLine, startBackend } from './backend.js';
 
 interface SampleCommandOptions {
   model?: string;
   run?: string;
+  fromCheckpoint?: number;
+  trust?: boolean;
   prompt: string[];
   count: number;
   steps?: number;
@@ -20,10 +23,14 @@ interface SampleCommandOptions {
 
 export async function sampleCommand(options: SampleCommandOptions): Promise<void> {
   await startBackend(options.backend);
-  const { model, run, prompt: prompts, count, eta, seed, out, animation } = options;
+  const { model, run, fromCheckpoint, trust, prompt: prompts, count, eta, seed, out, animation } = options;
+  if (run === undefined && fromCheckpoint !== undefined)
+    throw new GymError('E_CONFIG', `sample: --from-checkpoint ${fromCheckpoint} is a checkpoint of a run; add --run.`);
   const own = run === undefined ? { steps: 20, guidanceScale: 3 } : {};
   const { images, png, webp } = await sampleImages({
-    ...(run === undefined ? { model: model ?? 'models/shapes' } : { run, model }),
+    ...(run === undefined ? { model: model ?? 'models/shapes' } : { run, model, fromCheckpoint }),
+    trust,
+    warn: announceLine,
     prompts,
     count,
     eta,

@@ -1,26 +1,36 @@
 import { existsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { agentNamed } from '../agents/registry.js';
+import { GymError } from '../core/errors.js';
+import { recoverFolder } from '../core/files.js';
 import { completeConfig, loadConfig, type RunConfig, withFlags } from '../training/config/index.js';
 import { familyOf } from '../training/families/index.js';
 import { progressReporter, rewardSummary } from '../training/progress.js';
 import { type RunResult, runTraining } from '../training/run.js';
-import { RunFolder } from '../training/run-folder.js';
+import { RunFolder } from '../training/run-folder/index.js';
 import { readRunRecord } from '../training/run-record.js';
-import { announce } from './backend.js';
+import type { TrustOptions } from '../training/trust.js';
+import { announce, announceLine } from './backend.js';
 import { givenFlags } from './flags.js';
 import { onInterrupt } from './interrupt.js';
 
 interface TrainCommandOptions {
   resume?: boolean;
+  fromCheckpoint?: number;
+  trust?: boolean;
   overwrite?: boolean;
   json?: boolean;
 }
 
 /** A run's folder stands for the configuration that it was started with. */
-async function readConfig(file: string | undefined, flags: Record<string, unknown>): Promise<RunConfig> {
+async function readConfig(
+  file: string | undefined,
+  flags: Record<string, unknown>,
+  options: TrustOptions,
+): Promise<RunConfig> {
+  if (file !== undefined) recoverFolder(file);
   if (file === undefined || !existsSync(join(file, 'config.json'))) return await loadConfig(file, flags);
-  const { config } = await readRunRecord(RunFolder.open(file));
+  const { config } = await readRunRecord(RunFolder.open(file), options);
   // The folder may have been moved since.
   const input = { ...config, runs: dirname(file), name: basename(file) };
   return await completeConfig(withFlags(input, flags), file);
@@ -43,7 +53,13 @@ export async function trainCommand(
   file: string | undefined,
   options: TrainCommandOptions & Record<string, unknown>,
 ): Promise<void> {
-  const config = await readConfig(file, await givenFlags(options));
+  if (options.fromCheckpoint !== undefined && !options.resume)
+    throw new GymError(
+      'E_CONFIG',
+      `train: --from-checkpoint ${options.fromCheckpoint} says where a run goes on; add --resume.`,
+    );
+  const { trust } = options;
+  const config = await readConfig(file, await givenFlags(options), { trust, warn: announceLine });
   const path = join(config.runs, config.name);
   const bar = progressReporter(process.stderr, {
     metrics: agentNamed(config.agent.name).metrics,
@@ -57,11 +73,13 @@ export async function trainCommand(
   try {
     const result = await runTraining(config, {
       resume: options.resume,
+      fromCheckpoint: options.fromCheckpoint,
+      trust,
       overwrite: options.overwrite,
       signal: abort.signal,
       onBackend: (backend) => {
         announce(backend);
-        process.stderr.write(`run: ${path}\n`);
+        announceLine(`run: ${path}`);
       },
       onEvent: (event) => bar.onEvent(event),
       onProgress: (progress) => bar.onProgress(progress),

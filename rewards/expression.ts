@@ -2,6 +2,7 @@ import type { EvalFunction, MathNode } from 'mathjs';
 import { GymError, messageOf, unknownName } from '../core/errors.js';
 import type { Reward, RewardBatch } from '../core/reward.js';
 import { scoreImages } from '../core/score.js';
+import { isRewardFile } from './user-file.js';
 
 const functions = new Set(
   'abs cbrt ceil clamp exp expm1 floor log log10 log1p log2 max min pow round sign sqrt tanh'.split(' '),
@@ -84,6 +85,16 @@ function findTerms(expression: string, rewards: ReadonlySet<string>): { text: st
     throw unknownName('makeReward', 'reward', token, known);
   });
   return { text, terms };
+}
+
+/**
+ * The files of a user's own whose code would be executed if a reward were made from this text: the path of one, or the
+ * quoted paths of an expression. Nothing is loaded, and the text need not be one that can be read.
+ */
+export function rewardFiles(text: string): string[] {
+  if (isRewardFile(text.trim())) return [text.trim()];
+  const quoted = Array.from(text.matchAll(tokens), ([, quote, inner]) => (quote ? inner! : ''));
+  return quoted.flatMap((inner) => (inner === '' ? [] : rewardFiles(inner)));
 }
 
 const operators = new Set(

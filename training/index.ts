@@ -43,9 +43,9 @@ export {
 export { renderReport, writeReport } from './report.js';
 export { rewardMetrics } from './reward-metrics.js';
 export { type RunOptions, type RunResult, runTraining } from './run.js';
-export { type CheckpointState, RunFolder, type RunStatus } from './run-folder.js';
+export { type Checkpoint, type CheckpointState, type Origin, RunFolder, type RunStatus } from './run-folder/index.js';
 export { type RunRecord, readRunRecord } from './run-record.js';
-export { latestCheckpoint, type Sampled, type SampleOptions, sampleImages } from './sample.js';
+export { type Sampled, type SampleOptions, sampleImages } from './sample.js';
 export {
   type Callback,
   type TrainContext,
@@ -54,3 +54,5 @@ export {
   type TrainProgress,
   train,
 } from './train.js';
+export { type OpenCheckpointOptions, openCheckpoint, type TrainedAgent } from './trained.js';
+export type { TrustOptions } from './trust.js';

@@ -20,6 +20,7 @@ const states: Readonly<Record<Story['state'], string>> = {
   finished: 'finished',
   stopped: 'stopped, can be resumed',
   failed: 'failed, can be resumed',
+  diverged: 'diverged',
   killed: 'killed, can be resumed',
 };
 

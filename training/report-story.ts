@@ -5,13 +5,15 @@ import type { AgentDescription, MetricDescription } from '../agents/define.js';
 import { loadAgent } from '../agents/registry.js';
 import { messageOf } from '../core/errors.js';
 import type { Metrics } from '../core/types.js';
+import { isModulePath } from '../core/user-module.js';
 import { type EvaluationRecord, evaluationFiles, readEvaluations } from './evaluation/index.js';
 import type { FamilyWords } from './families/family.js';
 import { familyOf } from './families/index.js';
 import { cutGrid } from './images.js';
 import { dataUri } from './report-html.js';
-import { RunFolder, type RunStatus } from './run-folder.js';
+import { RunFolder, type RunStatus } from './run-folder/index.js';
 import type { RunRecord } from './run-record.js';
+import { isTrusted } from './trust.js';
 
 /** What a run's folder says, read once. */
 export interface Story {
@@ -69,9 +71,9 @@ export async function readStory(path: string, agent: AgentDescription | undefine
     name: config.name,
     record,
     words: familyOf(config.env).words,
-    agent: agent ? { name: agent.name, metrics: agent.metrics ?? {} } : await reportedAgent(config.agent.name),
+    agent: agent ? { name: agent.name, metrics: agent.metrics ?? {} } : await reportedAgent(path, record),
     state: (await folder.wasKilled()) ? 'killed' : (status?.state ?? 'running'),
-    failure: status?.state === 'failed' ? status.message : undefined,
+    failure: status?.state === 'failed' || status?.state === 'diverged' ? status.message : undefined,
     epochs: status?.epochs ?? config.epochs,
     metrics: await folder.metrics(),
     evaluations,
@@ -82,7 +84,12 @@ export async function readStory(path: string, agent: AgentDescription | undefine
 }
 
 /** The file of an agent may be gone or broken by now: the run is reported all the same, and the report says why it explains less. */
-async function reportedAgent(name: string): Promise<ReportedAgent> {
+async function reportedAgent(path: string, record: RunRecord): Promise<ReportedAgent> {
+  const { name } = record.config.agent;
+  if (isModulePath(name) && !(await isTrusted(path, record))) {
+    const problem = 'the run was not made by this user, and its code is not executed unless `report` is given --trust';
+    return { name, metrics: {}, problem };
+  }
   try {
     const description = await loadAgent(name);
     return { name: description.name, metrics: description.metrics ?? {} };

@@ -30,7 +30,7 @@ figcaption { color: var(--faint); font-size: .84rem; line-height: 1.4; }
 .state { font-size: .85rem; padding: .2rem .7rem; border-radius: 99px; background: var(--rule); }
 .state.finished { background: color-mix(in srgb, var(--up) 16%, transparent); color: var(--up); }
 .state.running { background: color-mix(in srgb, var(--c1) 16%, transparent); color: var(--c1); }
-.state.failed, .state.killed { background: color-mix(in srgb, var(--down) 16%, transparent); color: var(--down); }
+.state.failed, .state.killed, .state.diverged { background: color-mix(in srgb, var(--down) 16%, transparent); color: var(--down); }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(225px, 1fr)); gap: 1rem; }
 .tile, .hero, .plot, .pair, .warnings, .strip { background: var(--card); border: 1px solid var(--rule); border-radius: 14px; box-shadow: var(--shadow); }
 .tile { padding: 1rem 1.15rem; display: grid; grid-row: span 3; grid-template-rows: subgrid; row-gap: 0; }

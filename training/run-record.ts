@@ -1,11 +1,14 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import * as z from 'zod';
 import type { BackendInfo } from '../backend/index.js';
 import { readJson } from '../core/files.js';
-import { completeConfig, type RunConfig } from './config/index.js';
+import { configError, parseSchema } from '../core/schema.js';
+import { completeConfig, type ParseConfigOptions, type RunConfig } from './config/index.js';
 import { packageRoot } from './package-root.js';
-import type { RunFolder } from './run-folder.js';
+import type { RunFolder } from './run-folder/index.js';
+import { requireTrust, type TrustOptions } from './trust.js';
 
 /** What `config.json` holds. */
 export interface RunRecord {
@@ -13,12 +16,32 @@ export interface RunRecord {
   readonly versions: Readonly<Record<string, string>>;
   readonly backend: BackendInfo;
   readonly started: string;
+  /** By this its maker recognises a run that executes code of a user's own; see `docs/runs.md`. */
+  readonly signature?: string | undefined;
 }
 
-/** Reads what a run was started with. @throws GymError E_FILE, E_CONFIG. */
-export async function readRunRecord(folder: RunFolder): Promise<RunRecord> {
-  const record = (await folder.config()) as RunRecord;
-  return { ...record, config: await completeConfig(record.config, join(folder.path, 'config.json')) };
+const schema = z.looseObject({
+  config: z.looseObject({}),
+  versions: z.record(z.string(), z.string()),
+  backend: z.looseObject({ name: z.string() }),
+  started: z.string(),
+  signature: z.string().optional(),
+});
+
+/**
+ * Reads what a run was started with. The agent that it names is loaded where that is a file, which needs the user's trust.
+ * @throws GymError E_FILE or E_CONFIG when `config.json` is damaged, E_TRUST when somebody else's run names code.
+ */
+export async function readRunRecord(
+  folder: RunFolder,
+  options: TrustOptions & ParseConfigOptions = {},
+): Promise<RunRecord> {
+  const path = join(folder.path, 'config.json');
+  const { value, problems } = parseSchema(schema, await folder.config());
+  if (problems.length > 0) throw configError(path, problems);
+  const record = value as unknown as RunRecord;
+  await requireTrust(folder.path, record, options);
+  return { ...record, config: await completeConfig(record.config, path, options) };
 }
 
 /** Versions of what a run's numbers depend on, and the commit of the folder it was started in, where that is a git checkout. */

@@ -1,21 +1,29 @@
 import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { agentNamed } from '../agents/registry.js';
 import { type BackendInfo, useBackend } from '../backend/index.js';
-import { GymError } from '../core/errors.js';
+import { GymError, messageOf } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import { nameOfReward } from '../core/score.js';
+import { checkConfig, checkInputs, checkSame, inputDigests } from './changes.js';
 import { completeConfig, type RunConfig, type RunConfigInput } from './config/index.js';
 import { evaluationCallback } from './evaluation/index.js';
-import type { ComposeOptions } from './families/family.js';
+import type { ComposeOptions, Composition } from './families/family.js';
 import { compose } from './families/index.js';
 import { writeReport } from './report.js';
-import { RunFolder } from './run-folder.js';
+import { type Checkpoint, RunFolder } from './run-folder/index.js';
 import { provenance, type RunRecord, readRunRecord } from './run-record.js';
 import { type Callback, type TrainEvent, type TrainProgress, train } from './train.js';
+import { signatureOf } from './trust.js';
+import { whileUnfinished } from './unfinished.js';
 
 export interface RunOptions extends ComposeOptions {
   /** Go on with the run of that name. */
   readonly resume?: boolean;
+  /** The epoch of the checkpoint to resume from, of which later ones are removed. Default: the latest. */
+  readonly fromCheckpoint?: number | undefined;
+  /** The code that the run to be resumed names is trusted, though the run was not made by this user: see `docs/runs.md`. */
+  readonly trust?: boolean | undefined;
   /** Start afresh, and lose the run of that name. */
   readonly overwrite?: boolean;
   /** Aborted: the run stops within the present step, micro-batch or call of the user's code, and can be resumed. */
@@ -37,41 +45,6 @@ export interface RunResult {
   readonly reason: 'finished' | 'stopped';
 }
 
-/** What may be another than the run was started with: it changes how far or how fast a run goes, not its numbers. */
-const changeable = new Set([
-  'runs',
-  'name',
-  'epochs',
-  'overlap',
-  'backend',
-  'checkpointEvery',
-  'keepCheckpoints',
-  'rewardTimeout',
-  'evaluation',
-]);
-
-/** @throws GymError E_CONFIG that lists what differs. */
-function checkSame(stored: RunConfig, given: RunConfig, path: string): void {
-  const differing: string[] = [];
-  const visit = (a: unknown, b: unknown, at: string) => {
-    if (changeable.has(at) || JSON.stringify(a) === JSON.stringify(b)) return;
-    if (typeof a === 'object' && typeof b === 'object' && a && b && !Array.isArray(a))
-      for (const key of new Set([...Object.keys(a), ...Object.keys(b)]))
-        visit(
-          (a as Record<string, unknown>)[key],
-          (b as Record<string, unknown>)[key],
-          at === '' ? key : `${at}.${key}`,
-        );
-    else differing.push(`  ${at}: ${JSON.stringify(a)} there, ${JSON.stringify(b)} now`);
-  };
-  visit(stored, given, '');
-  if (differing.length > 0)
-    throw new GymError(
-      'E_CONFIG',
-      `resume ${path}: the run was started with other options:\n${differing.join('\n')}\nOnly ${[...changeable].slice(2).join(', ')} may change; resume by \`train ${path} --resume\` to take them as they were.`,
-    );
-}
-
 /**
  * A whole run: backend, parts, folder, training, report. The folder can be read, reported and resumed at any moment.
  * @param given a configuration, complete or not.
@@ -90,39 +63,176 @@ export async function runTraining(given: RunConfigInput | RunConfig, options: Ru
     'configuration',
     { agent: options.agent },
   );
-  const path = join(config.runs, config.name);
-  const { resume = false, overwrite = false } = options;
-  const opened = resume ? await RunFolder.resume(path) : undefined;
-  const stored = opened && (await readRunRecord(opened.folder));
-  if (stored) {
-    checkSame(stored.config, config, path);
-    const done = opened?.checkpoint?.state.epoch ?? 0;
-    if (config.epochs < done)
-      throw new GymError('E_CONFIG', `resume ${path}: epochs is ${config.epochs}, but ${done} are done; ask for more.`);
-    // So that a resume without options goes on with what this one was told.
-    const { runs, name } = stored.config;
-    await opened!.folder.writeRecord({ ...stored, config: { ...config, runs, name } });
-  }
-  const backend = await useBackend(config.backend === 'auto' ? undefined : config.backend);
-  options.onBackend?.(backend);
-  let epoch = opened?.checkpoint?.state.epoch ?? 0;
-  let folder = opened?.folder;
-  const warn = (message: string) => {
-    options.warn?.(message);
-    // A lost line of the log must not stop a run.
-    if (folder) appendFile(join(folder.path, 'log.txt'), `epoch ${epoch + 1}: ${message}\n`).catch(() => {});
-  };
-  if (stored && stored.backend.name !== backend.name)
-    warn(
-      `this run was started on the ${stored.backend.name} backend and goes on with ${backend.name}: the last digits of its numbers will differ from those of an uninterrupted run.`,
-    );
-  const { agent, env, reward, prompts } = options;
-  const parts = await compose(config, { agent, env, reward, prompts, warn });
+  const run = new Run(join(config.runs, config.name), options);
+  const done = whileUnfinished((status) => run.leave(status));
   try {
-    if (!folder) {
-      const record: RunRecord = { config, versions: await provenance(), backend, started: new Date().toISOString() };
-      folder = await RunFolder.create(path, record, { overwrite });
+    return await run.start(config);
+  } finally {
+    run.close();
+    done();
+  }
+}
+
+/** Where a run that is resumed goes on. */
+interface Resumed {
+  readonly record: RunRecord;
+  readonly checkpoint: Checkpoint | undefined;
+}
+
+/** One run while it goes on. */
+class Run {
+  readonly #path: string;
+  readonly #options: RunOptions;
+  #folder: RunFolder | undefined;
+  /** Finished epochs. */
+  #epoch = 0;
+  /** Those of them that are in a checkpoint. */
+  #saved = 0;
+  #epochs = 0;
+  /** Whether the folder says that the run goes on. */
+  #running = false;
+
+  constructor(path: string, options: RunOptions) {
+    this.#path = path;
+    this.#options = options;
+  }
+
+  async start(given: RunConfig): Promise<RunResult> {
+    const { resume = false, overwrite = false, env, reward, prompts, signal } = this.#options;
+    const resumed = resume ? await this.#resume(given) : undefined;
+    const config = this.#withSchedule(given, resumed?.record.config);
+    this.#epochs = config.epochs;
+    const inputs = await inputDigests(config);
+    if (resumed?.checkpoint) checkInputs(this.#path, resumed.checkpoint, inputs);
+    const backend = await useBackend(config.backend === 'auto' ? undefined : config.backend);
+    this.#options.onBackend?.(backend);
+    if (resumed) this.#compareBackend(resumed.record.backend, backend);
+    const parts = await compose(config, {
+      agent: this.#options.agent,
+      env,
+      reward,
+      prompts,
+      signal,
+      warn: (message) => this.#warn(message),
+    });
+    const agent = this.#options.agent ?? agentNamed(config.agent.name);
+    try {
+      let reason: RunResult['reason'];
+      try {
+        this.#folder ??= await RunFolder.create(this.#path, await this.#newRecord(config, backend), { overwrite });
+        this.#folder.origin = { config, inputs };
+        reason = await this.#train(config, parts, resumed);
+      } finally {
+        // Before anything else that takes time: what a reward or an environment still does is nobody's concern.
+        await parts.close();
+      }
+      const report = await writeReport(this.#path, { agent });
+      return { folder: this.#folder, report, epoch: this.#epoch, epochs: config.epochs, reason };
+    } catch (error) {
+      // The error matters more than a report that cannot be written either.
+      if (GymError.is(error) && error.code === 'E_DIVERGED') await writeReport(this.#path, { agent }).catch(() => {});
+      throw error;
     }
+  }
+
+  /** Gives the folder back. */
+  close(): void {
+    this.#folder?.close();
+  }
+
+  /** The process ends in the middle of the run; nothing can be awaited. @param status the exit status that it ends with. */
+  leave(status: number): void {
+    const interrupted = status === 130 || status === 143;
+    const why = `the process ended with exit status ${status} in the middle of the run`;
+    if (this.#running)
+      try {
+        this.#folder?.writeStatusSync({
+          state: interrupted ? 'stopped' : 'failed',
+          epoch: this.#saved,
+          epochs: this.#epochs,
+          ...(!interrupted && { message: why }),
+        });
+      } catch {
+        // The process is about to end, and a status that says `running` without a process is understood, too.
+      }
+    if (status === 0)
+      this.#options.warn?.(
+        `${why}: something has called process.exit, or waits for what never comes. The run is saved up to epoch ${this.#saved} of ${this.#epochs} in ${this.#path}.`,
+      );
+  }
+
+  #warn(message: string): void {
+    this.#options.warn?.(message);
+    // A lost line of the log must not stop a run.
+    if (this.#folder) appendFile(join(this.#path, 'log.txt'), `epoch ${this.#epoch + 1}: ${message}\n`).catch(() => {});
+  }
+
+  /** Locks the run and makes sure that it can go on, and as what it was; nothing in its folder is changed. */
+  async #resume(config: RunConfig): Promise<Resumed> {
+    const { fromCheckpoint: from, trust, warn, agent } = this.#options;
+    const { folder, checkpoint } = await RunFolder.resume(this.#path, { from });
+    this.#folder = folder;
+    const record = await readRunRecord(folder, { trust, warn, agent });
+    checkSame(record.config, config, this.#path);
+    if (checkpoint === undefined) return { record, checkpoint };
+    checkConfig(this.#path, checkpoint, record.config, { agent });
+    const done = checkpoint.state.epoch;
+    if (config.epochs < done)
+      throw new GymError(
+        'E_CONFIG',
+        `resume ${this.#path}: epochs is ${config.epochs}, but ${done} are done; ask for more.`,
+      );
+    this.#epoch = this.#saved = done;
+    if (!(await folder.hasMetricsOf(checkpoint)))
+      this.#warn(
+        `metrics.jsonl was changed since checkpoint ${checkpoint.path} was written; the run goes on all the same.`,
+      );
+    return { record, checkpoint };
+  }
+
+  /**
+   * Schedules (of the learning rate) refer to the epochs that the run was started with, unless told otherwise: a run that
+   * is made longer afterwards keeps the numbers that it has.
+   */
+  #withSchedule(config: RunConfig, stored: RunConfig | undefined): RunConfig {
+    if (stored === undefined) return { ...config, scheduleEpochs: config.scheduleEpochs ?? config.epochs };
+    const before = stored.scheduleEpochs ?? stored.epochs;
+    const now = config.scheduleEpochs ?? before;
+    if (now !== before)
+      this.#warn(
+        `schedules now refer to ${now} epochs instead of ${before} (scheduleEpochs): from here on, the numbers are not those of the run as it was started.`,
+      );
+    else if (config.epochs !== stored.epochs)
+      this.#warn(
+        `the run has ${config.epochs} epochs instead of ${stored.epochs}; schedules (of the learning rate, say) still refer to ${before}. Say \`--schedule-epochs ${config.epochs}\` if they are to change, too.`,
+      );
+    return { ...config, scheduleEpochs: now };
+  }
+
+  #compareBackend(then: BackendInfo, now: BackendInfo): void {
+    if (then.name !== now.name)
+      this.#warn(
+        `this run was started on the ${then.name} backend and goes on with ${now.name}: the last digits of its numbers will differ from those of an uninterrupted run.`,
+      );
+  }
+
+  async #newRecord(config: RunConfig, backend: BackendInfo): Promise<RunRecord> {
+    const signature = await signatureOf(config).catch((error: unknown) =>
+      this.#warn(`${messageOf(error)} To resume, evaluate or export this run, --trust will be needed.`),
+    );
+    return {
+      config,
+      versions: await provenance(),
+      backend,
+      started: new Date().toISOString(),
+      ...(typeof signature === 'string' && { signature }),
+    };
+  }
+
+  async #train(config: RunConfig, parts: Composition, resumed: Resumed | undefined): Promise<RunResult['reason']> {
+    const { signal, onProgress, onEvent, callbacks = [] } = this.#options;
+    const folder = this.#folder!;
+    const warn = (message: string) => this.#warn(message);
     const { samples, every, explore, maxSteps } = config.evaluation;
     const evaluation = evaluationCallback({
       envs: parts.evaluationEnvs,
@@ -137,27 +247,39 @@ export async function runTraining(given: RunConfigInput | RunConfig, options: Ru
       decode: parts.decode,
     });
     let reason: RunResult['reason'] = 'stopped';
-    for await (const event of train({
-      agent: parts.agent,
-      envs: parts.envs,
-      epochs: config.epochs,
-      seed: config.seed,
-      folder,
-      checkpoint: opened?.checkpoint,
-      checkpointEvery: config.checkpointEvery,
-      keepCheckpoints: config.keepCheckpoints,
-      callbacks: [...(samples > 0 ? [evaluation] : []), ...(options.callbacks ?? [])],
-      signal: options.signal,
-      onProgress: options.onProgress,
-      warn,
-    })) {
-      epoch = event.epoch;
-      if (event.type === 'end') reason = event.reason;
-      options.onEvent?.(event);
+    try {
+      for await (const event of train({
+        agent: parts.agent,
+        envs: parts.envs,
+        epochs: config.epochs,
+        scheduleEpochs: config.scheduleEpochs,
+        seed: config.seed,
+        folder,
+        checkpoint: resumed?.checkpoint,
+        checkpointEvery: config.checkpointEvery,
+        keepCheckpoints: config.keepCheckpoints,
+        callbacks: [...(samples > 0 ? [evaluation] : []), ...callbacks],
+        signal,
+        onProgress,
+        warn,
+      })) {
+        this.#epoch = event.epoch;
+        if (event.type === 'start') {
+          this.#running = true;
+          // So that a resume without options goes on with what this one was told.
+          if (resumed) {
+            const { runs, name } = resumed.record.config;
+            await folder.writeRecord({ ...resumed.record, config: { ...config, runs, name } });
+          }
+        }
+        if (event.type === 'checkpoint') this.#saved = event.epoch;
+        if (event.type === 'end') reason = event.reason;
+        onEvent?.(event);
+      }
+    } finally {
+      this.#running = false;
     }
-    return { folder, report: await writeReport(folder.path), epoch, epochs: config.epochs, reason };
-  } finally {
-    await parts.close();
+    return reason;
   }
 }
 

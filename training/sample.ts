@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { GymError } from '../core/errors.js';
 import type { NdArray } from '../core/ndarray.js';
 import { Random } from '../core/random.js';
@@ -6,14 +5,16 @@ import { promptList } from '../envs/denoising/prompts.js';
 import { completeConfig } from './config/index.js';
 import { evaluateWithPictures } from './evaluation/index.js';
 import { compose } from './families/index.js';
-import { RunFolder } from './run-folder.js';
-import { type RunRecord, readRunRecord } from './run-record.js';
+import { openCheckpoint } from './trained.js';
+import type { TrustOptions } from './trust.js';
 
-export interface SampleOptions {
+export interface SampleOptions extends TrustOptions {
   /** Folder of a denoiser. */
   readonly model?: string;
   /** Folder of a run, instead: its model with the weights of its latest checkpoint. */
   readonly run?: string;
+  /** Which of its checkpoints, by the epoch. Default: the latest. */
+  readonly fromCheckpoint?: number | undefined;
   readonly prompts: readonly string[];
   /** Pictures of each prompt. Default 1. */
   readonly count?: number;
@@ -43,11 +44,12 @@ export interface Sampled {
 export async function sampleImages(options: SampleOptions): Promise<Sampled> {
   const { count = 1, eta = 0, seed = 0, batch = 32 } = options;
   const prompts = options.prompts.flatMap((prompt) => Array<string>(count).fill(prompt));
-  const trained = options.run === undefined ? undefined : await latestCheckpoint(options.run);
-  if (options.run !== undefined && options.model !== undefined)
+  const { run, trust, warn, fromCheckpoint: from } = options;
+  const trained = run === undefined ? undefined : await openCheckpoint(run, { from, trust, warn, prompts: false });
+  if (run !== undefined && options.model !== undefined)
     throw new GymError(
       'E_CONFIG',
-      `sample: a run (${options.run}) has its own model; leave out model ${options.model}, or sample that one without a run.`,
+      `sample: a run (${run}) has its own model; leave out model ${options.model}, or sample that one without a run.`,
     );
   const config = await completeConfig(
     {
@@ -81,19 +83,4 @@ export async function sampleImages(options: SampleOptions): Promise<Sampled> {
   } finally {
     await parts.close();
   }
-}
-
-/**
- * The agent's folder in the latest checkpoint of a run, and what the run was started with.
- * @throws GymError E_FILE when there is no run or it has no checkpoint yet.
- */
-export async function latestCheckpoint(
-  run: string,
-): Promise<{ path: string; epoch: number; config: RunRecord['config'] }> {
-  const folder = RunFolder.open(run);
-  const epoch = (await folder.checkpoints()).at(-1);
-  if (epoch === undefined)
-    throw new GymError('E_FILE', `run ${run}: it has no checkpoint yet; let it finish an epoch first.`);
-  const { config } = await readRunRecord(folder);
-  return { path: join(folder.checkpointPath(epoch), 'agent'), epoch, config };
 }

@@ -6,7 +6,7 @@ import type { Env } from '../envs/env.js';
 import type { VectorEnv } from '../envs/vector-env.js';
 import { Collector, type Episode } from './collect/index.js';
 import { rewardMetrics } from './reward-metrics.js';
-import type { CheckpointState, RunFolder } from './run-folder.js';
+import type { Checkpoint, RunFolder } from './run-folder/index.js';
 
 /** What a callback is told. */
 export interface TrainContext<O, A> {
@@ -67,11 +67,13 @@ export interface TrainOptions<O, A> {
   /** One, or several alike so that scoring overlaps with sampling: see {@link Collector}. */
   readonly envs: readonly (VectorEnv<O, A> | Env<O, A>)[];
   readonly epochs: number;
+  /** The epochs over which the agent's schedules run, however many the run has. Default: `epochs`. */
+  readonly scheduleEpochs?: number | undefined;
   readonly seed: number;
   /** Where metrics and checkpoints go; nothing is written without it. */
   readonly folder?: RunFolder | undefined;
   /** The checkpoint to go on from, as {@link RunFolder.resume} gave it. */
-  readonly checkpoint?: { readonly path: string; readonly state: CheckpointState } | undefined;
+  readonly checkpoint?: Checkpoint | undefined;
   readonly checkpointEvery?: number | undefined;
   readonly keepCheckpoints?: number | undefined;
   readonly callbacks?: readonly Callback<O, A>[] | undefined;
@@ -88,12 +90,14 @@ export interface TrainOptions<O, A> {
 /**
  * The loop, and nothing else: collect a rollout, learn from it, report. Everything around it listens to its events.
  * With a folder, each epoch's metrics are on the disk before its event, and checkpoints fall after `learn`, when nothing is
- * pending; so a killed run goes on from its last checkpoint with the same numbers as one never killed.
- * @throws what an environment, a reward or the agent throws, with what is saved and how to go on added to the message.
+ * pending; so a killed run goes on from its last checkpoint with the same numbers as one never killed. Nothing is written
+ * before the checkpoint to go on from is restored. At its end the folder is given back: see {@link RunFolder.close}.
+ * @throws what an environment, a reward or the agent throws, with what is saved and how to go on added to the message;
+ *   GymError E_DIVERGED when the agent's weights become infinite or NaN, with the last checkpoint before that kept for good.
  */
 export async function* train<O, A>(options: TrainOptions<O, A>): AsyncGenerator<TrainEvent, void, undefined> {
   const { agent, envs, epochs, seed, folder, checkpoint, callbacks = [], signal, onProgress, warn } = options;
-  const { checkpointEvery = 1, keepCheckpoints = 2 } = options;
+  const { checkpointEvery = 1, keepCheckpoints = 2, scheduleEpochs = epochs } = options;
   const collector = new Collector({ agent, envs, seed });
   const counters = { envSteps: 0, episodes: 0, rewardQueries: 0 };
   /** Finished epochs. */
@@ -102,33 +106,40 @@ export async function* train<O, A>(options: TrainOptions<O, A>): AsyncGenerator<
   let saved = 0;
   /** Where the collector stood before the rollout that is being made: until `learn`, the agent can be saved as it was then. */
   let before: Snapshot | undefined;
+  /** Whether the agent may have changed since it was saved. */
+  let changed = false;
   let closed = false;
 
+  const saveAgent = (path: string) => agent.save(path);
   const save = async (collectorState: Snapshot): Promise<string> => {
     const states: Record<string, Snapshot> = {};
     for (const callback of callbacks) if (callback.state) states[callback.name] = await callback.state();
     const state = { epoch, counters: { ...counters }, collector: collectorState, callbacks: states };
-    const path = await folder!.writeCheckpoint(state, (path) => agent.save(path), keepCheckpoints);
+    const path = await folder!.writeCheckpoint(state, saveAgent, keepCheckpoints);
     saved = epoch;
+    changed = false;
     return path;
   };
   const progressOf =
     (current: number) =>
     (phase: string, done = 0, total = 0) =>
       onProgress?.({ epoch: current, epochs, phase, done, total });
-
-  try {
-    if (checkpoint) {
-      const { state, path } = checkpoint;
-      epoch = saved = state.epoch;
-      await agent.restore(`${path}/agent`);
-      await collector.restore(state.collector);
-      Object.assign(counters, state.counters);
-      for (const callback of callbacks) {
-        const callbackState = state.callbacks[callback.name];
-        if (callbackState !== undefined) await callback.restore?.(callbackState);
-      }
+  /** What goes on while the run is told to stop is dropped, and may fail because of that. */
+  const unlessStopped = async <T>(work: () => Awaitable<T>): Promise<T> => {
+    try {
+      return await work();
+    } catch (error) {
+      throw signal?.aborted ? signal.reason : error;
     }
+  };
+
+  if (checkpoint) {
+    await restoreFrom(checkpoint, agent, collector, callbacks);
+    epoch = saved = checkpoint.state.epoch;
+    Object.assign(counters, checkpoint.state.counters);
+  }
+  await folder?.begin(checkpoint);
+  try {
     if (folder && collector.obstacleToResume)
       warn?.(`this run cannot be resumed once it is stopped or killed: ${collector.obstacleToResume.message}`);
     await folder?.writeStatus({ state: 'running', epoch, epochs });
@@ -136,7 +147,7 @@ export async function* train<O, A>(options: TrainOptions<O, A>): AsyncGenerator<
     try {
       if (!checkpoint) {
         const context = { epoch, epochs, agent, folder, signal, progress: progressOf(epoch) };
-        for (const callback of callbacks) await callback.start?.(context);
+        for (const callback of callbacks) await unlessStopped(() => callback.start?.(context));
       }
       while (epoch < epochs && !signal?.aborted) {
         const current = epoch + 1;
@@ -146,12 +157,15 @@ export async function* train<O, A>(options: TrainOptions<O, A>): AsyncGenerator<
         const collected =
           agent.needsRollout?.() === false
             ? undefined
-            : await collector.collect({ signal, onProgress: (done, total) => progress('sampling', done, total) });
+            : await unlessStopped(() =>
+                collector.collect({ signal, onProgress: (done, total) => progress('sampling', done, total) }),
+              );
         before = undefined;
         const sampled = performance.now();
         progress('learning');
-        agent.setProgress?.(epoch / epochs);
-        const learned = await agent.learn(collected?.rollout, { signal });
+        agent.setProgress?.(Math.min(1, epoch / scheduleEpochs));
+        changed = true;
+        const learned = await unlessStopped(() => agent.learn(collected?.rollout, { signal }));
         const ended = performance.now();
 
         const episodes = collected?.episodes ?? [];
@@ -167,8 +181,15 @@ export async function* train<O, A>(options: TrainOptions<O, A>): AsyncGenerator<
           'time/sample': (sampled - started) / 1000,
           'time/learn': (ended - sampled) / 1000,
         };
+        // A number that is not finite is the first sign of weights that are not; nobody should wait for the next checkpoint.
+        if (folder && Object.values(learned).some((value) => !Number.isFinite(value)))
+          await folder.checkFinite(saveAgent).catch(async (error: unknown) => {
+            await folder.appendMetrics(metrics);
+            throw error;
+          });
         const context = { epoch: current, epochs, agent, folder, signal, progress };
-        for (const callback of callbacks) Object.assign(metrics, await callback.epoch?.(context, metrics));
+        for (const callback of callbacks)
+          Object.assign(metrics, await unlessStopped(() => callback.epoch?.(context, metrics)));
         metrics['time/epoch'] = (performance.now() - started) / 1000;
         await folder?.appendMetrics(metrics);
         epoch = current;
@@ -193,16 +214,73 @@ export async function* train<O, A>(options: TrainOptions<O, A>): AsyncGenerator<
   } catch (error) {
     closed = true;
     if (!folder) throw error;
-    // A failed `collect` has changed no weights: what was learned since the last checkpoint is saved too, if the disk lets us.
-    if (before !== undefined) await save(before).catch(() => {});
-    await folder.writeStatus({ state: 'failed', epoch: saved, epochs, message: messageOf(error) }).catch(() => {});
-    throw new GymError(
-      GymError.is(error) ? error.code : 'E_STATE',
-      `${messageOf(error)}\nThe run is saved up to epoch ${saved} of ${epochs} in ${folder.path}; remove the cause and go on with --resume.`,
-      { cause: error },
-    );
+    const divergence = await divergenceBehind(error, async () => {
+      // A failed `collect` has changed no weights: what was learned since the last checkpoint is saved too, if the disk lets us.
+      if (before !== undefined) await save(before);
+      else if (changed) await folder.checkFinite(saveAgent);
+    });
+    const failure = divergence
+      ? await diverged(divergence, error, folder, saved)
+      : new GymError(
+          GymError.is(error) ? error.code : 'E_STATE',
+          `${messageOf(error)}\nThe run is saved up to epoch ${saved} of ${epochs} in ${folder.path}; remove the cause and go on with --resume.`,
+          { cause: error },
+        );
+    const state = divergence ? 'diverged' : 'failed';
+    const message = divergence ? failure.message : messageOf(error);
+    await folder.writeStatus({ state, epoch: saved, epochs, message }).catch(() => {});
+    throw failure;
   } finally {
     // Whoever listened has left early.
     if (!closed) await folder?.writeStatus({ state: 'stopped', epoch: saved, epochs });
+    folder?.close();
   }
+}
+
+async function restoreFrom<O, A>(
+  { path, state }: Checkpoint,
+  agent: Agent<O, A>,
+  collector: Collector<O, A>,
+  callbacks: readonly Callback<O, A>[],
+): Promise<void> {
+  try {
+    await agent.restore(`${path}/agent`);
+    await collector.restore(state.collector);
+    for (const callback of callbacks) {
+      const callbackState = state.callbacks[callback.name];
+      if (callbackState !== undefined) await callback.restore?.(callbackState);
+    }
+  } catch (error) {
+    throw new GymError(
+      GymError.is(error) ? error.code : 'E_STATE',
+      `checkpoint ${path} cannot be restored: ${messageOf(error)}\nThe run's folder is as it was.`,
+      { cause: error },
+    );
+  }
+}
+
+/** The error of divergence, if that is what an error is, or what stands behind it. @param look throws it where it does. */
+async function divergenceBehind(error: unknown, look: () => Promise<void>): Promise<GymError | undefined> {
+  const isDivergence = (e: unknown): e is GymError => GymError.is(e) && e.code === 'E_DIVERGED';
+  if (isDivergence(error)) return error;
+  try {
+    await look();
+  } catch (found) {
+    if (isDivergence(found)) return found;
+  }
+  return undefined;
+}
+
+/** Keeps what is finite of a run that has diverged. @returns the error that says so, and what to do. */
+async function diverged(divergence: GymError, cause: unknown, folder: RunFolder, saved: number): Promise<GymError> {
+  const kept = await folder.keepFinite().catch(() => undefined);
+  const left =
+    kept === undefined
+      ? 'There is no checkpoint from before.'
+      : `The last finite checkpoint, that of epoch ${saved}, is kept in ${kept}; evaluate, sample and export use it.`;
+  return new GymError(
+    'E_DIVERGED',
+    `The run has diverged: ${divergence.message}\n${left} A resume would go the same way: start again with a lower learning rate (agent.learningRate), or look for rewards that are too large.`,
+    { cause },
+  );
 }

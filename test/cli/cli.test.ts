@@ -7,7 +7,7 @@ import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { useBackend } from '../../backend/index.js';
 import type { Metrics } from '../../core/types.js';
-import { RunFolder } from '../../training/run-folder.js';
+import { RunFolder } from '../../training/run-folder/index.js';
 import { saveTinyDenoiser } from '../training/tiny-denoiser.js';
 
 let temporary: string;

@@ -7,7 +7,7 @@ import { loadAgent } from '../../agents/registry.js';
 import type { Metrics } from '../../core/types.js';
 import { renderFigure } from '../../training/figures.js';
 import { renderReport, writeReport } from '../../training/report.js';
-import { RunFolder } from '../../training/run-folder.js';
+import { RunFolder } from '../../training/run-folder/index.js';
 import type { RunRecord } from '../../training/run-record.js';
 import { type SyntheticRunOptions, syntheticRun } from './synthetic-run.js';
 

@@ -13,7 +13,7 @@ import { parseConfig, type RunConfigInput } from '../../training/config/index.js
 import { readEvaluations } from '../../training/evaluation/index.js';
 import { type DenoisingConfig, makePrompts, modelFolder } from '../../training/families/denoising.js';
 import { type RunOptions, runTraining } from '../../training/run.js';
-import { RunFolder } from '../../training/run-folder.js';
+import { RunFolder } from '../../training/run-folder/index.js';
 import { sampleImages } from '../../training/sample.js';
 import { saveTinyDenoiser } from './tiny-denoiser.js';
 
@@ -72,12 +72,12 @@ describe('a run of a denoiser', () => {
     const page = await readFile(report, 'utf8');
     for (const text of [
       '<svg',
-      'Before and after',
+      'Before training and after epoch 4',
       'data:image/png;base64,',
       'data:image/webp;base64,',
       'learningRate',
     ])
-      expect(page).toContain(text);
+      expect(page.includes(text), text).toBe(true);
   });
 
   it('frees all that it made', async () => {

@@ -7,7 +7,7 @@ import type { Metrics } from '../../core/types.js';
 import { parseConfig, type RunConfigInput } from '../../training/config/index.js';
 import { type EvaluationRecord, evaluationFiles } from '../../training/evaluation/index.js';
 import { animationWebp, gridPng } from '../../training/images.js';
-import { RunFolder } from '../../training/run-folder.js';
+import { RunFolder } from '../../training/run-folder/index.js';
 
 /** A disc of a colour on white, with noise. */
 export function disc(random: Random, size: number, noise: number): NdArray {

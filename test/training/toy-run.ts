@@ -1,5 +1,5 @@
 // A run in a process of its own, to be killed: node --import ./register.mjs test/training/toy-run.ts FOLDER KIND EPOCHS [resume]
-import { RunFolder } from '../../training/run-folder.js';
+import { RunFolder } from '../../training/run-folder/index.js';
 import { train } from '../../training/train.js';
 import { Lockstep, SavedWalk, ToyAgent } from './toys.js';
 

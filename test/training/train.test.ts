@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Metrics } from '../../core/types.js';
 import { rewardMetrics } from '../../training/reward-metrics.js';
-import { metricsLine, parseMetrics, RunFolder } from '../../training/run-folder.js';
+import { metricsLine, parseMetrics, RunFolder } from '../../training/run-folder/index.js';
 import { train } from '../../training/train.js';
 import { Lockstep, type LockstepOptions, ToyAgent } from './toys.js';
 

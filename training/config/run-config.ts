@@ -5,6 +5,8 @@ export interface RunConfig {
   readonly env: string;
   readonly numEnvs: number;
   readonly epochs: number;
+  /** Absent: `epochs`. The record of a run says it in any case. */
+  readonly scheduleEpochs?: number | undefined;
   readonly seed: number;
   readonly backend: 'auto' | 'native' | 'wasm' | 'cpu';
   readonly checkpointEvery: number;

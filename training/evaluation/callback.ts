@@ -1,6 +1,6 @@
 import { writeFileAtomic } from '../../core/files.js';
 import type { Metrics } from '../../core/types.js';
-import type { RunFolder } from '../run-folder.js';
+import type { RunFolder } from '../run-folder/index.js';
 import type { Callback, TrainContext } from '../train.js';
 import { type EvaluationRecord, evaluateWithPictures, evaluationFiles, type PictureOptions } from './record.js';
 
