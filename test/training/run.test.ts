@@ -9,6 +9,8 @@ import { useBackend } from '../../backend/index.js';
 import { Random } from '../../core/random.js';
 import type { RewardBatch } from '../../core/reward.js';
 import type { Metrics } from '../../core/types.js';
+import { makeVec } from '../../envs/registry.js';
+import type { VectorEnv } from '../../envs/vector-env.js';
 import { parseConfig, type RunConfigInput } from '../../training/config/index.js';
 import { readEvaluations } from '../../training/evaluation/index.js';
 import { type DenoisingConfig, makePrompts, modelFolder } from '../../training/families/denoising.js';
@@ -172,6 +174,60 @@ it('trains an ordinary environment with a network of its own, and resumes it', a
   const strip = (lines: Metrics[]) =>
     withoutTime(lines).map((line) => Object.fromEntries(Object.entries(line).filter(([k]) => !k.startsWith('eval/'))));
   expect(strip(await folder.metrics())).toEqual(strip(metrics));
+});
+
+describe('what fails between two checkpoints', () => {
+  const numbers = async (folder: RunFolder) => withoutTime(await folder.metrics());
+
+  it('in the reward of a denoiser: goes on with the numbers of a run that nothing has disturbed', async () => {
+    const more = { checkpointEvery: 3, epochs: 6, evaluation: { samples: 0 } };
+    let broken: number | undefined;
+    let calls = 0;
+    const reward = ({ images, prompts }: RewardBatch) => {
+      if (++calls === broken) throw new Error('out of order');
+      return prompts.map((_, i) => images.data[i * 192]! / 255);
+    };
+    const { folder: whole } = await start('undisturbed', { reward }, more);
+    // Two batches an epoch: the second of epoch 3, and then of epoch 5.
+    [calls, broken] = [0, 6];
+    await expect(start('disturbed', { reward }, more)).rejects.toThrow(/up to epoch 2 of 6/);
+    [calls, broken] = [0, 6];
+    await expect(start('disturbed', { reward, resume: true }, more)).rejects.toThrow(/up to epoch 4 of 6/);
+    broken = undefined;
+    const { folder } = await start('disturbed', { reward, resume: true }, more);
+    expect(await numbers(folder)).toEqual(await numbers(whole));
+  });
+
+  it('in an environment: goes on with the numbers of a run that nothing has disturbed', async () => {
+    let broken: number | undefined;
+    let steps = 0;
+    const env = async (numEnvs: number) => {
+      const vector = await makeVec('CartPole-v1', numEnvs);
+      const step = vector.step.bind(vector);
+      vector.step = (actions) => {
+        if (++steps === broken) throw new Error('out of order');
+        return step(actions);
+      };
+      return vector as VectorEnv<never, never>;
+    };
+    const run = (name: string, resume = false) =>
+      runTraining(
+        {
+          ...{ name, runs: temporary, env: 'CartPole-v1', numEnvs: 2, epochs: 6, checkpointEvery: 3, backend: 'wasm' },
+          agent: { collect: { steps: 16 }, innerEpochs: 1, minibatches: 1 },
+          evaluation: { samples: 0 },
+        },
+        { env, resume, warn: () => {} },
+      );
+    const { folder: whole } = await run('pole');
+    [steps, broken] = [0, 40];
+    await expect(run('pole-disturbed')).rejects.toThrow(/out of order.*up to epoch 2 of 6/s);
+    [steps, broken] = [0, 40];
+    await expect(run('pole-disturbed', true)).rejects.toThrow(/out of order.*up to epoch 4 of 6/s);
+    broken = undefined;
+    const { folder } = await run('pole-disturbed', true);
+    expect(await numbers(folder)).toEqual(await numbers(whole));
+  });
 });
 
 describe('prompts', () => {

@@ -155,10 +155,13 @@ export class ToyAgent implements Agent<number, number> {
   shift = 0;
   rollouts: Rollout<number, number>[] = [];
   #random: Random;
+  /** Of the random stream, as the last `learn` left it. */
+  #learned: RandomState;
 
   constructor(collect: Agent<number, number>['collect'], seed = 0) {
     this.collect = collect;
     this.#random = new Random(seed);
+    this.#learned = this.#random.state();
   }
 
   act(observations: readonly number[], { random = this.#random }: ActOptions = {}): Decision<number> {
@@ -177,14 +180,12 @@ export class ToyAgent implements Agent<number, number> {
       for (let i = 0; i < step.rewards.length; i++)
         if (step.valid[i]) sum += step.rewards[i]! * (step.extras.noise as Float32Array)[i]! + step.actions[i]!;
     this.shift += 0.01 * Math.tanh(sum + this.#random.normal());
+    this.#learned = this.#random.state();
     return { 'train/shift': this.shift };
   }
 
   async save(folder: string) {
-    await writeFileAtomic(
-      join(folder, 'toy.json'),
-      JSON.stringify({ shift: this.shift, random: this.#random.state() }),
-    );
+    await writeFileAtomic(join(folder, 'toy.json'), JSON.stringify({ shift: this.shift, random: this.#learned }));
   }
 
   async restore(folder: string) {
@@ -194,6 +195,7 @@ export class ToyAgent implements Agent<number, number> {
     };
     this.shift = shift;
     this.#random = Random.restore(random);
+    this.#learned = random;
   }
 
   dispose() {}
