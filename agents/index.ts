@@ -46,8 +46,6 @@ export {
   type PolicyGradientOptions,
   policyGradientOptions,
 } from './options.js';
-export { ActorCritic, type PreparedVectors } from './policies/actor-critic.js';
-export { CategoricalMlp } from './policies/categorical-mlp.js';
 export {
   type DenoisingNetwork,
   DenoisingPolicy,
@@ -55,9 +53,12 @@ export {
   type DenoisingPolicyParts,
   type PreparedDenoising,
 } from './policies/denoising.js';
-export { GaussianMlp } from './policies/gaussian-mlp.js';
+export type { ActionDistribution, Draw } from './policies/distributions/distribution.js';
+export type { Bounds } from './policies/distributions/gaussian.js';
+export { distributionOf } from './policies/distributions/index.js';
 export { networkPolicy } from './policies/index.js';
 export { Mlp, type MlpOptions } from './policies/mlp.js';
+export { type NetworkOptions, NetworkPolicy, type PreparedVectors } from './policies/network-policy.js';
 export type { Evaluation, Policy, PolicyKind, Prepared, SampleOptions } from './policy.js';
 export { type LossInput, PolicyGradient, type PolicyGradientAlgorithm } from './policy-gradient.js';
 export { ppo } from './ppo.js';

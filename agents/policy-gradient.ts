@@ -2,10 +2,12 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Scalar, Tensor1D } from '@tensorflow/tfjs';
 import * as tf from '@tensorflow/tfjs';
+import * as z from 'zod';
 import { GymError } from '../core/errors.js';
 import { readJson, writeFileAtomic } from '../core/files.js';
 import type { NdArray } from '../core/ndarray.js';
 import { Random, type RandomState } from '../core/random.js';
+import { checkedFile } from '../core/schema.js';
 import { meanAndStd } from '../core/statistics.js';
 import type { Awaitable, Metrics } from '../core/types.js';
 import type { AdvantageEstimator } from './advantages/estimator.js';
@@ -64,11 +66,14 @@ interface Batch {
   readonly targets?: Float32Array;
 }
 
-interface AgentState {
-  readonly random: RandomState;
-  readonly progress: number;
-  readonly advantages?: unknown;
-}
+const stateSchema = z.strictObject({
+  random: z.unknown(),
+  progress: z.number().min(0).max(1),
+  advantages: z.unknown().optional(),
+});
+
+/** What `agent.json` holds. */
+type AgentState = z.output<typeof stateSchema>;
 
 /** −mean(A · ln π): the score-function estimator, exact only where the data are on-policy. */
 function scoreFunctionLoss({ logProb, advantages }: LossInput): Scalar {
@@ -177,13 +182,15 @@ export class PolicyGradient<O, A> implements Agent<O, A> {
   }
 
   async restore(folder: string): Promise<void> {
-    const state = (await readJson(join(folder, 'agent.json'))) as AgentState;
+    const file = join(folder, 'agent.json');
+    const state = checkedFile(stateSchema, await readJson(file), file);
+    const random = Random.restore(state.random as RandomState);
+    if (state.advantages !== undefined) this.#estimator.restore?.(state.advantages);
     await this.#optimizer.restore(join(folder, 'optimizer'));
     await this.policy.restore(join(folder, 'policy'));
-    this.#random = Random.restore(state.random);
-    this.#learned = state.random;
+    this.#random = random;
+    this.#learned = state.random as RandomState;
     this.#progress = state.progress;
-    if (state.advantages !== undefined) this.#estimator.restore?.(state.advantages);
   }
 
   /** Frees the optimiser and the policy. */

@@ -1,4 +1,5 @@
 import { GymError } from '../../core/errors.js';
+import { shown } from '../../core/shown.js';
 import { meanAndStd } from '../../core/statistics.js';
 import type { Transitions } from '../transitions.js';
 import { type AdvantageEstimator, type Advantages, episodeReturns } from './estimator.js';
@@ -60,7 +61,15 @@ export class PerPromptStats {
     return Object.fromEntries([...this.#buffers].map(([prompt, buffer]) => [prompt, [...buffer]]));
   }
 
+  /** @throws GymError E_STATE on what is no state of such statistics, or of some that remember more rewards. */
   restore(state: PerPromptState): void {
+    const isBuffer = (buffer: unknown) =>
+      Array.isArray(buffer) && buffer.length <= this.bufferSize && buffer.every((reward) => Number.isFinite(reward));
+    if (typeof state !== 'object' || state === null || !Object.values(state).every(isBuffer))
+      throw new GymError(
+        'E_STATE',
+        `PerPromptStats: the saved state must be a list of at most ${this.bufferSize} rewards for each prompt, actual value ${shown(state)}; restore it into an agent with the options it was saved with.`,
+      );
     this.#buffers.clear();
     for (const [prompt, buffer] of Object.entries(state)) this.#buffers.set(prompt, [...buffer]);
   }

@@ -107,16 +107,18 @@ export class AdamW {
     const m = state.get('m');
     const v = state.get('v');
     const step = state.get('step');
-    if (m?.data.length !== this.#size || v?.data.length !== this.#size || step === undefined)
+    const isWhole = [m, v].every((moment) => moment?.data instanceof Float32Array && moment.data.length === this.#size);
+    const steps = step?.data.length === 1 ? Number(step.data[0]) : Number.NaN;
+    if (!isWhole || !(Number.isInteger(steps) && steps >= 0))
       throw new GymError(
         'E_STATE',
-        `AdamW: the saved state is for ${m?.data.length ?? 'no'} parameters, this optimiser has ${this.#size}; restore the checkpoint into the model it was made with.`,
+        `AdamW: the saved state is for ${m?.data.length ?? 'no'} parameters after ${steps} steps, this optimiser has ${this.#size} in float32; restore the checkpoint into the model it was made with.`,
       );
     this.#m.dispose();
     this.#v.dispose();
-    this.#m = tf.tensor1d(m.data as Float32Array);
-    this.#v = tf.tensor1d(v.data as Float32Array);
-    this.#step = Number(step.data[0]);
+    this.#m = tf.tensor1d(m!.data as Float32Array);
+    this.#v = tf.tensor1d(v!.data as Float32Array);
+    this.#step = steps;
   }
 
   dispose(): void {

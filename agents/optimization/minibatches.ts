@@ -2,13 +2,17 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Scalar, Tensor1D, Variable } from '@tensorflow/tfjs';
 import * as tf from '@tensorflow/tfjs';
+import * as z from 'zod';
 import { breathe } from '../../core/breathe.js';
 import { readJson, writeFileAtomic } from '../../core/files.js';
 import type { NdArray } from '../../core/ndarray.js';
 import { readSafetensors, writeSafetensors } from '../../core/safetensors.js';
+import { checkedFile } from '../../core/schema.js';
 import type { OptimizerOptions } from '../options.js';
 import { AdamW } from './adamw.js';
 import { scheduled } from './schedule.js';
+
+const stateSchema = z.strictObject({ updates: z.int().min(0) });
 
 /** What a loss says of some rows. Everything is differentiable until it is read; the caller keeps and frees nothing. */
 export interface RowLoss {
@@ -140,7 +144,8 @@ export class MinibatchOptimizer {
 
   /** @throws GymError E_FILE, E_STATE when the folder does not hold the state of these parameters. */
   async restore(folder: string): Promise<void> {
-    const { updates } = (await readJson(join(folder, 'optimizer.json'))) as { updates: number };
+    const file = join(folder, 'optimizer.json');
+    const { updates } = checkedFile(stateSchema, await readJson(file), file);
     this.#adamw.restore(await readSafetensors(join(folder, 'adamw.safetensors')));
     this.#updates = updates;
   }

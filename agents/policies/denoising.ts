@@ -8,7 +8,7 @@ import { gaussianLogProb } from '../../diffusion/schedulers/log-prob.js';
 import type { DenoisingObservation } from '../../envs/denoising/denoising.js';
 import type { Decision } from '../agent.js';
 import type { Evaluation, Policy, Prepared, SampleOptions } from '../policy.js';
-import { noReference } from './actor-critic.js';
+import { noReference } from './reference.js';
 
 /** What predicts noise, sample or velocity: `UNet2DConditionModel`, `UNet2DModel`, or anything of their form. */
 export interface DenoisingNetwork {

@@ -1,10 +1,6 @@
-import { join } from 'node:path';
 import type { Tensor2D, Variable } from '@tensorflow/tfjs';
 import * as tf from '@tensorflow/tfjs';
-import { GymError } from '../../core/errors.js';
-import type { NdArray } from '../../core/ndarray.js';
 import type { Random } from '../../core/random.js';
-import { readSafetensors, writeSafetensors } from '../../core/safetensors.js';
 
 export interface MlpOptions {
   /** Units of the hidden layers. Default [64, 64]. */
@@ -87,8 +83,8 @@ export class Mlp {
   }
 }
 
-/** Rows (or columns, whichever are fewer) are orthogonal and of length `gain`: Gram–Schmidt on Gaussian vectors. */
-function orthogonal(rows: number, columns: number, gain: number, random: Random): Float32Array {
+/** Weights [rows, columns] of which the rows (or columns, whichever are fewer) are orthogonal and of length `gain`: Gram–Schmidt on Gaussian vectors. */
+export function orthogonal(rows: number, columns: number, gain: number, random: Random): Float32Array {
   const count = Math.min(rows, columns);
   const length = Math.max(rows, columns);
   const vectors: Float64Array[] = [];
@@ -107,29 +103,4 @@ function orthogonal(rows: number, columns: number, gain: number, random: Random)
     for (let c = 0; c < columns; c++)
       out[r * columns + c] = gain * (rows < columns ? vectors[r]![c]! : vectors[c]![r]!);
   return out;
-}
-
-const WEIGHTS = 'weights.safetensors';
-
-/** Writes parameters as one safetensors file. */
-export async function saveParameters(folder: string, parameters: ReadonlyMap<string, Variable>): Promise<void> {
-  const values = new Map<string, NdArray>();
-  for (const [name, variable] of parameters)
-    values.set(name, { data: (await variable.data()) as Float32Array, shape: variable.shape });
-  await writeSafetensors(join(folder, WEIGHTS), values);
-}
-
-/** Reads them back. @throws GymError E_STATE when one is missing or of another shape. */
-export async function restoreParameters(folder: string, parameters: ReadonlyMap<string, Variable>): Promise<void> {
-  const path = join(folder, WEIGHTS);
-  const values = await readSafetensors(path);
-  for (const [name, variable] of parameters) {
-    const value = values.get(name);
-    if (!value || value.data.length !== variable.size)
-      throw new GymError(
-        'E_STATE',
-        `${path}: \`${name}\` should have shape [${variable.shape}], actual ${value ? `[${value.shape}]` : 'missing'}; restore into the network that was saved.`,
-      );
-    tf.tidy(() => variable.assign(tf.tensor(value.data as Float32Array, variable.shape)));
-  }
 }

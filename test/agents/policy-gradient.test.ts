@@ -4,9 +4,7 @@ import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Rollout, RolloutStep } from '../../agents/agent.js';
-import { CategoricalMlp } from '../../agents/policies/categorical-mlp.js';
-import { GaussianMlp } from '../../agents/policies/gaussian-mlp.js';
-import type { Mlp } from '../../agents/policies/mlp.js';
+import { type NetworkOptions, NetworkPolicy } from '../../agents/policies/network-policy.js';
 import type { PolicyGradient } from '../../agents/policy-gradient.js';
 import { makeAgent } from '../../agents/registry.js';
 import { useBackend } from '../../backend/index.js';
@@ -14,6 +12,7 @@ import type { NdArray } from '../../core/ndarray.js';
 import { Random } from '../../core/random.js';
 import { Box } from '../../envs/spaces/box.js';
 import { Discrete } from '../../envs/spaces/discrete.js';
+import type { Space } from '../../envs/spaces/space.js';
 import { gradientAgent } from './gradient-agent.js';
 
 beforeAll(async () => {
@@ -51,10 +50,14 @@ async function oneStep<A>(
 
 const seed = (name: string) => new Random(1).child(name);
 
+function network<A>(actionSpace: Space<A>, options: NetworkOptions, random: Random): NetworkPolicy<Vector, A> {
+  return new NetworkPolicy({ observationSpace, actionSpace }, options, random);
+}
+
 type Options = Parameters<typeof gradientAgent>[2];
 
 function categorical(name: string, options: Options) {
-  const policy = new CategoricalMlp(observationSpace, new Discrete(2, 3), { hidden: [16] }, seed('policy'));
+  const policy = network(new Discrete(2, 3), { hidden: [16] }, seed('policy'));
   return gradientAgent(name, policy, { weightDecay: 0, ...options }, seed('agent'));
 }
 
@@ -83,7 +86,7 @@ describe.each(['reinforce', 'ppo'])('%s', (name) => {
 describe('a Gaussian policy with a critic', () => {
   it('learns a continuous target by PPO and GAE', async () => {
     const actionSpace = new Box(-2, 2, [1]);
-    const policy = new GaussianMlp(observationSpace, actionSpace, { hidden: [32] }, seed('gaussian'));
+    const policy = network(actionSpace, { hidden: [32] }, seed('gaussian'));
     const agent = await gradientAgent(
       'ppo',
       policy,
@@ -214,7 +217,7 @@ it('a restored agent goes on bit for bit', async () => {
 });
 
 describe('options', () => {
-  const policy = () => new CategoricalMlp(observationSpace, new Discrete(2), {}, seed('p'));
+  const policy = () => network(new Discrete(2), {}, seed('p'));
   it.each([
     [{ learningRate: -1 }, /makeAgent ppo: agent.learningRate: must be at least 0, actual value -1/],
     [{ learningRate: Number.NaN }, /agent.learningRate: must be/],
@@ -287,7 +290,7 @@ describe('stopping', () => {
 });
 
 it('a policy of one action has nothing to choose, and learns', async () => {
-  const policy = new CategoricalMlp(observationSpace, new Discrete(1), { hidden: [4] }, seed('p'));
+  const policy = network(new Discrete(1), { hidden: [4] }, seed('p'));
   const agent = await gradientAgent('ppo', policy, { entropyCoefficient: 0.01 }, seed('a'));
   const metrics = await agent.learn(await oneStep(agent, seed('env'), 16, (o) => o.data[0]!));
   expect(metrics['train/policyLoss']).toBeCloseTo(0, 5);
@@ -297,33 +300,32 @@ it('a policy of one action has nothing to choose, and learns', async () => {
 
 describe('the KL to the reference', () => {
   it('is the closed form of two softmaxes, and is logged', async () => {
-    const policy = new CategoricalMlp(observationSpace, new Discrete(3), { hidden: [8] }, seed('p'));
+    const policy = network(new Discrete(3), { hidden: [8] }, seed('p'));
     const agent = await gradientAgent('ppo', policy, { klCoefficient: 0.5, learningRate: 0.05 }, seed('a'));
     const rollout = await oneStep(agent, seed('env'), 32, (_, a) => a);
     const first = await agent.learn(rollout);
     expect(first['train/kl']).toBeGreaterThanOrEqual(0);
     const second = await agent.learn(await oneStep(agent, seed('more'), 32, (_, a) => a));
     expect(second['train/kl']).toBeGreaterThan(first['train/kl']!);
-    const observations = [vector(1, 0.5)];
-    const prepared = policy.prepare(observations, [0], {});
-    const logProbs = async (reference: boolean) => {
-      const tensor = tf.tidy(() => {
-        const rows = tf.tensor2d([[1, 0.5]]);
-        const { actor, reference: kept } = policy as unknown as Record<'actor' | 'reference', Mlp>;
-        const net = reference ? kept : actor;
-        return net.apply(rows).logSoftmax();
-      });
-      return [...(await tensor.data())];
+    const observations = [0, 1, 2].map(() => vector(1, 0.5));
+    const logProbs = async (of: typeof policy) => {
+      const prepared = of.prepare(observations, [0, 1, 2], {});
+      const { logProb } = of.evaluate(prepared, Int32Array.of(0, 1, 2));
+      return [...(await logProb.data())];
     };
-    const [now, then] = [await logProbs(false), await logProbs(true)];
+    // The same seed makes the same weights: what the reference was.
+    const begun = network(new Discrete(3), { hidden: [8] }, seed('p'));
+    const [now, then] = [await logProbs(policy), await logProbs(begun)];
+    const prepared = policy.prepare(observations, [0, 1, 2], {});
     const expected = now.reduce((sum, l, i) => sum + Math.exp(l) * (l - then[i]!), 0);
     const { kl } = policy.evaluate(prepared, Int32Array.of(0), { reference: true });
     expect((await kl!.data())[0]).toBeCloseTo(expected, 5);
     agent.dispose();
+    begun.dispose();
   });
 
   it('is the closed form of two Gaussians', async () => {
-    const policy = new GaussianMlp(observationSpace, new Box(-2, 2, [2]), { hidden: [4] }, seed('g'));
+    const policy = network(new Box(-2, 2, [2]), { hidden: [4] }, seed('g'));
     policy.keepReference();
     const logStd = policy.parameters.get('logStd')!;
     logStd.assign(tf.tensor1d([0.3, -0.2]));
@@ -335,7 +337,7 @@ describe('the KL to the reference', () => {
     const one = (s: number, m: number) => -s + (Math.exp(2 * s) + m * m) / 2 - 0.5;
     expect((await kl!.data())[0]).toBeCloseTo(one(0.3, 0.5) + one(-0.2, -1), 4);
     expect(() =>
-      new GaussianMlp(observationSpace, new Box(-2, 2, [2]), {}, seed('h')).evaluate(prepared, Int32Array.of(0), {
+      network(new Box(-2, 2, [2]), {}, seed('h')).evaluate(prepared, Int32Array.of(0), {
         reference: true,
       }),
     ).toThrow(/keepReference/);

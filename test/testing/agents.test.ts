@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { type Agent, CategoricalMlp, GaussianMlp, makeAgent, type Rollout } from '../../agents/index.js';
+import { type Agent, makeAgent, networkPolicy, type Rollout } from '../../agents/index.js';
 import { useBackend } from '../../backend/index.js';
 import type { NdArray } from '../../core/ndarray.js';
 import { Random, type RandomState } from '../../core/random.js';
@@ -21,7 +21,7 @@ describe('every agent of the project', () => {
       const findings = await checkAgent(
         ({ observationSpace, actionSpace }) =>
           makeAgent(name, {
-            policy: new CategoricalMlp(observationSpace, actionSpace, { hidden: [8] }, seed('p')),
+            policy: networkPolicy({ observationSpace, actionSpace }, { hidden: [8] }, seed('p')),
             options: {
               learningRate: 0.01,
               ...(name === 'reinforce' ? { collect: { episodes: 2 } } : { collect: { steps: 12 } }),
@@ -38,7 +38,7 @@ describe('every agent of the project', () => {
     const findings = await checkAgent(
       ({ observationSpace, actionSpace }) =>
         makeAgent('ppo', {
-          policy: new GaussianMlp(observationSpace, actionSpace, { hidden: [8] }, seed('p')),
+          policy: networkPolicy({ observationSpace, actionSpace }, { hidden: [8] }, seed('p')),
           options: { collect: { episodes: 2 }, innerEpochs: 2 },
           random: seed('a'),
         }),

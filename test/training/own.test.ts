@@ -4,6 +4,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Agent, defineAgent, registerAgent, z } from '../../agents/index.js';
 import { Bandit } from '../../envs/classic/bandit.js';
+import { Box } from '../../envs/spaces/box.js';
+import { Discrete } from '../../envs/spaces/discrete.js';
+import { Sequence } from '../../envs/spaces/sequence.js';
 import { runTraining } from '../../training/index.js';
 
 // A program brings its own agent and its own environment, as objects or by a name that it has registered.
@@ -60,10 +63,25 @@ describe('runTraining', () => {
     expect(() => registerAgent(pull)).toThrow(/agent `pull`: this name is already registered/);
     const { folder } = await runTraining({ ...config, runs, name: 'by-name', env: 'Bandit-v0', agent: 'pull' });
     expect((await folder.metrics())[0]!['reward/mean']).toBe(1);
-    const odd = { env: 'Identity-v0', envOptions: { kind: 'multibinary' } };
-    await expect(runTraining({ ...config, ...odd, runs, name: 'odd' })).rejects.toThrow(
-      /policy: no network suits the action space MultiBinary.*Discrete or a Box/,
+  });
+
+  it('asks for a policy only where the agent reads it', async () => {
+    class Odd {
+      observationSpace = new Box(0, 1, [1]);
+      actionSpace = new Sequence(new Discrete(2));
+      reset() {
+        return { observation: this.observationSpace.sample(), info: {} };
+      }
+      step() {
+        return { observation: this.observationSpace.sample(), reward: 2, terminated: true, truncated: false, info: {} };
+      }
+    }
+    const env = () => new Odd();
+    await expect(runTraining({ ...config, runs, name: 'odd-ppo' }, { env })).rejects.toThrow(
+      /policy: no network suits the action space Sequence.*Discrete, MultiDiscrete/,
     );
+    const { folder } = await runTraining({ ...config, runs, name: 'odd-rule' }, { env, agent: pull });
+    expect((await folder.metrics())[0]!['reward/mean']).toBe(2);
   });
 
   it('says what an object lacks that is no agent', async () => {
