@@ -8,7 +8,7 @@ export const mostLevels = 200;
 
 /** Whether lists and objects are nested by more levels than that; so is what contains itself. */
 export function isTooDeep(value: unknown, levels = mostLevels): boolean {
-  if (typeof value !== 'object' || value === null) return false;
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return false;
   if (levels === 0) return true;
   for (const part of Array.isArray(value) ? value : Object.values(value))
     if (typeof part === 'object' && isTooDeep(part, levels - 1)) return true;

@@ -148,3 +148,15 @@ export function configError(where: string, problems: readonly string[]): GymErro
     problems.length === 1 ? `${where}: ${problems[0]}` : `${where}:\n${problems.map((p) => `  ${p}`).join('\n')}`,
   );
 }
+
+/**
+ * What a file holds, checked against a schema.
+ * @param where the file, which errors name.
+ * @throws GymError E_FILE that lists what is wrong with it.
+ */
+export function checkedFile<S extends z.ZodType>(schema: S, input: unknown, where: string): z.output<S> {
+  const { value, problems } = parseSchema(schema, input);
+  if (problems.length > 0)
+    throw new GymError('E_FILE', `${where}: ${problems.join(' ')} The file is damaged: restore it from its source.`);
+  return value as z.output<S>;
+}

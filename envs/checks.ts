@@ -236,3 +236,37 @@ export function snapshotList(where: string, value: unknown): Snapshot[] {
     );
   return value as Snapshot[];
 }
+
+/**
+ * A value of a snapshot as a list of numbers.
+ * @param length how many the environment has.
+ * @throws GymError E_STATE unless it is a list of so many numbers.
+ */
+export function snapshotNumbers(where: string, value: unknown, length: number): number[] {
+  const list = snapshotList(where, value);
+  if (list.length !== length)
+    throw new GymError(
+      'E_STATE',
+      `${where}.restore: the snapshot has ${list.length} numbers where this one has ${length}; restore it into one that was made alike.`,
+    );
+  if (!list.every((x) => typeof x === 'number'))
+    throw new GymError(
+      'E_STATE',
+      `${where}.restore: the snapshot must have numbers, actual value ${shown(value)}; it is damaged.`,
+    );
+  return list as number[];
+}
+
+/**
+ * A value of a snapshot as flags, one for each environment.
+ * @throws GymError E_STATE unless it is a list of so many numbers, each 0 or 1.
+ */
+export function snapshotFlags(where: string, value: unknown, length: number): Uint8Array {
+  const flags = snapshotNumbers(where, value, length);
+  if (!flags.every((flag) => flag === 0 || flag === 1))
+    throw new GymError(
+      'E_STATE',
+      `${where}.restore: flags must be 0 or 1, actual value ${shown(value)}; it is damaged.`,
+    );
+  return Uint8Array.from(flags);
+}

@@ -9,6 +9,7 @@ import {
   checkVectorReset,
   isStep,
   noStep,
+  snapshotFlags,
   snapshotList,
   snapshotParts,
   stillEnded,
@@ -261,7 +262,6 @@ export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
     this.#needOpen();
     const { envs, ended, autoreset } = snapshotParts('SyncVectorEnv', snapshot, ['envs', 'ended', 'autoreset']);
     const states = snapshotList('SyncVectorEnv', envs);
-    const ends = snapshotList('SyncVectorEnv', ended) as number[];
     if (states.length !== this.numEnvs)
       throw new GymError(
         'E_STATE',
@@ -272,6 +272,7 @@ export class SyncVectorEnv<O, A> implements VectorEnv<O, A> {
         'E_STATE',
         `SyncVectorEnv.restore: the snapshot is of autoreset ${shown(autoreset)}, this one has '${this.autoreset}'; make it with the snapshot's.`,
       );
+    const ends = snapshotFlags('SyncVectorEnv', ended, this.numEnvs);
     // Where one environment refuses its part, the others hold theirs already. Only a reset makes sense then, and
     // without observations `step` says so.
     this.#observations = [];

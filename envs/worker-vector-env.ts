@@ -3,7 +3,15 @@ import { GymError, messageOf } from '../core/errors.js';
 import type { NdArray } from '../core/ndarray.js';
 import type { Snapshot } from '../core/snapshot.js';
 import type { Info } from '../core/types.js';
-import { checkNumEnvs, checkVectorReset, snapshotList, snapshotParts, stillEnded, wrongActions } from './checks.js';
+import {
+  checkNumEnvs,
+  checkVectorReset,
+  snapshotFlags,
+  snapshotList,
+  snapshotParts,
+  stillEnded,
+  wrongActions,
+} from './checks.js';
 import type { EnvSpec } from './env.js';
 import type { KnownEnvs } from './registration.js';
 import type { MakeOptions, VectorEnvOf } from './registry.js';
@@ -295,10 +303,11 @@ export class WorkerVectorEnv<O, A> implements VectorEnv<O, A> {
         'E_STATE',
         `WorkerVectorEnv.restore: the snapshot is of ${snapshots.length} threads, there are ${this.#handles.length}; make it with as many workers.`,
       );
+    const ends = snapshotFlags('WorkerVectorEnv', ended, this.numEnvs);
     const ask = (handle: WorkerHandle, k: number) =>
       handle.observe<VectorResetResult<O>>({ kind: 'restore', snapshot: snapshots[k]! });
     const results = await this.#eachAlive(ask, ask);
-    this.#ended.set(snapshotList('WorkerVectorEnv', ended) as number[]);
+    this.#ended.set(ends);
     return this.#started(results);
   }
 

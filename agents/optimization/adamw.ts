@@ -112,7 +112,7 @@ export class AdamW {
     if (!isWhole || !(Number.isInteger(steps) && steps >= 0))
       throw new GymError(
         'E_STATE',
-        `AdamW: the saved state is for ${m?.data.length ?? 'no'} parameters after ${steps} steps, this optimiser has ${this.#size} in float32; restore the checkpoint into the model it was made with.`,
+        `AdamW: the saved state (after ${steps} steps) is for ${m?.data.length ?? 'no'} parameters, this optimiser has ${this.#size}; restore the checkpoint into the model it was made with.`,
       );
     this.#m.dispose();
     this.#v.dispose();

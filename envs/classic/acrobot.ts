@@ -23,7 +23,9 @@ const tau = 0.2;
 type Angles = readonly [theta1: number, theta2: number, dTheta1: number, dTheta2: number];
 
 function wrap(angle: number): number {
-  let wrapped = angle;
+  // Of an angle of many turns, as reset options and snapshots may have it, turns are taken off all at once: one by one it
+  // would take long, and for ever where a turn is less than the angle's rounding.
+  let wrapped = Math.abs(angle) > 100 ? angle % (2 * Math.PI) : angle;
   while (wrapped > Math.PI) wrapped -= 2 * Math.PI;
   while (wrapped < -Math.PI) wrapped += 2 * Math.PI;
   return wrapped;

@@ -3,7 +3,7 @@ import type { NdArray } from '../../core/ndarray.js';
 import { shown } from '../../core/shown.js';
 import type { Snapshot } from '../../core/snapshot.js';
 import type { Info } from '../../core/types.js';
-import { checkReset, otherSnapshot, snapshotParts } from '../checks.js';
+import { checkReset, otherSnapshot, snapshotNumbers, snapshotParts } from '../checks.js';
 import type { Env, EnvSpec, ResetOptions, ResetResult, StepResult } from '../env.js';
 import {
   type RandomKind,
@@ -132,13 +132,9 @@ export abstract class ClassicEnv<O, A, R extends string = never> implements Env<
     const { name } = this.constructor;
     const { of, state, random } = snapshotParts(name, snapshot, ['of', 'state', 'random']);
     if (of !== name) throw otherSnapshot(name, of, name);
-    if (!Array.isArray(state) || state.length !== this.state.length)
-      throw new GymError(
-        'E_STATE',
-        `${name}.restore: the snapshot has ${Array.isArray(state) ? state.length : 'no'} numbers of state, this environment has ${this.state.length}; restore it into one that was made alike.`,
-      );
+    const numbers = snapshotNumbers(name, state, this.state.length);
     this.#random = restoreRandomSource(random as unknown as RandomSourceState);
-    this.state = state as number[];
+    this.state = numbers;
     return { observation: this.observe(), info: this.info() };
   }
 

@@ -2,6 +2,7 @@ import { GymError, unknownName } from '../../core/errors.js';
 import { isNdArray, type NdArray } from '../../core/ndarray.js';
 import type { StepResult } from '../env.js';
 import { bits } from '../random-source.js';
+import { checkSize } from '../spaces/arguments.js';
 import { Box } from '../spaces/box.js';
 import { Discrete } from '../spaces/discrete.js';
 import { MultiBinary } from '../spaces/multi-binary.js';
@@ -42,6 +43,7 @@ export class Identity extends ClassicEnv<number | NdArray, number | NdArray> {
     if (!kinds.includes(kind)) throw unknownName('Identity', 'kind', String(kind), kinds);
     if (!Number.isInteger(size) || size < 1)
       throw new GymError('E_CONFIG', `Identity: \`size\` must be an integer of at least 1, actual value ${size}.`);
+    if (kind !== 'discrete') checkSize('Identity: an observation', size);
     this.#kind = kind;
     this.#size = size;
     this.#tolerance = tolerance;

@@ -411,7 +411,11 @@ export class Denoising implements VectorEnv<DenoisingObservation, DenoisingActio
     const batch = snapshotCount('Denoising', parts.batch);
     const step = snapshotCount('Denoising', parts.step);
     const shape = [this.numEnvs, ...this.#shape];
-    const fits = isNdArray(latents) && latents.data instanceof Float32Array && sameShape(latents.shape, shape);
+    const fits =
+      isNdArray(latents) &&
+      latents.data instanceof Float32Array &&
+      latents.data.length === sizeOf(shape) &&
+      sameShape(latents.shape, shape);
     if (!fits || step > this.horizon)
       throw new GymError(
         'E_STATE',

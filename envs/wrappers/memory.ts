@@ -3,6 +3,7 @@ import { copy, isNdArray, type NdArray, stack } from '../../core/ndarray.js';
 import type { Snapshot } from '../../core/snapshot.js';
 import { snapshotCount, snapshotList } from '../checks.js';
 import type { ResetResult } from '../env.js';
+import { checkSize } from '../spaces/arguments.js';
 import { Box } from '../spaces/box.js';
 import { Dict } from '../spaces/dict.js';
 import type { DType } from '../spaces/dtype.js';
@@ -15,12 +16,14 @@ import type { Around, Modification, Modifier } from './modifier.js';
 
 /**
  * A modifier that shows a function of the episode's observations so far, of which it keeps some.
+ * @param lengths the lengths that the queue can have while an episode runs, the least and the most.
  * @param begin puts the first observation of an episode into the empty queue.
  * @param push puts each later one into it, and takes out what is not needed any more.
  */
 function queued<O, A, InnerO>(
   name: string,
   space: Space<InnerO>,
+  lengths: readonly [number, number],
   begin: (queue: InnerO[], observation: InnerO) => void,
   push: (queue: InnerO[], observation: InnerO) => void,
   show: (queue: readonly InnerO[]) => O,
@@ -40,7 +43,13 @@ function queued<O, A, InnerO>(
     },
     state: () => queue.map((observation) => elementToJson(space, observation) as Snapshot),
     restore: (state, result) => {
-      queue = snapshotList(name, state).map((json) => elementFromJson(space, json));
+      const saved = snapshotList(name, state);
+      if (saved.length > 0 && !(saved.length >= lengths[0] && saved.length <= lengths[1]))
+        throw new GymError(
+          'E_STATE',
+          `${name}.restore: the snapshot has ${saved.length} observations, this wrapper keeps ${lengths[1]}; restore it into one that was made alike.`,
+        );
+      queue = saved.map((json) => elementFromJson(space, json));
       if (queue.length === 0) begin(queue, result.observation); // The snapshot was taken before the first reset.
       return shown(result);
     },
@@ -65,7 +74,7 @@ export function delayObservation<O, A>(delay: number): Modification<O, A, O, A> 
       return {
         observationSpace,
         actionSpace,
-        modifier: () => queued('DelayObservation', observationSpace, push, push, show),
+        modifier: () => queued('DelayObservation', observationSpace, [1, delay + 1], push, push, show),
       };
     },
   };
@@ -106,6 +115,7 @@ export function frameStackObservation<A, O>(
       'E_CONFIG',
       `FrameStackObservation: size must be an integer of at least 1, actual value ${size}.`,
     );
+  checkSize('FrameStackObservation: a stack', size);
   return {
     name: 'FrameStackObservation',
     settings: String(size),
@@ -127,13 +137,14 @@ export function frameStackObservation<A, O>(
       return {
         observationSpace: stacked as unknown as Space<Stacked>,
         actionSpace,
-        modifier: () => queued<Stacked, A, O>('FrameStackObservation', space, begin, push, show),
+        modifier: () => queued<Stacked, A, O>('FrameStackObservation', space, [size, size], begin, push, show),
       };
     },
   };
 }
 
 function stackedBox(box: Box<DType>, size: number): Box<DType> {
+  checkSize('FrameStackObservation: a stack', size * box.low.length);
   const repeat = (values: ArrayLike<number>, bounded: Uint8Array, infinity: number) =>
     Array.from({ length: size * values.length }, (_, i) =>
       bounded[i % values.length] ? values[i % values.length]! : infinity,

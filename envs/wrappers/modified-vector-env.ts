@@ -1,7 +1,7 @@
 import { GymError } from '../../core/errors.js';
 import type { Snapshot } from '../../core/snapshot.js';
 import { type Awaitable, type Info, isPromiseLike } from '../../core/types.js';
-import { checkVectorStep, otherSnapshot, snapshotList, snapshotParts, wrongActions } from '../checks.js';
+import { checkVectorStep, otherSnapshot, snapshotFlags, snapshotList, snapshotParts, wrongActions } from '../checks.js';
 import type { EnvSpec, ResetResult, StepResult } from '../env.js';
 import type { Space } from '../spaces/space.js';
 import { zeroOf } from '../spaces/zero.js';
@@ -61,12 +61,12 @@ export class ModifiedVectorEnv<O, A, InnerO, InnerA> implements VectorEnv<O, A> 
         const { of, inner, ...lists } = snapshotParts(modification.name, snapshot, ['of', 'inner', 'own', 'ended']);
         if (of !== this.#identity) throw otherSnapshot(modification.name, of, this.#identity);
         const own = snapshotList(modification.name, lists.own);
-        const ended = snapshotList(modification.name, lists.ended) as number[];
         if (own.length !== this.numEnvs)
           throw new GymError(
             'E_STATE',
             `${modification.name}.restore: the snapshot is of ${own.length} environments, these are ${this.numEnvs}.`,
           );
+        const ended = snapshotFlags(modification.name, lists.ended, this.numEnvs);
         return this.#inOrder(() =>
           after(env.restore!(inner), (result) => {
             this.#ended.set(ended);

@@ -1,7 +1,7 @@
 import { GymError } from '../../core/errors.js';
 import type { NdArray } from '../../core/ndarray.js';
 import type { Snapshot } from '../../core/snapshot.js';
-import { snapshotList, snapshotParts } from '../checks.js';
+import { snapshotNumbers, snapshotParts } from '../checks.js';
 import { Box } from '../spaces/box.js';
 import type { DType } from '../spaces/dtype.js';
 import type { Space } from '../spaces/space.js';
@@ -51,9 +51,10 @@ class RunningMeanStd {
 
   restore(name: string, state: Snapshot): void {
     const { mean, variance, count } = snapshotParts(name, state, ['mean', 'variance', 'count']);
-    this.mean.set(snapshotList(name, mean) as number[]);
-    this.variance.set(snapshotList(name, variance) as number[]);
-    this.count = count as number;
+    const saved = [snapshotNumbers(name, mean, this.mean.length), snapshotNumbers(name, variance, this.mean.length)];
+    this.count = snapshotNumbers(name, [count], 1)[0]!;
+    this.mean.set(saved[0]!);
+    this.variance.set(saved[1]!);
   }
 }
 
@@ -144,7 +145,7 @@ export function normalizeReward<O, A>({
         restore: (state, result) => {
           const saved = snapshotParts('NormalizeReward', state, ['statistics', 'discounted']);
           statistics.restore('NormalizeReward', saved.statistics);
-          discounted = saved.discounted as number;
+          discounted = snapshotNumbers('NormalizeReward', [saved.discounted], 1)[0]!;
           return result;
         },
       };

@@ -1,5 +1,6 @@
 import { GymError } from '../../core/errors.js';
 import type { NdArray } from '../../core/ndarray.js';
+import { shown } from '../../core/shown.js';
 import type { Snapshot } from '../../core/snapshot.js';
 import { type Awaitable, isPromiseLike } from '../../core/types.js';
 import { checkFirst, checkReset, isStep, nameOf, noStep, snapshotCount, snapshotParts } from '../checks.js';
@@ -7,7 +8,8 @@ import type { Env, ResetOptions, ResetResult, StepResult } from '../env.js';
 import { TimeLimit } from './time-limit.js';
 import { after, PlainWrapper } from './wrapper.js';
 
-type Phase = 'new' | 'running' | 'over';
+const phases = ['new', 'running', 'over'] as const;
+type Phase = (typeof phases)[number];
 
 /**
  * Turns mistakes of the caller and of the environment into errors that say what is wrong:
@@ -77,6 +79,11 @@ export class OrderEnforcing<O, A> extends PlainWrapper<O, A> {
   protected override restoreOwn(state: Snapshot): void {
     const { phase, steps } = snapshotParts('OrderEnforcing', state, ['phase', 'steps']);
     this.#steps = snapshotCount('OrderEnforcing', steps);
+    if (!phases.includes(phase as Phase))
+      throw new GymError(
+        'E_STATE',
+        `OrderEnforcing.restore: the phase must be one of ${phases.join(', ')}, actual value ${shown(phase)}; the snapshot is damaged.`,
+      );
     this.#phase = phase as Phase;
   }
 }

@@ -2,7 +2,7 @@ import { GymError } from '../../core/errors.js';
 import type { NdArray } from '../../core/ndarray.js';
 import type { Snapshot } from '../../core/snapshot.js';
 import { type Awaitable, isPromiseLike } from '../../core/types.js';
-import { isStep, noStep, snapshotCount, snapshotList } from '../checks.js';
+import { isStep, noStep, snapshotFlags, snapshotList } from '../checks.js';
 import type { Env, ResetOptions, ResetResult, StepResult } from '../env.js';
 import { Box } from '../spaces/box.js';
 import type { DType } from '../spaces/dtype.js';
@@ -104,9 +104,13 @@ export class MaxAndSkipObservation<A> extends RepeatAction<NdArray, A> {
   }
 
   protected override restoreOwn(state: Snapshot): void {
-    this.#frames = snapshotList('MaxAndSkipObservation', state).map((frame) =>
-      elementFromJson(this.observationSpace, frame),
-    );
+    const saved = snapshotList('MaxAndSkipObservation', state);
+    if (saved.length > 2)
+      throw new GymError(
+        'E_STATE',
+        `MaxAndSkipObservation.restore: the snapshot has ${saved.length} frames, at most 2 are kept; it is damaged.`,
+      );
+    this.#frames = saved.map((frame) => elementFromJson(this.observationSpace, frame));
   }
 
   protected override restored({ observation, info }: ResetResult<NdArray>): ResetResult<NdArray> {
@@ -149,6 +153,6 @@ export class AutoresetWrapper<O, A> extends PlainWrapper<O, A> {
   }
 
   protected override restoreOwn(state: Snapshot): void {
-    this.#ended = snapshotCount('AutoresetWrapper', state) === 1;
+    this.#ended = snapshotFlags('AutoresetWrapper', [state], 1)[0] === 1;
   }
 }

@@ -1,5 +1,5 @@
 import { GymError } from '../../core/errors.js';
-import { snapshotParts } from '../checks.js';
+import { snapshotNumbers, snapshotParts } from '../checks.js';
 import { type Modification, stepModification } from './modifier.js';
 
 /** What {@link recordEpisodeStatistics} writes into the info of an episode's last step. The names are Gymnasium's. */
@@ -61,7 +61,8 @@ export function recordEpisodeStatistics<O, A>({
       state: () => ({ r, l, elapsed: performance.now() - begun }),
       restore: (state, result) => {
         const saved = snapshotParts('RecordEpisodeStatistics', state, ['r', 'l', 'elapsed']);
-        [r, l, begun] = [Number(saved.r), Number(saved.l), performance.now() - Number(saved.elapsed)];
+        const numbers = snapshotNumbers('RecordEpisodeStatistics', [saved.r, saved.l, saved.elapsed], 3);
+        [r, l, begun] = [numbers[0]!, numbers[1]!, performance.now() - numbers[2]!];
         return result;
       },
     };

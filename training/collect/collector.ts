@@ -4,6 +4,7 @@ import { GymError } from '../../core/errors.js';
 import { Random } from '../../core/random.js';
 import type { Snapshot } from '../../core/snapshot.js';
 import { type Awaitable, type Info, isPromiseLike } from '../../core/types.js';
+import { snapshotCount, snapshotParts } from '../../envs/checks.js';
 import type { Env } from '../../envs/env.js';
 import type { VectorEnv, VectorResetResult } from '../../envs/vector-env.js';
 import { asVector, isLockstep } from './as-vector.js';
@@ -197,9 +198,10 @@ export class Collector<O, A> {
 
   /** Goes on from a {@link state}. @throws GymError E_STATE where the environment could not be saved within an episode. */
   async restore(state: Snapshot): Promise<void> {
-    const { batch, ...position } = state as { batch: number; [key: string]: Snapshot };
+    const { batch, ...position } = snapshotParts('Collector', state, ['batch']);
+    const next = snapshotCount('Collector', batch);
     await this.#stepper.restore(Object.keys(position).length > 0 ? position : undefined);
-    this.#batch = batch;
+    this.#batch = next;
   }
 
   /** What stands against resuming a run of this agent in these environments, if anything. */

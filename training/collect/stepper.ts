@@ -3,6 +3,7 @@ import { orAborted } from '../../core/breathe.js';
 import { GymError } from '../../core/errors.js';
 import type { Snapshot } from '../../core/snapshot.js';
 import { type Awaitable, type Info, isPromiseLike } from '../../core/types.js';
+import { snapshotFlags, snapshotNumbers, snapshotParts } from '../../envs/checks.js';
 import type { VectorEnv, VectorResetResult } from '../../envs/vector-env.js';
 import { checkedStep } from './checks.js';
 import type { Episode } from './episode.js';
@@ -173,24 +174,18 @@ export class Stepper<O, A> {
   async restore(state: Snapshot | undefined): Promise<void> {
     this.#at = undefined;
     if (state === undefined) return;
-    const { env, lost, ...at } = state as {
-      env?: Snapshot;
-      lost?: boolean;
-      starts: number[];
-      resetting: number[];
-      returns: number[];
-      lengths: number[];
-    };
+    const { env, lost } = state as { env?: Snapshot; lost?: boolean };
     if (lost || env === undefined || !this.env.restore) throw cannotResume('resume', this.env);
-    const { observations, infos } = await this.env.restore(env);
-    this.#at = {
-      observations,
-      infos,
-      starts: Uint8Array.from(at.starts),
-      resetting: Uint8Array.from(at.resetting),
-      returns: Float64Array.from(at.returns),
-      lengths: Int32Array.from(at.lengths),
+    const at = snapshotParts('Collector', state, ['starts', 'resetting', 'returns', 'lengths']);
+    const { numEnvs } = this.env;
+    const position = {
+      starts: snapshotFlags('Collector', at.starts, numEnvs),
+      resetting: snapshotFlags('Collector', at.resetting, numEnvs),
+      returns: Float64Array.from(snapshotNumbers('Collector', at.returns, numEnvs)),
+      lengths: Int32Array.from(snapshotNumbers('Collector', at.lengths, numEnvs)),
     };
+    const { observations, infos } = await this.env.restore(env);
+    this.#at = { observations, infos, ...position };
   }
 }
 
