@@ -2,13 +2,15 @@ import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Tensor2D, Tensor4D, Variable } from '@tensorflow/tfjs';
 import * as tf from '@tensorflow/tfjs';
+import * as z from 'zod';
 import { AdamW } from '../agents/optimization/adamw.js';
 import { useBackend } from '../backend/index.js';
 import { GymError } from '../core/errors.js';
-import { readJson, writeFileAtomic, writeFolderAtomic } from '../core/files.js';
+import { readJson, recoverFolder, writeFileAtomic, writeFolderAtomic } from '../core/files.js';
 import type { NdArray } from '../core/ndarray.js';
 import { Random, type RandomState } from '../core/random.js';
 import { readSafetensors, writeSafetensors } from '../core/safetensors.js';
+import { parseSchema } from '../core/schema.js';
 import {
   CLIPTextModel,
   CLIPTokenizer,
@@ -21,6 +23,7 @@ import {
 } from '../diffusion/index.js';
 import { caption, drawScene, kinds, randomScene, shapesVocabulary } from '../rewards/shapes/world.js';
 import { Ema } from './ema.js';
+import { differingFiles, digestFolder, nonFiniteTensor } from './run-folder/index.js';
 
 export interface PretrainOptions {
   /** The diffusers folder to write, e.g. `models/shapes`. */
@@ -142,7 +145,8 @@ function draw(count: number, tokenizer: CLIPTokenizer, random: Random): DataSet 
  * (arXiv 2207.12598), and the moving average of the weights at the end.
  *
  * Yields after every step. Killed or stopped at any moment, it goes on with `resume` from its last checkpoint, beside `out`.
- * @throws GymError E_STATE when `resume` finds no checkpoint, E_VALUE when the loss is no longer finite.
+ * @throws GymError E_STATE when `resume` finds no checkpoint, E_FILE when that is damaged, E_VALUE when the loss is no
+ *   longer finite, E_DIVERGED when the weights are not; what was saved before stays.
  */
 export async function* pretrain(options: PretrainOptions): AsyncGenerator<PretrainProgress, void> {
   const {
@@ -172,6 +176,7 @@ export async function* pretrain(options: PretrainOptions): AsyncGenerator<Pretra
   const optimizer = new AdamW(parameters, { weightDecay: 0.01 });
   const ema = new Ema(parameters.values(), emaDecay);
   const checkpoint = `${out}.checkpoint`;
+  recoverFolder(checkpoint);
   let random = root.child('steps');
   let start = 0;
   let running = Number.NaN;
@@ -229,6 +234,7 @@ export async function* pretrain(options: PretrainOptions): AsyncGenerator<Pretra
       if (signal?.aborted) return;
     }
     ema.apply();
+    await finiteWeights(parameters);
     await saveDenoiser(out, denoiser);
     await rm(checkpoint, { recursive: true, force: true });
   } finally {
@@ -241,7 +247,33 @@ export async function* pretrain(options: PretrainOptions): AsyncGenerator<Pretra
 interface Position {
   random: RandomState;
   start: number;
+  /** The running mean of the loss. */
   running: number;
+}
+
+const savedPosition = z.strictObject({
+  random: z.custom<RandomState>(
+    (value) => typeof value === 'object' && value !== null,
+    'must be the state of a stream',
+  ),
+  start: z.int().min(0),
+  running: z.number(),
+  /** The digests of the other files. */
+  files: z.record(z.string(), z.string()),
+});
+
+/** The weights by name. @throws GymError E_DIVERGED when one is infinite or NaN. */
+async function finiteWeights(parameters: ReadonlyMap<string, Variable>): Promise<Map<string, NdArray>> {
+  const weights = new Map<string, NdArray>();
+  for (const [name, variable] of parameters)
+    weights.set(name, { data: (await variable.data()) as Float32Array, shape: variable.shape });
+  const broken = nonFiniteTensor(weights);
+  if (broken !== undefined)
+    throw new GymError(
+      'E_DIVERGED',
+      `pretrain: the weights have diverged (\`${broken}\` is infinite or NaN), and are not saved; lower the learning rate.`,
+    );
+  return weights;
 }
 
 async function save(
@@ -249,16 +281,15 @@ async function save(
   parameters: ReadonlyMap<string, Variable>,
   optimizer: AdamW,
   ema: Ema,
-  position: Position,
+  at: Position,
 ): Promise<void> {
-  const weights = new Map<string, NdArray>();
-  for (const [name, variable] of parameters)
-    weights.set(name, { data: (await variable.data()) as Float32Array, shape: variable.shape });
+  const weights = await finiteWeights(parameters);
   await writeFolderAtomic(folder, async (temp) => {
     await writeSafetensors(join(temp, 'weights.safetensors'), weights);
     await writeSafetensors(join(temp, 'optimizer.safetensors'), await optimizer.state());
     await writeSafetensors(join(temp, 'ema.safetensors'), await ema.state());
-    await writeFileAtomic(join(temp, 'position.json'), `${JSON.stringify(position)}\n`);
+    const files = await digestFolder(temp);
+    await writeFileAtomic(join(temp, 'position.json'), `${JSON.stringify({ ...at, files })}\n`);
   });
 }
 
@@ -271,6 +302,15 @@ async function restore(
   const found = await stat(folder).catch(() => undefined);
   if (!found)
     throw new GymError('E_STATE', `pretrain: there is no checkpoint ${folder} to resume from; start without resume.`);
+  const { value, problems } = parseSchema(savedPosition, await readJson(join(folder, 'position.json')));
+  const now = value && (await digestFolder(folder, Object.keys(value.files)));
+  const damages = value ? differingFiles(value.files, now!) : problems.map((problem) => `position.json: ${problem}`);
+  if (damages.length > 0)
+    throw new GymError(
+      'E_FILE',
+      `pretrain: ${folder} is damaged: ${damages.join(', ')}; restore it from a copy, or start without resume.`,
+    );
+  const { random, start, running } = value!;
   const weights = await readSafetensors(join(folder, 'weights.safetensors'));
   for (const [name, variable] of parameters) {
     const value = weights.get(name);
@@ -279,6 +319,5 @@ async function restore(
   }
   optimizer.restore(await readSafetensors(join(folder, 'optimizer.safetensors')));
   ema.restore(await readSafetensors(join(folder, 'ema.safetensors')));
-  const position = (await readJson(join(folder, 'position.json'))) as Position;
-  return { random: Random.restore(position.random), start: position.start, running: position.running };
+  return { random: Random.restore(random), start, running };
 }
