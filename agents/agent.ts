@@ -65,6 +65,8 @@ export interface Agent<O, A> {
   learn(rollout?: Rollout<O, A>, options?: LearnOptions): Awaitable<Metrics>;
   /** false: call `learn()` again, without a rollout. */
   needsRollout?(): boolean;
+  /** How many batches of lockstep environments may be decided at the same time, in any order. Default 1. */
+  readonly lanes?: number;
   /** Told before every `learn` how far the run is, from 0 to 1, for schedules. */
   setProgress?(progress: number): void;
   /**

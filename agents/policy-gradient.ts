@@ -14,7 +14,15 @@ import type { AdvantageEstimator } from './advantages/estimator.js';
 import { makeAdvantageEstimator } from './advantages/index.js';
 import type { ActOptions, Agent, Decision, LearnOptions, Rollout } from './agent.js';
 import { RunTimeChecks } from './optimization/checks.js';
-import { type LossOverRows, MinibatchOptimizer, type RowLoss, type Update } from './optimization/minibatches.js';
+import {
+  type Gradient,
+  type GradientSource,
+  type LossOverRows,
+  MinibatchOptimizer,
+  type RowLoss,
+  type Update,
+} from './optimization/minibatches.js';
+import type { HostGradient, UnitReplica, UnitState, WorkUnits } from './optimization/work-units.js';
 import type { PolicyGradientOptions } from './options.js';
 import type { Policy, Prepared } from './policy.js';
 import { type Span, type Transitions, transitionsOf } from './transitions.js';
@@ -58,8 +66,10 @@ export interface PolicyGradientAlgorithm {
   readonly estimator?: AdvantageEstimator<never>;
 }
 
-/** Transitions as the loss is computed on them. */
+/** Transitions as the loss is computed on them. Plain arrays: it is sent to workers. */
 interface Batch {
+  /** How far the run is, 0 to 1. */
+  readonly progress: number;
   readonly prepared: Prepared;
   readonly oldLogProb: Float32Array;
   readonly advantages: Float32Array;
@@ -84,7 +94,7 @@ function scoreFunctionLoss({ logProb, advantages }: LossInput): Scalar {
  * What all policy-gradient agents share: rollout → transitions → advantages → minibatches → AdamW. What an algorithm is
  * made of stands in its own file ({@link PolicyGradientAlgorithm}), what depends on the kind of policy is the policy's.
  */
-export class PolicyGradient<O, A> implements Agent<O, A> {
+export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
   readonly collect: { steps: number } | { episodes: number };
   readonly policy: Policy<O, A>;
   readonly #algorithm: PolicyGradientAlgorithm;
@@ -95,6 +105,12 @@ export class PolicyGradient<O, A> implements Agent<O, A> {
   /** Of the random stream, as the last `learn` left it: what `save` writes. */
   #learned: RandomState;
   #progress = 0;
+  #units: WorkUnits | undefined;
+  /** Changes with the weights, and with the batch that rows are taken from: workers are sent what they do not have. */
+  #weightsVersion = 0;
+  #batchVersion = 0;
+  /** In a worker: what rows are taken from. */
+  #batch: Batch | undefined;
 
   /** @throws GymError E_CONFIG when options and policy do not fit each other. */
   constructor(
@@ -126,7 +142,22 @@ export class PolicyGradient<O, A> implements Agent<O, A> {
 
   act(observations: readonly O[], options: ActOptions = {}): Awaitable<Decision<A>> {
     const { explore = true, infos, random = this.#random } = options;
-    return this.policy.sample(observations, { explore, random, infos });
+    const units = this.policy.selfContained ? this.#units : undefined;
+    if (units === undefined) return this.policy.sample(observations, { explore, random, infos });
+    if (units.lanes > 0)
+      return units.sample(observations, explore, this.#unitState()) as Promise<Decision<unknown>> as Promise<
+        Decision<A>
+      >;
+    return timed(units, async () => this.policy.sample(observations, { explore, random, infos }));
+  }
+
+  /** Has decisions and gradients computed by workers, when there are some. */
+  computeWith(units: WorkUnits): void {
+    this.#units = units;
+  }
+
+  get lanes(): number {
+    return this.policy.selfContained ? Math.max(1, this.#units?.lanes ?? 1) : 1;
   }
 
   async learn(rollout?: Rollout<O, A>, { signal }: LearnOptions = {}): Promise<Metrics> {
@@ -168,6 +199,36 @@ export class PolicyGradient<O, A> implements Agent<O, A> {
     return { loss, gradients };
   }
 
+  /** In a worker: takes over the weights of the agent that it computes for. */
+  setWeights(weights: readonly NdArray[]): void {
+    const variables = [...this.policy.parameters.values()];
+    tf.tidy(() => {
+      variables.forEach((variable, i) => {
+        variable.assign(tf.tensor(weights[i]!.data as Float32Array, variable.shape));
+      });
+    });
+  }
+
+  /** In a worker: takes over the batch that rows will be taken from. */
+  async setBatch(batch: unknown): Promise<void> {
+    this.#batch = batch as Batch;
+    this.#progress = this.#batch.progress;
+    await this.policy.adopt?.(this.#batch.prepared);
+  }
+
+  /** In a worker: the decisions for a batch of observations. */
+  sampleUnit(observations: readonly unknown[], explore: boolean): Awaitable<Decision<unknown>> {
+    return this.policy.sample(observations as readonly O[], { explore, random: this.#random });
+  }
+
+  /** In a worker: the gradient of a micro-batch. */
+  async gradientUnit(rows: Int32Array, share: number): Promise<HostGradient> {
+    const { gradient, ...rest } = await this.#optimizer.pass(rows, share, this.#lossOver(this.#batch!));
+    const data = (await gradient.data()) as Float32Array;
+    gradient.dispose();
+    return { gradient: data, ...rest };
+  }
+
   /** Writes the agent as its last `learn` left it: what `act` has drawn since then is drawn again after a restore. */
   async save(folder: string): Promise<void> {
     await mkdir(folder, { recursive: true });
@@ -188,6 +249,7 @@ export class PolicyGradient<O, A> implements Agent<O, A> {
     if (state.advantages !== undefined) this.#estimator.restore?.(state.advantages);
     await this.#optimizer.restore(join(folder, 'optimizer'));
     await this.policy.restore(join(folder, 'policy'));
+    this.#weightsVersion++;
     this.#random = random;
     this.#learned = state.random as RandomState;
     this.#progress = state.progress;
@@ -217,6 +279,7 @@ export class PolicyGradient<O, A> implements Agent<O, A> {
     const trainable = this.policy.trainable(prepared).map((on, row) => (Number.isNaN(advantages[row]!) ? 0 : on));
     const clip = this.#algorithm.options.advantageClip;
     const batch: Batch = {
+      progress: this.#progress,
       prepared,
       oldLogProb,
       advantages: Float32Array.from(advantages, (a) => Math.min(clip, Math.max(-clip, a))),
@@ -276,7 +339,7 @@ export class PolicyGradient<O, A> implements Agent<O, A> {
 
   async #optimize(batch: Batch, rows: Int32Array, signal: AbortSignal | undefined): Promise<Metrics> {
     const { innerEpochs, minibatches, ratioMetrics } = this.#algorithm;
-    const loss = this.#lossOver(batch);
+    this.#batchVersion++;
     const checks: Metrics = {};
     const done: Update[] = [];
     for (let epoch = 0; epoch < innerEpochs; epoch++) {
@@ -291,7 +354,8 @@ export class PolicyGradient<O, A> implements Agent<O, A> {
         const untouched = epoch === 0 && u === 0;
         if (untouched && this.#optimizer.updates === 0 && this.#algorithm.importanceSampled)
           checks['check/gradientError'] = await this.#compareWithScoreFunction(batch, minibatch);
-        const update = await this.#optimizer.update(minibatch, loss, this.#progress, signal);
+        const update = await this.#optimizer.update(minibatch, this.#source(batch), this.#progress, signal);
+        this.#weightsVersion++;
         if (untouched) checks['check/ratioError'] = this.#checks.ratio(update.perRow.logRatio!);
         this.#checks.finiteGradient(update.applied, update.gradNorm, update.loss);
         done.push(update);
@@ -317,6 +381,38 @@ export class PolicyGradient<O, A> implements Agent<O, A> {
     };
   }
 
+  /** Where gradients of this batch come from: workers, where there are some by now. */
+  #source(batch: Batch): GradientSource {
+    const units = this.#units;
+    const loss = this.#lossOver(batch);
+    if (units === undefined || units.lanes === 0)
+      return {
+        lanes: 1,
+        pass: (rows, share) => timed(units, () => this.#optimizer.pass(rows, share, loss)),
+      };
+    const state = this.#unitState(batch);
+    return {
+      lanes: units.lanes,
+      pass: async (rows, share): Promise<Gradient> => {
+        const { gradient, ...rest } = await units.gradient(rows, share, state);
+        return { gradient: tf.tensor1d(gradient), ...rest };
+      },
+    };
+  }
+
+  #unitState(batch?: Batch): UnitState {
+    const read = async (): Promise<NdArray[]> => {
+      const weights: NdArray[] = [];
+      for (const variable of this.policy.parameters.values())
+        weights.push({ data: (await variable.data()) as Float32Array, shape: variable.shape });
+      return weights;
+    };
+    return {
+      weights: { version: this.#weightsVersion, read },
+      ...(batch && { batch: { version: this.#batchVersion, read: () => batch } }),
+    };
+  }
+
   /** At ratio 1 the importance-sampled gradient is the score-function gradient; looked at once, before the first update. */
   async #compareWithScoreFunction(batch: Batch, minibatch: Int32Array): Promise<number> {
     const rows = minibatch.slice(0, this.#algorithm.options.microBatch);
@@ -328,6 +424,14 @@ export class PolicyGradient<O, A> implements Agent<O, A> {
     this.#checks.agreement(error);
     return error;
   }
+}
+
+/** Tells workers that are to come how long a unit takes here. */
+async function timed<T>(units: WorkUnits | undefined, work: () => Promise<T>): Promise<T> {
+  const started = performance.now();
+  const result = await work();
+  units?.took(performance.now() - started);
+  return result;
 }
 
 function average(values: readonly number[]): number {

@@ -44,6 +44,13 @@ export interface Policy<O, A, P extends Prepared = Prepared> {
   sample(observations: readonly O[], options: SampleOptions): Awaitable<Decision<A>>;
   /** Stacks transitions on the host; called once a rollout. */
   prepare(observations: readonly O[], actions: readonly A[], extras: Extras): Awaitable<P>;
+  /** Makes ready to score what another copy of this policy has prepared. */
+  adopt?(prepared: P): Awaitable<void>;
+  /**
+   * True where a decision depends on its observation and the weights alone, not on a random stream: batches may then be
+   * decided in any order, and by copies of this policy.
+   */
+  readonly selfContained?: boolean;
   /** 0 for rows that have no gradient (σ = 0, steps outside a window). */
   trainable(prepared: P): Uint8Array;
   /**

@@ -33,7 +33,7 @@ export const ppo = defineAgent({
       learningRate: 1e-4,
       weightDecay: 1e-4,
       maxGradNorm: 1,
-      microBatch: 64,
+      microBatch: 32,
       advantage: 'batch',
       gamma: 1,
       innerEpochs: 1,

@@ -9,6 +9,7 @@ const changeable = [
   'epochs',
   'scheduleEpochs',
   'overlap',
+  'workers',
   'backend',
   'checkpointEvery',
   'keepCheckpoints',

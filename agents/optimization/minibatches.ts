@@ -24,6 +24,14 @@ export interface RowLoss {
   readonly perRow?: Readonly<Record<string, Tensor1D>>;
 }
 
+/** Where the gradients of micro-batches come from, other than a loss that is computed here. */
+export interface GradientSource {
+  /** How many may be asked for at once. */
+  readonly lanes: number;
+  /** The gradient of a micro-batch's share of a minibatch. */
+  pass(rows: Int32Array, share: number): Promise<Gradient>;
+}
+
 /** A differentiable loss over any rows of a prepared set: the one thing that an algorithm has to bring. */
 export type LossOverRows = (rows: Int32Array) => RowLoss;
 
@@ -74,19 +82,34 @@ export class MinibatchOptimizer {
   /**
    * The mean loss of some rows and its gradient at the present weights. Micro-batches change the memory that this takes,
    * and of the result no more than the rounding.
+   * @param source a loss, computed here one micro-batch after the other, or who else computes them. The results are added
+   *   up in the order of the rows, so the sum does not depend on who is the fastest.
    * @param signal aborted: throws its reason after the present micro-batch.
    */
-  async gradient(rows: Int32Array, loss: LossOverRows, signal?: AbortSignal): Promise<Gradient> {
+  async gradient(rows: Int32Array, source: LossOverRows | GradientSource, signal?: AbortSignal): Promise<Gradient> {
     const { microBatch } = this.#options;
     let total: Tensor1D | undefined;
     let lossSum = 0;
     const means: Record<string, number> = {};
     const perRow: Record<string, Float32Array> = {};
+    const { lanes, pass: compute }: GradientSource =
+      typeof source === 'function'
+        ? { lanes: 1, pass: (own, share) => this.pass(own, share, source) }
+        : { lanes: source.lanes, pass: (own, share) => source.pass(own, share) };
+    const asked: Promise<Gradient>[] = [];
+    const ask = (first: number) => {
+      const own = rows.slice(first, first + microBatch);
+      // The shares of the passes add up to the mean over the minibatch.
+      const promise = compute(own, own.length / rows.length);
+      // Awaited later, in order; a failure until then must not count as unhandled.
+      promise.catch(() => {});
+      asked.push(promise);
+    };
+    let taken = 0;
     try {
       for (let first = 0; first < rows.length; first += microBatch) {
-        const own = rows.slice(first, first + microBatch);
-        // The shares of the passes add up to the mean over the minibatch.
-        const pass = await this.#pass(own, own.length / rows.length, loss);
+        while (asked.length < taken + lanes && asked.length * microBatch < rows.length) ask(asked.length * microBatch);
+        const pass = await asked[taken++]!;
         lossSum += pass.loss;
         for (const [name, value] of Object.entries(pass.means)) means[name] = (means[name] ?? 0) + value;
         for (const [name, values] of Object.entries(pass.perRow)) {
@@ -103,14 +126,20 @@ export class MinibatchOptimizer {
       }
     } catch (error) {
       total?.dispose();
+      for (const promise of asked.slice(taken)) promise.then(({ gradient }) => gradient.dispose()).catch(() => {});
       throw error;
     }
     return { gradient: total!, loss: lossSum, means, perRow };
   }
 
   /** One update on a minibatch. @param progress how far the run is, 0 to 1, for the schedule of the learning rate. */
-  async update(rows: Int32Array, loss: LossOverRows, progress: number, signal?: AbortSignal): Promise<Update> {
-    const { gradient, ...result } = await this.gradient(rows, loss, signal);
+  async update(
+    rows: Int32Array,
+    source: LossOverRows | GradientSource,
+    progress: number,
+    signal?: AbortSignal,
+  ): Promise<Update> {
+    const { gradient, ...result } = await this.gradient(rows, source, signal);
     const norm = tf.tidy(() => gradient.norm());
     const gradNorm = (await norm.data())[0]!;
     norm.dispose();
@@ -154,7 +183,8 @@ export class MinibatchOptimizer {
     this.#adamw.dispose();
   }
 
-  async #pass(rows: Int32Array, share: number, lossOverRows: LossOverRows): Promise<Gradient> {
+  /** The gradient of a micro-batch's share of a minibatch's mean loss, computed here. */
+  async pass(rows: Int32Array, share: number, lossOverRows: LossOverRows): Promise<Gradient> {
     const kept: [kind: 'means' | 'perRow', name: string, tensor: tf.Tensor][] = [];
     const { value, grads } = tf.variableGrads(() => {
       const { loss, means = {}, perRow = {} } = lossOverRows(rows);

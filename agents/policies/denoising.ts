@@ -65,6 +65,8 @@ const EMBEDDING_CACHE_BYTES = 256 * 2 ** 20;
  */
 export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, PreparedDenoising> {
   readonly kind = 'denoising';
+  /** Noise comes from the observation. */
+  readonly selfContained = true;
   readonly parameters: ReadonlyMap<string, Variable>;
   readonly unet: DenoisingNetwork;
   readonly sampler: GaussianSampler;
@@ -155,6 +157,10 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
       steps: Int32Array.from(observations, (o) => o.step),
       prompts,
     };
+  }
+
+  async adopt(prepared: PreparedDenoising): Promise<void> {
+    await this.#embedAll(prepared.prompts);
   }
 
   trainable(prepared: PreparedDenoising): Uint8Array {

@@ -92,6 +92,7 @@ export class Collector<O, A> {
       batch: this.#batch,
       batches,
       store,
+      lanes: () => this.#agent.lanes ?? 1,
       act: (observations, infos, starts) => this.#act(observations, infos, starts),
     });
     this.#batch += batches;

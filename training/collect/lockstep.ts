@@ -16,6 +16,8 @@ export interface LockstepOptions<O, A> {
   readonly store: boolean;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: CollectProgress | undefined;
+  /** How many batches may be sampled at the same time. Default 1. */
+  lanes?(): number;
   act(observations: readonly O[], infos: readonly Info[], starts: Uint8Array): Awaitable<Decision<A>>;
 }
 
@@ -29,53 +31,67 @@ export async function collectBatches<O, A>(options: LockstepOptions<O, A>): Prom
   const horizon = envs[0]!.horizon!;
   const steps: RolloutStep<O, A>[] = [];
   const episodes: Episode[] = [];
-  const pending: (() => Promise<void>)[] = [];
   let lastObservations: readonly O[] = [];
   let done = 0;
-  for (let b = 0; b < batches; b++) {
-    // The environment of this batch still scores the batch that it sampled before.
-    while (pending.length >= envs.length) await pending.shift()!();
-    const env = envs[b % envs.length]!;
-    const first = await env.reset({ seed, options: { batch: options.batch + b } });
-    let { observations, infos } = first;
+  const progress = () => onProgress?.(++done, batches * horizon);
+
+  /** Samples one batch. @returns its steps but the last, and the last one with the promise of its rewards. */
+  const sample = async (env: VectorEnv<O, A>, b: number): Promise<Sampled<O, A>> => {
     const returns = new Float64Array(numEnvs);
-    for (let t = 0; t < horizon; t++) {
+    const earlier: RolloutStep<O, A>[] = [];
+    let { observations, infos } = await env.reset({ seed, options: { batch: options.batch + b } });
+    for (let t = 0; ; t++) {
       await breathe(signal);
       const starts = new Uint8Array(numEnvs).fill(Number(t === 0));
       const decision = await options.act(observations, infos, starts);
       const record = { observations, actions: decision.actions, starts, extras: decision.extras ?? {} };
       const result = env.step(decision.actions);
-      if (t < horizon - 1) {
-        const step = checkedStep(isPromiseLike(result) ? await orAborted(result, signal) : result, numEnvs);
-        add(returns, step.rewards);
-        if (store) steps.push(transition(record, step));
-        ({ observations, infos } = step);
-        onProgress?.(++done, batches * horizon);
-        continue;
+      if (t === horizon - 1) {
+        const scored = Promise.resolve(result);
+        // Awaited later, in order; a failure until then must not count as unhandled.
+        scored.catch(() => {});
+        return { earlier, returns, record, scored };
       }
-      const index = steps.length;
-      if (store) steps.length++;
-      const promise = Promise.resolve(result);
-      // Awaited later, in order; a failure until then must not count as unhandled.
-      promise.catch(() => {});
-      pending.push(async () => {
-        const step = checkedStep(await orAborted(promise, signal), numEnvs);
-        add(returns, step.rewards);
-        if (store) steps[index] = transition(record, step);
-        for (let i = 0; i < numEnvs; i++) {
-          if (!(step.terminated[i] || step.truncated[i]))
-            throw new GymError(
-              'E_STATE',
-              `collect: the environment says horizon ${horizon}, but episode ${i} did not end after that many steps.`,
-            );
-          episodes.push({ reward: returns[i]!, length: horizon, info: step.infos[i]! });
-        }
-        lastObservations = step.observations;
-        onProgress?.(++done, batches * horizon);
-      });
+      const step = checkedStep(isPromiseLike(result) ? await orAborted(result, signal) : result, numEnvs);
+      add(returns, step.rewards);
+      if (store) earlier.push(transition(record, step));
+      ({ observations, infos } = step);
+      progress();
     }
+  };
+
+  /** Takes a batch in, when its rewards are there. */
+  const take = async ({ earlier, returns, record, scored }: Sampled<O, A>): Promise<void> => {
+    const step = checkedStep(await orAborted(scored, signal), numEnvs);
+    add(returns, step.rewards);
+    if (store) steps.push(...earlier, transition(record, step));
+    for (let i = 0; i < numEnvs; i++) {
+      if (!(step.terminated[i] || step.truncated[i]))
+        throw new GymError(
+          'E_STATE',
+          `collect: the environment says horizon ${horizon}, but episode ${i} did not end after that many steps.`,
+        );
+      episodes.push({ reward: returns[i]!, length: horizon, info: step.infos[i]! });
+    }
+    lastObservations = step.observations;
+    progress();
+  };
+
+  // Batch b is sampled on environment b mod n, which must have scored its batch before. So many batches are sampled at the
+  // same time as the agent has lanes.
+  const sampling: Promise<Sampled<O, A>>[] = [];
+  let taken = 0;
+  for (let b = 0; b < batches; b++) {
+    while (b - taken >= envs.length) await take(await sampling[taken++]!);
+    // The batches that are sampled at this moment are the last ones.
+    const lanes = Math.max(1, options.lanes?.() ?? 1);
+    if (b >= lanes) await sampling[b - lanes];
+    const batch = sample(envs[b % envs.length]!, b);
+    batch.catch(() => {});
+    sampling.push(batch);
+    if (lanes === 1) await batch;
   }
-  while (pending.length > 0) await pending.shift()!();
+  while (taken < batches) await take(await sampling[taken++]!);
   return {
     rollout: store ? { steps, lastObservations } : undefined,
     episodes,
@@ -83,10 +99,22 @@ export async function collectBatches<O, A>(options: LockstepOptions<O, A>): Prom
   };
 }
 
-function transition<O, A>(
-  record: { observations: readonly O[]; actions: readonly A[]; starts: Uint8Array; extras: Extras },
-  result: VectorStepResult<O>,
-): RolloutStep<O, A> {
+/** A batch whose rewards are still to come. */
+interface Sampled<O, A> {
+  readonly earlier: readonly RolloutStep<O, A>[];
+  readonly returns: Float64Array;
+  readonly record: StepRecord<O, A>;
+  readonly scored: Promise<VectorStepResult<O>>;
+}
+
+interface StepRecord<O, A> {
+  readonly observations: readonly O[];
+  readonly actions: readonly A[];
+  readonly starts: Uint8Array;
+  readonly extras: Extras;
+}
+
+function transition<O, A>(record: StepRecord<O, A>, result: VectorStepResult<O>): RolloutStep<O, A> {
   const { observations, rewards, terminated, truncated, infos } = result;
   return {
     ...record,

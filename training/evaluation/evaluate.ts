@@ -49,6 +49,9 @@ export async function evaluate<O, A>(
   const draws = random.child('agent');
   const observer: Agent<O, A> = {
     collect: { episodes: count },
+    get lanes() {
+      return agent.lanes ?? 1;
+    },
     act: async (observations, options) => {
       const decision = await agent.act(observations, { ...options, explore, random: draws });
       onAct?.(observations, decision.actions);

@@ -82,11 +82,16 @@ export async function evaluateWithPictures<O, A>(
 ): Promise<{ record: EvaluationRecord; evaluation: Evaluation; png?: Buffer; webp?: Buffer }> {
   const track = decode !== undefined && pictures > 0 ? Math.min(animated, samples, envs[0]!.numEnvs) : 0;
   const latents: NdArray<Float32Array>[][] = [];
+  let shown: number | undefined;
   const evaluation = await evaluate(agent, envs, {
     ...options,
     episodes: samples,
     onAct: (observations) => {
-      if (track > 0 && latents.length < (envs[0]!.horizon ?? 0))
+      if (track === 0) return;
+      // Batches may be decided at the same time; those of the first one are shown.
+      const first = observations[0] as { noiseSeed: number };
+      shown ??= first.noiseSeed;
+      if (first.noiseSeed === shown)
         latents.push(observations.slice(0, track).map((o) => (o as { latents: NdArray<Float32Array> }).latents));
     },
   });

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import * as z from 'zod';
 import type { Agent } from '../../agents/agent.js';
@@ -68,6 +69,10 @@ const options = {
     .max(1_000_000)
     .default(64)
     .describe('samples (finished episodes) an epoch; short for agent.collect'),
+  workers: z
+    .union([z.literal('auto'), z.int().min(0)])
+    .default('auto')
+    .describe('threads that compute batches and micro-batches, with the same numbers; auto: one a core where it pays'),
   overlap: z
     .int()
     .min(0)
@@ -150,28 +155,40 @@ export const denoising: Family = {
     // What fails soonest comes first: a mistyped reward should not wait for a model to load.
     const reward = options.reward ?? (await makeReward(config.reward));
     const prompts = options.prompts ?? (await makePrompts(config.prompts, config.seed));
-    const { disposeDenoiser, loadDenoiser } = await import('../../diffusion/index.js');
-    const denoiser = await loadDenoiser(modelFolder(config.model));
-    try {
-      return await composeWith(denoiser, config, prompts, reward, options);
-    } catch (error) {
-      disposeDenoiser(denoiser);
-      throw error;
-    }
+    return await withDenoiser(config, (denoiser) => composeWith(denoiser, config, prompts, reward, options));
+  },
+  replica: async (given) => {
+    const config = given as DenoisingConfig;
+    const { promptList } = await import('../../envs/denoising/prompts.js');
+    return await withDenoiser(config, (denoiser) =>
+      agentOn(denoiser, config, promptList(['']), ({ prompts }) => new Float64Array(prompts.length), {}),
+    );
   },
 };
 
-async function composeWith(
+/** Loads the run's model, and frees it where what is made with it fails. */
+async function withDenoiser<T>(config: DenoisingConfig, make: (denoiser: Denoiser) => Promise<T>): Promise<T> {
+  const { disposeDenoiser, loadDenoiser } = await import('../../diffusion/index.js');
+  const denoiser = await loadDenoiser(modelFolder(config.model));
+  try {
+    return await make(denoiser);
+  } catch (error) {
+    disposeDenoiser(denoiser);
+    throw error;
+  }
+}
+
+/** The run's agent with its policy, and how environments for it are made. */
+async function agentOn(
   denoiser: Denoiser,
   config: DenoisingConfig,
   prompts: PromptSource,
   reward: RewardLike,
   options: ComposeOptions,
-): Promise<Composition> {
-  const [{ Denoising, identityDecode }, { makeAgent }, { disposeDenoiser, saveDenoiser }] = await Promise.all([
+) {
+  const [{ Denoising, identityDecode }, { makeAgent }] = await Promise.all([
     import('../../envs/denoising/denoising.js'),
     import('../../agents/registry.js'),
-    import('../../diffusion/index.js'),
   ]);
   const scheduler = await makeScheduler(denoiser, config.sampling);
   const policy = await denoisingPolicy(denoiser, scheduler, config.sampling);
@@ -197,6 +214,22 @@ async function composeWith(
     random: new Random(config.seed).child('agent'),
     warn: options.warn,
   })) as Agent<unknown, unknown>;
+  return { agent, policy, first, make };
+}
+
+async function composeWith(
+  denoiser: Denoiser,
+  config: DenoisingConfig,
+  prompts: PromptSource,
+  reward: RewardLike,
+  options: ComposeOptions,
+): Promise<Composition> {
+  const [{ identityDecode }, { disposeDenoiser, saveDenoiser }] = await Promise.all([
+    import('../../envs/denoising/denoising.js'),
+    import('../../diffusion/index.js'),
+  ]);
+  const { agent, policy, first, make } = await agentOn(denoiser, config, prompts, reward, options);
+  const pool = await workersFor(agent, config, options);
   // More environments than a rollout has batches would never be used.
   const batches =
     typeof agent.collect === 'object' && 'episodes' in agent.collect
@@ -221,12 +254,42 @@ async function composeWith(
     close: async () => {
       options.signal?.removeEventListener('abort', stop);
       stop();
+      await pool?.close();
       agent.dispose();
       // The policy's reference, where it keeps one; the network itself may be freed twice.
       policy.dispose();
       disposeDenoiser(denoiser);
     },
   };
+}
+
+/** Workers for an agent that has units of work for them, where the configuration says so. */
+async function workersFor(agent: Agent<unknown, unknown>, config: DenoisingConfig, options: ComposeOptions) {
+  const [{ hasUnits }, { WorkerPool }, { useBackend }] = await Promise.all([
+    import('../../agents/optimization/work-units.js'),
+    import('../workers/pool.js'),
+    import('../../backend/index.js'),
+  ]);
+  const explicit = config.workers !== 'auto';
+  const workers = config.workers === 'auto' ? availableParallelism() : config.workers;
+  // One worker computes what the main thread would, and no sooner, unless it is asked for.
+  if (workers === 0 || (workers === 1 && !explicit)) return undefined;
+  const obstacle = options.agent
+    ? 'the agent is an object of this program, which a worker cannot make'
+    : hasUnits(agent)
+      ? undefined
+      : `the agent ${config.agent.name} has no units of work for them`;
+  if (obstacle !== undefined || !hasUnits(agent)) {
+    if (explicit)
+      throw new GymError('E_CONFIG', `workers: must be 0 or auto here, because ${obstacle}, actual value ${workers}.`);
+    return undefined;
+  }
+  const { name: backend } = await useBackend();
+  const pool = new WorkerPool({ config, backend }, { workers, explicit, warn: options.warn });
+  agent.computeWith(pool);
+  // Who asks for workers gets them from the first unit on; otherwise they join when they are there.
+  if (explicit) await pool.begun();
+  return pool;
 }
 
 /** Where a model lies: the path as given, or the one of that name that comes with this package. @throws GymError E_FILE. */

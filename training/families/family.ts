@@ -91,6 +91,8 @@ export interface Family {
    * the path. What is resumed, evaluated or exported is compared with them.
    */
   inputs?(config: RunConfig): Promise<Readonly<Record<string, string>>>;
+  /** A copy of a run's agent alone, for a worker that computes units of its work. The backend must be ready. */
+  replica?(config: RunConfig): Promise<{ readonly agent: Agent<unknown, unknown> }>;
   /** Puts a run together. The backend must be ready. */
   compose(config: RunConfig, options: ComposeOptions): Promise<Composition>;
 }
