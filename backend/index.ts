@@ -6,6 +6,7 @@ import { loadWasm } from './wasm.js';
 
 export * from './fused/index.js';
 export { buildNative } from './native.js';
+export { type KernelCost, KernelProfiler } from './profiler.js';
 
 export type BackendName = 'native' | 'wasm' | 'cpu';
 

@@ -5,6 +5,7 @@ import { GymError } from '../core/errors.js';
 import { recoverFolder } from '../core/files.js';
 import { completeConfig, loadConfig, type RunConfig, withFlags } from '../training/config/index.js';
 import { familyOf } from '../training/families/index.js';
+import { profileText, RunProfiler } from '../training/profile.js';
 import { progressReporter, rewardSummary } from '../training/progress.js';
 import { type RunResult, runTraining } from '../training/run.js';
 import { RunFolder } from '../training/run-folder/index.js';
@@ -19,6 +20,7 @@ interface TrainCommandOptions {
   fromCheckpoint?: number;
   trust?: boolean;
   overwrite?: boolean;
+  profile?: boolean;
   json?: boolean;
 }
 
@@ -59,7 +61,12 @@ export async function trainCommand(
       `train: --from-checkpoint ${options.fromCheckpoint} says where a run goes on; add --resume.`,
     );
   const { trust } = options;
-  const config = await readConfig(file, await givenFlags(options), { trust, warn: announceLine });
+  const profiler = options.profile ? new RunProfiler() : undefined;
+  const flags = await givenFlags(options);
+  const config = await readConfig(file, flags, { trust, warn: announceLine });
+  if (profiler && Number(config.workers ?? 0) > 0)
+    announceLine('warning: --profile sees the main thread alone; with workers: 0 it sees everything.');
+  const profiled = profiler && config.workers === 'auto' ? { ...config, workers: 0 } : config;
   const path = join(config.runs, config.name);
   const bar = progressReporter(process.stderr, {
     metrics: agentNamed(config.agent.name).metrics,
@@ -71,7 +78,7 @@ export async function trainCommand(
     abort.abort();
   });
   try {
-    const result = await runTraining(config, {
+    const result = await runTraining(profiled, {
       resume: options.resume,
       fromCheckpoint: options.fromCheckpoint,
       trust,
@@ -80,9 +87,16 @@ export async function trainCommand(
       onBackend: (backend) => {
         announce(backend);
         announceLine(`run: ${path}`);
+        profiler?.start();
       },
-      onEvent: (event) => bar.onEvent(event),
-      onProgress: (progress) => bar.onProgress(progress),
+      onEvent: (event) => {
+        bar.onEvent(event);
+        profiler?.onEvent(event);
+      },
+      onProgress: (progress) => {
+        bar.onProgress(progress);
+        profiler?.onProgress(progress);
+      },
       warn: (message) => bar.say(`warning: ${message}`),
     });
     bar.close();
@@ -91,6 +105,11 @@ export async function trainCommand(
         `stopped after epoch ${result.epoch} of ${result.epochs}, saved; go on by: train ${path} --resume\n`,
       );
       process.exitCode = 130;
+    }
+    if (profiler) {
+      const profile = profiler.stop();
+      await profiler.write(path, profile);
+      process.stderr.write(`${profileText(profile)}\nprofile: ${join(path, 'profile.json')}, trace.json\n`);
     }
     const rewards = rewardSummary(await result.folder.metrics());
     if (rewards !== undefined) process.stderr.write(`${rewards}\n`);

@@ -1,3 +1,4 @@
+import { channel } from 'node:diagnostics_channel';
 import { GymError, messageOf } from './errors.js';
 import { copy } from './ndarray.js';
 import type { RewardLike, RewardResult, ScoreBatch } from './reward.js';
@@ -6,6 +7,9 @@ import { isPromiseLike } from './types.js';
 
 /** The longest time that a timer of Node can wait: 2^31 − 1 ms, about 25 days. A longer one would fire at once. */
 export const longestTimeoutMs = 2 ** 31 - 1;
+
+/** Tells who listens (a profiler) of each batch that was scored: `{ name, start, end }`, as `performance.now()` counts. */
+export const rewardChannel = channel('denoise-gym:reward');
 
 /** Options of {@link scoreImages}. */
 export interface ScoreOptions {
@@ -47,7 +51,9 @@ export async function scoreImages(reward: RewardLike, batch: ScoreBatch, options
       'E_VALUE',
       `reward \`${name}\`: timeoutMs must be above 0 and at most ${longestTimeoutMs}, actual value ${shown(timeoutMs)}; leave it out for no limit.`,
     );
+  const started = performance.now();
   const result = await ask(reward, name, batch, timeoutMs);
+  if (rewardChannel.hasSubscribers) rewardChannel.publish({ name, start: started, end: performance.now() });
   const split = typeof result === 'object' && result !== null && 'scores' in result;
   const scores = numbers(name, 'scores', split ? result.scores : result, batch);
   const bad = scores.findIndex((score) => !usable(score));
