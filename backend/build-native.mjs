@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Builds the native backend: it compiles the addon of @tensorflow/tfjs-node-gpu against TensorFlow's current Python
-// wheel.
+// Builds the native backend: it compiles the addon of @tensorflow/tfjs-node-gpu, and the operations in native/, against
+// TensorFlow's current Python wheel.
 //
 // The installer of that package downloads TensorFlow 2.9. The Python wheel of a current TensorFlow holds the same C
 // library (libtensorflow_cc, libtensorflow_framework) and its headers, and the addon uses nothing of Node but Node-API,
@@ -10,21 +10,27 @@
 // Everything is made under a temporary name and renamed when it is complete. So a run that is killed at any moment
 // leaves nothing incomplete that the next run would use: the next run removes what is left, and continues from the last
 // complete part.
-import { spawn } from 'node:child_process';
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { arch, platform } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import {
+  compileAddon,
+  compileOperations,
+  operationsHash,
+  operationsLibrary,
+  operationsStamp,
+} from './native/compile.mjs';
+import { findTools, lastLines, NativeError, run } from './native/tools.mjs';
 
 const tensorflow = '2.21.0';
 const addonPackage = '@tensorflow/tfjs-node-gpu';
 const addonVersion = '4.22.0';
 const stampName = 'built-by-denoise-gym.json';
-
-/** An error whose message says what to do. Only the message is printed, without a stack. */
-class NativeError extends Error {}
+/** What is unpacked of a wheel. A folder with another number here is unpacked anew. */
+const unpackVersion = 2;
 
 /**
  * The path of a file of an installed package, from this package or from the folder that the user works in; else
@@ -41,30 +47,6 @@ function locate(file) {
   return undefined;
 }
 
-/** Runs a program and gives its output. With `show`, its standard output goes to the terminal instead. */
-function run(command, args, { show = false, env = {}, cwd } = {}) {
-  return new Promise((done) => {
-    const child = spawn(command, args, {
-      cwd,
-      env: { ...process.env, ...env },
-      stdio: ['ignore', show ? 'inherit' : 'pipe', 'pipe'],
-    });
-    let output = '';
-    child.stdout?.on('data', (data) => {
-      output += data;
-    });
-    child.stderr.on('data', (data) => {
-      output += data;
-    });
-    child.on('error', (error) => done({ ok: false, output: error.message }));
-    child.on('close', (code, signal) =>
-      done({ ok: code === 0, output: signal ? `${output}\nended by ${signal}` : output }),
-    );
-  });
-}
-
-const lastLines = (text, count = 12) => text.trim().split('\n').slice(-count).join('\n');
-
 /**
  * Which wheel has TensorFlow's library for a machine, as its name on PyPI and its platform tags; undefined if none has.
  */
@@ -75,65 +57,6 @@ function wheelFor(os, cpu) {
     return { name: 'tensorflow', tags: ['manylinux_2_27_aarch64', 'manylinux_2_17_aarch64'] };
   if (os === 'darwin' && cpu === 'arm64') return { name: 'tensorflow', tags: ['macosx_12_0_arm64'] };
   return undefined;
-}
-
-/** Gives the command that installs the missing tools on this system. */
-export function installCommand(missing, os = platform(), release = osRelease()) {
-  if (os === 'darwin') {
-    const commands = { compiler: 'xcode-select --install', python: 'brew install python', pip: 'brew install python' };
-    return [...new Set(missing.map((tool) => commands[tool]))].join(' && ');
-  }
-  const families = [
-    [
-      /debian|ubuntu/,
-      'sudo apt-get install -y',
-      { compiler: 'g++', python: 'python3 python3-pip', pip: 'python3-pip' },
-    ],
-    [
-      /fedora|rhel|centos/,
-      'sudo dnf install -y',
-      { compiler: 'gcc-c++', python: 'python3 python3-pip', pip: 'python3-pip' },
-    ],
-    [/suse/, 'sudo zypper install -y', { compiler: 'gcc-c++', python: 'python3 python3-pip', pip: 'python3-pip' }],
-    [/arch/, 'sudo pacman -S --needed', { compiler: 'gcc', python: 'python python-pip', pip: 'python-pip' }],
-  ];
-  const [, install, packages] = families.find(([pattern]) => pattern.test(release)) ?? families[0];
-  return `${install} ${[...new Set(missing.flatMap((tool) => packages[tool].split(' ')))].join(' ')}`;
-}
-
-function osRelease() {
-  try {
-    const lines = readFileSync('/etc/os-release', 'utf8').split('\n');
-    return lines.filter((line) => /^ID(_LIKE)?=/.test(line)).join(' ');
-  } catch {
-    return '';
-  }
-}
-
-/** Finds the C++ compiler and Python. If any are missing, it throws one error that names all of them. */
-async function findTools(needPip) {
-  const first = async (commands, args) => {
-    for (const command of commands.filter(Boolean)) if ((await run(command, args)).ok) return command;
-    return undefined;
-  };
-  const compiler = await first([process.env.CXX, 'g++', 'clang++', 'c++'], ['--version']);
-  const python = await first(
-    [process.env.PYTHON, 'python3', 'python'],
-    ['-c', 'import sys; sys.exit(sys.version_info < (3, 8))'],
-  );
-  const pip = !needPip || (python !== undefined && (await run(python, ['-m', 'pip', '--version'])).ok);
-  const missing = [!compiler && 'compiler', !python ? 'python' : !pip && 'pip'].filter(Boolean);
-  if (missing.length > 0) {
-    const names = {
-      compiler: 'a C++ compiler (g++)',
-      python: 'Python 3.8 or newer with pip',
-      pip: `pip (for ${python})`,
-    };
-    throw new NativeError(
-      `missing: ${missing.map((tool) => names[tool]).join(' and ')}. Install with:\n  ${installCommand(missing)}\nand run this again.`,
-    );
-  }
-  return { compiler, python };
 }
 
 /**
@@ -188,7 +111,8 @@ async function download(python, wheel, folder, temp) {
 const unpack = `
 import os, re, shutil, sys, zipfile
 wheel, deps = sys.argv[1:]
-headers = re.compile(r'tensorflow/include/((tensorflow/c|tsl/platform|xla/tsl/c|tensorflow/core/platform)/.*\\.h)$')
+headers = re.compile(r'tensorflow/include/((tensorflow/c|tsl/platform|xla/tsl/c|tensorflow/core/platform|'
+                     r'tensorflow/core/common_runtime/next_pluggable_device/c)/.*\\.h)$')
 library = re.compile(r'tensorflow/(libtensorflow_(cc|framework)(\\.so\\.2|\\.2\\.dylib))$')
 found = set()
 with zipfile.ZipFile(wheel) as archive:
@@ -209,19 +133,35 @@ if found != {'cc', 'framework'} or not os.path.exists(os.path.join(deps, 'includ
     sys.exit('this wheel lacks the C library or its headers')
 `;
 
-/** A program that loads the addon, multiplies two matrices with it and prints TensorFlow's version, or fails. */
+/**
+ * A program that loads the addon, and the operations where their path is given, multiplies two matrices with each and
+ * prints TensorFlow's version, or fails.
+ */
 const check = `
 const util = require('node:util');
 util.isNullOrUndefined ??= (x) => x === null || x === undefined;
 util.isArray ??= Array.isArray;
-const tf = require(process.argv[1]);
-const product = tf.matMul(tf.tensor2d([[1, 2], [3, 4]]), tf.tensor2d([[5, 6], [7, 8]])).dataSync();
-if (product.join() !== '19,22,43,50') throw new Error('a matrix product is wrong: ' + product.join());
+const [, packageFolder, operations] = process.argv;
+const tf = require(packageFolder);
+const [a, b] = [tf.tensor2d([[1, 2], [3, 4]]), tf.tensor2d([[5, 6], [7, 8]])];
+const expect = (what, product) => {
+  const values = product.dataSync().join();
+  if (values !== '19,22,43,50') throw new Error(what + ' is wrong: ' + values);
+};
+expect('a matrix product', tf.matMul(a, b));
+if (operations) {
+  require(operations);
+  const { binding } = tf.backend();
+  const attributes = Object.entries({ inputCount: 2, outputCount: 1, ints: [0, 0, 0], floats: [] }).map(
+    ([name, value]) => ({ name, value, type: name === 'floats' ? binding.TF_ATTR_FLOAT : binding.TF_ATTR_INT }));
+  expect('a linear layer', tf.backend().executeMultipleOutputs('GymLinear', attributes, [a, b], 1)[0]);
+}
 console.log('TensorFlow ' + tf.backend().binding.TF_Version);
 `;
 
-async function verify(packageFolder) {
-  const result = await run(process.execPath, ['-e', check, packageFolder], { env: { TF_CPP_MIN_LOG_LEVEL: '3' } });
+async function verify(packageFolder, operations) {
+  const args = ['-e', check, packageFolder, ...(operations ? [operations] : [])];
+  const result = await run(process.execPath, args, { env: { TF_CPP_MIN_LOG_LEVEL: '3' } });
   const version = /TensorFlow (\S+)/.exec(result.output)?.[1];
   if (result.ok) return { ok: true, version };
   const cause = result.output.split('\n').find((line) => /Error|error|cannot|ended by/.test(line));
@@ -287,16 +227,25 @@ export async function buildNative({ log = console.log, wheel: givenWheel } = {})
   await sweep(packageFolder);
 
   const addon = createRequire(manifest)('@mapbox/node-pre-gyp').find(manifest);
+  const operations = join(dirname(addon), operationsLibrary);
+  const operationsStampPath = join(dirname(addon), operationsStamp);
   const deps = join(packageFolder, 'deps');
   const wheels = join(packageFolder, '.native-wheel');
-  if (existsSync(addon)) {
-    const state = await verify(packageFolder);
-    if (state.ok) {
+  const hash = operationsHash();
+  const haveOperations = await readFile(operationsStampPath, 'utf8').then(
+    (text) => text.trim() === hash,
+    () => false,
+  );
+  let haveAddon = existsSync(addon);
+  if (haveAddon) {
+    const state = await verify(packageFolder, haveOperations ? operations : undefined);
+    if (state.ok && haveOperations) {
       await rm(wheels, { recursive: true, force: true });
       log(`native backend: already built, verified (TensorFlow ${state.version}, ${addon}).`);
       return { built: false, addon, tensorflow: state.version };
     }
-    log(`native backend: an addon is there, but it does not work (${state.reason}); building it anew.`);
+    haveAddon = state.ok;
+    if (!state.ok) log(`native backend: an addon is there, but it does not work (${state.reason}); building it anew.`);
   }
 
   const temp = join(packageFolder, `.native-${process.pid}.tmp`);
@@ -316,12 +265,12 @@ export async function buildNative({ log = console.log, wheel: givenWheel } = {})
   try {
     await mkdir(temp, { recursive: true });
     const stamp = await readFile(join(deps, stampName), 'utf8').then(JSON.parse, () => ({}));
-    const haveDeps = stamp.tensorflow === tensorflow && stamp.arch === arch();
+    const haveDeps = stamp.tensorflow === tensorflow && stamp.arch === arch() && stamp.unpacked === unpackVersion;
     const ready = existsSync(wheels) ? (await readdir(wheels)).find((name) => name.endsWith('.whl')) : undefined;
     let file = givenWheel ? resolve(givenWheel) : ready && join(wheels, ready);
-    const tools = await findTools(!haveDeps && !file);
+    const tools = await findTools({ needPython: !haveDeps, needPip: !haveDeps && !file });
     log(
-      `native backend: ${tools.compiler}, ${tools.python}, Node ${process.versions.node}: everything needed is here.`,
+      `native backend: ${[tools.compiler, tools.python].filter(Boolean).join(', ')}, Node ${process.versions.node}: everything needed is here.`,
     );
 
     if (!haveDeps) {
@@ -343,21 +292,32 @@ export async function buildNative({ log = console.log, wheel: givenWheel } = {})
           const todo = givenWheel ? 'Give another wheel.' : 'Run this again to download it anew.';
           throw new NativeError(`could not unpack ${file}: ${lastLines(result.output, 1)}\n${todo}`);
         }
-        await writeFile(join(half, stampName), `${JSON.stringify({ tensorflow, arch: arch() })}\n`);
+        await writeFile(
+          join(half, stampName),
+          `${JSON.stringify({ tensorflow, arch: arch(), unpacked: unpackVersion })}\n`,
+        );
         await put(half, deps, temp);
       });
       await rm(wheels, { recursive: true, force: true });
     }
 
-    await timed('compiling the addon', async () => {
-      const built = join(temp, 'tfjs_binding.node');
-      const headers = nodeHeaders();
-      const result = await run(tools.compiler, compileArguments(headers, built), { cwd: packageFolder });
-      if (!result.ok) throw new NativeError(`${tools.compiler} failed:\n${lastLines(result.output, 30)}`);
-      await put(built, addon, temp);
+    const headers = nodeHeaders();
+    if (!haveAddon)
+      await timed('compiling the addon', async () => {
+        const built = join(temp, 'tfjs_binding.node');
+        await compileAddon(tools.compiler, packageFolder, headers, built);
+        await put(built, addon, temp);
+      });
+    await timed('compiling the operations for this processor', async () => {
+      const built = join(temp, operationsLibrary);
+      await compileOperations(tools.compiler, packageFolder, headers, built);
+      await put(built, operations, temp);
+      const stamped = join(temp, operationsStamp);
+      await writeFile(stamped, `${hash}\n`);
+      await put(stamped, operationsStampPath, temp);
     });
 
-    const state = await timed('checking it with a matrix product', () => verify(packageFolder));
+    const state = await timed('checking it with a matrix product', () => verify(packageFolder, operations));
     if (!state.ok) {
       // Without its stamp, the next run unpacks the library anew.
       await rm(join(deps, stampName), { force: true });
@@ -381,17 +341,6 @@ function nodeHeaders() {
       'the headers of Node-API are not here. Install them with:\n  npm install --save-dev node-api-headers\nand run this again.',
     );
   return found;
-}
-
-function compileArguments(headers, output) {
-  const mac = platform() === 'darwin';
-  const origin = mac ? '@loader_path' : '$ORIGIN';
-  return [
-    ...['-std=c++17', '-O2', '-fPIC', '-shared', '-w', '-DNAPI_VERSION=8', '-I', headers, '-I', 'deps/include'],
-    ...['binding/tfjs_backend.cc', 'binding/tfjs_binding.cc', '-o', output],
-    ...['-L', 'deps/lib', '-ltensorflow', '-ltensorflow_framework', `-Wl,-rpath,${origin}/../../deps/lib`],
-    ...(mac ? ['-undefined', 'dynamic_lookup'] : []),
-  ];
 }
 
 if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {

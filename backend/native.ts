@@ -1,25 +1,16 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import * as tf from '@tensorflow/tfjs';
 import { GymError, messageOf } from '../core/errors.js';
-import { type ConvAttributes, convInfo, type KernelCall, registerKernel } from './kernels.js';
+import { useOneDnn } from './native-convolutions.js';
+import { type NativeBackend, registerNativeKernels } from './native-kernels.js';
 
 const packageName = '@tensorflow/tfjs-node-gpu';
 const packageVersion = '4.22.0';
 const here = fileURLToPath(import.meta.url);
-
-/** The parts of tfjs-node's backend that are used here. */
-interface NativeBackend extends tf.KernelBackend {
-  readonly binding: Record<'TF_ATTR_TYPE' | 'TF_ATTR_INT' | 'TF_ATTR_STRING' | 'TF_ATTR_BOOL' | 'TF_FLOAT', number> & {
-    readonly TF_Version: string;
-    isUsingGpuDevice(): boolean;
-  };
-  executeSingleOutput(name: string, attributes: Attribute[], inputs: tf.TensorInfo[]): tf.Tensor;
-}
-type Attribute = { name: string; type: number; value: unknown };
 
 /** What {@link loadNative} has loaded. */
 export interface NativeInfo {
@@ -43,22 +34,60 @@ export async function loadNative(): Promise<NativeInfo> {
   if (!loaded) {
     prepareEnvironment();
     const { manifest, addon } = findAddon();
-    try {
-      createRequire(manifest)(dirname(manifest));
-    } catch (error) {
-      throw new Error(`the addon ${addon} does not load (${messageOf(error).split('\n')[0]})`, { cause: error });
-    }
+    const require = createRequire(manifest);
+    loadAddon(addon, () => require(dirname(manifest)));
     await tf.setBackend('tensorflow');
     const backend = tf.backend() as NativeBackend;
+    // On a GPU, TensorFlow's own kernels compute everything.
+    const onCpu = !backend.binding.isUsingGpuDevice();
+    if (onCpu) {
+      const operations = await findOperations(dirname(addon));
+      loadAddon(operations, () => require(operations));
+      registerNativeKernels(backend);
+    }
     loaded = {
       version: backend.binding.TF_Version,
       threads: Number(process.env.TF_NUM_INTRAOP_THREADS) || availableParallelism(),
-      onednn: !backend.binding.isUsingGpuDevice() && useOneDnn(backend),
+      onednn: onCpu && useOneDnn(backend),
       addon,
     };
   }
   await tf.setBackend('tensorflow');
   return loaded;
+}
+
+/**
+ * Finds the library of the operations in `native/` that build-native.mjs has put beside the addon.
+ * @throws Error where there is none, or where it was compiled from other sources or for another processor
+ */
+async function findOperations(folder: string): Promise<string> {
+  const { operationsHash, operationsLibrary, operationsStamp } = await importScript<{
+    operationsHash(): string;
+    operationsLibrary: string;
+    operationsStamp: string;
+  }>('native/compile.mjs');
+  const [library, stamp] = [operationsLibrary, operationsStamp].map((name) => join(folder, name)) as [string, string];
+  if (!existsSync(library) || !existsSync(stamp)) throw new Error('its operations are not built yet');
+  if (readFileSync(stamp, 'utf8').trim() !== operationsHash())
+    throw new Error('its operations were built from other sources or for another processor');
+  return library;
+}
+
+/** Imports a script of the native build. The scripts lie beside the sources, and are not compiled into dist/. */
+async function importScript<T>(name: string): Promise<T> {
+  const script = [name, `../../backend/${name}`]
+    .map((path) => join(dirname(here), path))
+    .find((path) => existsSync(path));
+  if (!script) throw new GymError('E_FILE', `native: backend/${name} is missing from the package; install it again.`);
+  return (await import(pathToFileURL(script).href)) as T;
+}
+
+function loadAddon(path: string, load: () => void): void {
+  try {
+    load();
+  } catch (error) {
+    throw new Error(`the addon ${path} does not load (${messageOf(error).split('\n')[0]})`, { cause: error });
+  }
 }
 
 /** Sets what must be set before the addon is loaded. An environment variable that has a value keeps it. */
@@ -117,101 +146,12 @@ export function howToGetNative(): string {
  * @throws GymError E_BACKEND that says what is missing and which command installs it
  */
 export async function buildNative(options: { log?: (line: string) => void; wheel?: string } = {}): Promise<void> {
-  // The script lies beside this file in the sources, and is not compiled into the package's dist/.
-  const script = ['build-native.mjs', '../../backend/build-native.mjs']
-    .map((path) => join(dirname(here), path))
-    .find((path) => existsSync(path));
-  if (!script)
-    throw new GymError('E_FILE', 'native: backend/build-native.mjs is missing from the package; install it again.');
-  const { buildNative: build } = (await import(pathToFileURL(script).href)) as {
+  const { buildNative: build } = await importScript<{
     buildNative(options: { log?: (line: string) => void; wheel?: string }): Promise<unknown>;
-  };
+  }>('build-native.mjs');
   try {
     await build(options);
   } catch (error) {
     throw new GymError('E_BACKEND', `native: ${messageOf(error)}`, { cause: error });
   }
-}
-
-/**
- * Registers oneDNN's convolution kernels in place of Eigen's: they and their gradients are about twice as fast.
- * TensorFlow has them under other names, `_MklNative...`, and finds them where the attribute `_kernel` is
- * "MklNameChangeOp".
- * @returns false where this TensorFlow does not have them, and Eigen's kernels stay
- */
-function useOneDnn(backend: NativeBackend): boolean {
-  const { binding } = backend;
-  const attributes = (info: tf.backend_util.Conv2DInfo): Attribute[] => [
-    { name: 'T', type: binding.TF_ATTR_TYPE, value: binding.TF_FLOAT },
-    { name: 'strides', type: binding.TF_ATTR_INT, value: [1, info.strideHeight, info.strideWidth, 1] },
-    { name: 'padding', type: binding.TF_ATTR_STRING, value: info.padInfo.type },
-    { name: 'data_format', type: binding.TF_ATTR_STRING, value: 'NHWC' },
-    { name: 'dilations', type: binding.TF_ATTR_INT, value: [1, info.dilationHeight, info.dilationWidth, 1] },
-    { name: '_kernel', type: binding.TF_ATTR_STRING, value: 'MklNameChangeOp' },
-  ];
-  const forward = (info: tf.backend_util.Conv2DInfo, x: tf.TensorInfo, filter: tf.TensorInfo) => {
-    const constant: Attribute = { name: 'is_filter_const', type: binding.TF_ATTR_BOOL, value: false };
-    return backend.executeSingleOutput('_MklNativeConv2D', [...attributes(info), constant], [x, filter]);
-  };
-  const backpropInput = (info: tf.backend_util.Conv2DInfo, dy: tf.TensorInfo, filter: tf.TensorInfo) =>
-    tf.tidy(() => {
-      const shape = tf.tensor1d(info.inShape, 'int32');
-      return backend.executeSingleOutput('_MklNativeConv2DBackpropInput', attributes(info), [shape, filter, dy]);
-    });
-  const backpropFilter = (info: tf.backend_util.Conv2DInfo, x: tf.TensorInfo, dy: tf.TensorInfo) =>
-    tf.tidy(() => {
-      const shape = tf.tensor1d(info.filterShape, 'int32');
-      return backend.executeSingleOutput('_MklNativeConv2DBackpropFilter', attributes(info), [x, shape, dy]);
-    });
-
-  try {
-    tf.tidy(() => {
-      const one = tf.ones([1, 1, 1, 1]);
-      const info = convInfo(one.shape, one.shape, { strides: 1, pad: 'same', dataFormat: 'NHWC' });
-      forward(info, one, one);
-      backpropInput(info, one, one);
-      backpropFilter(info, one, one);
-    });
-  } catch {
-    return false;
-  }
-
-  const fits = (info: tf.backend_util.Conv2DInfo, attrs: ConvAttributes, ...tensors: tf.TensorInfo[]) =>
-    attrs.dataFormat === 'NHWC' &&
-    (info.padInfo.type === 'SAME' || info.padInfo.type === 'VALID') &&
-    info.dilationHeight === 1 &&
-    info.dilationWidth === 1 &&
-    tensors.every((tensor) => tensor.dtype === 'float32' && !tensor.shape.includes(0));
-
-  type Forward = KernelCall<{ x: tf.Tensor4D; filter: tf.Tensor4D }, ConvAttributes>;
-  registerKernel('tensorflow', 'Conv2D', ({ inputs: { x, filter }, attrs, original }: Forward) => {
-    const info = convInfo(x.shape, filter.shape, attrs);
-    return fits(info, attrs, x, filter) ? forward(info, x, filter) : original();
-  });
-
-  type Fused = KernelCall<
-    { x: tf.Tensor4D; filter: tf.Tensor4D; bias?: tf.Tensor },
-    ConvAttributes & { activation: string }
-  >;
-  registerKernel('tensorflow', 'FusedConv2D', ({ inputs: { x, filter, bias }, attrs, original }: Fused) => {
-    const info = convInfo(x.shape, filter.shape, attrs);
-    if (!fits(info, attrs, x, filter) || attrs.activation !== 'linear') return original();
-    return tf.tidy(() => {
-      const y = forward(info, x, filter);
-      return bias ? tf.add(y, bias) : y;
-    });
-  });
-
-  type Input = KernelCall<{ dy: tf.Tensor4D; filter: tf.Tensor4D }, ConvAttributes & { inputShape: number[] }>;
-  registerKernel('tensorflow', 'Conv2DBackpropInput', ({ inputs: { dy, filter }, attrs, original }: Input) => {
-    const info = convInfo(attrs.inputShape, filter.shape, attrs);
-    return fits(info, attrs, dy, filter) ? backpropInput(info, dy, filter) : original();
-  });
-
-  type Filter = KernelCall<{ x: tf.Tensor4D; dy: tf.Tensor4D }, ConvAttributes & { filterShape: number[] }>;
-  registerKernel('tensorflow', 'Conv2DBackpropFilter', ({ inputs: { x, dy }, attrs, original }: Filter) => {
-    const info = convInfo(x.shape, attrs.filterShape, attrs);
-    return fits(info, attrs, x, dy) ? backpropFilter(info, x, dy) : original();
-  });
-  return true;
 }

@@ -39,7 +39,7 @@ export function attention<T extends tf.Tensor>(q: T, k: tf.Tensor, v: tf.Tensor,
   checkShape('attention', 'mask', mask, [rowsOf(q) / batch, rowsOf(k) / batch]);
 
   const kernel = fusedKernel('FusedAttention');
-  if (!kernel) return composed(q, k, v, options);
+  if (!kernel) return tf.tidy(() => composed(q, k, v, options));
   const attrs = { batch, heads };
   return differentiable(
     [q, k, v],

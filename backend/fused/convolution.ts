@@ -34,10 +34,11 @@ export function convolution(
   if (x.size === 0) return empty(outShape, inputs);
 
   const kernel = fusedKernel('FusedConvolution');
-  if (!kernel) {
-    const y = composed(x, filter, bias, attrs);
-    return residual ? plus(residual, y) : y;
-  }
+  if (!kernel)
+    return tf.tidy(() => {
+      const y = composed(x, filter, bias, attrs);
+      return residual ? plus(residual, y) : y;
+    });
   const hasResidual = residual !== undefined;
   return differentiable(
     inputs,

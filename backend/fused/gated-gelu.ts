@@ -15,10 +15,11 @@ export function gatedGelu<T extends tf.Tensor>(x: T): T {
   if (channels % 2 !== 0) throw new GymError('E_SHAPE', `gatedGelu: ${channels} channels cannot be halved.`);
   if (x.size === 0) return empty([...x.shape.slice(0, -1), channels / 2], [x]);
   const kernel = fusedKernel('GatedGelu');
-  if (!kernel) {
-    const [hidden, gate] = tf.split(x, 2, -1) as [T, T];
-    return composed(hidden, gate);
-  }
+  if (!kernel)
+    return tf.tidy(() => {
+      const [hidden, gate] = tf.split(x, 2, -1) as [T, T];
+      return composed(hidden, gate);
+    });
   return differentiable(
     [x],
     () => ({ value: kernel({ x }, {})[0], kept: [x] }),

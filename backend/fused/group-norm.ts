@@ -45,7 +45,7 @@ export function groupNorm(
   const inputs = [x, gamma, beta, ...optional.filter((t) => t !== undefined)];
   if (x.size === 0) return empty(x.shape, inputs);
   const kernel = fusedKernel('FusedGroupNorm');
-  if (!kernel) return composed(x, gamma, beta, options);
+  if (!kernel) return tf.tidy(() => composed(x, gamma, beta, options));
   const attrs = { groups, epsilon, silu: activated };
   return differentiable(
     inputs,

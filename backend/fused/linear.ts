@@ -33,7 +33,7 @@ const activations: Record<Exclude<Activation, 'none'>, (x: tf.Tensor) => tf.Tens
  */
 export function linear<T extends tf.Tensor>(
   x: T,
-  weight: tf.Tensor2D | tf.Tensor4D,
+  weight: tf.Tensor<tf.Rank.R2 | tf.Rank.R4>,
   { bias, activation = 'none', residual }: LinearOptions = {},
 ): T {
   const [inChannels, outChannels] = weight.shape.slice(-2) as [number, number];
@@ -46,11 +46,12 @@ export function linear<T extends tf.Tensor>(
   if (x.size === 0) return empty(shape, inputs);
 
   const kernel = fusedKernel('FusedLinear');
-  if (!kernel) {
-    const y = product(x, weight, bias, shape);
-    const activated = activation === 'none' ? y : (activations[activation](y) as T);
-    return residual ? plus(residual as T, activated) : activated;
-  }
+  if (!kernel)
+    return tf.tidy(() => {
+      const y = product(x, weight, bias, shape);
+      const activated = activation === 'none' ? y : (activations[activation](y) as T);
+      return residual ? plus(residual as T, activated) : activated;
+    });
   const [hasBias, hasResidual] = [bias !== undefined, residual !== undefined];
   return differentiable(
     inputs,
@@ -69,7 +70,7 @@ export function linear<T extends tf.Tensor>(
 /** Computes x · weight + bias, with a gradient that takes few kernel calls. */
 function product<T extends tf.Tensor>(
   x: T,
-  weight: tf.Tensor2D | tf.Tensor4D,
+  weight: tf.Tensor<tf.Rank.R2 | tf.Rank.R4>,
   bias: tf.Tensor1D | undefined,
   shape: number[],
 ): T {

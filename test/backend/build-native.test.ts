@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 
 const run = promisify(execFile);
-const { installCommand } = (await import('../../backend/build-native.mjs' as string)) as {
+const { installCommand } = (await import('../../backend/native/tools.mjs' as string)) as {
   installCommand(missing: string[], os?: string, release?: string): string;
 };
 

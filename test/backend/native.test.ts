@@ -77,6 +77,29 @@ if (native?.available) {
     for (const [i, data] of expected.entries())
       for (const [j, value] of data.entries()) expect(actual[i]![j]).toBeCloseTo(value, 4);
   });
+
+  it('takes shapes that do not fit as errors', async () => {
+    await useBackend('native');
+    const run = (name: string, inputs: Record<string, tf.Tensor>, attrs = {}) =>
+      tf.tidy(() => tf.engine().runKernel(name, inputs, attrs));
+    const [x, rows] = [tf.zeros([1, 2, 2, 6]), tf.zeros([4, 6])];
+    const norm = { groups: 3, epsilon: 1e-5, silu: true };
+    const five = tf.ones([5]);
+    const six = tf.ones([6]);
+    expect(() => run('FusedGroupNorm', { x, gamma: six, beta: five }, norm)).toThrow('[5], which are not 6 values');
+    expect(() => run('FusedGroupNorm', { x, gamma: six, beta: six }, { ...norm, groups: 4 })).toThrow('into 4 groups');
+    expect(() => run('FusedGroupNorm', { x: rows, gamma: six, beta: six }, norm)).toThrow('[4,6], which is no image');
+    expect(() => run('FusedLayerNorm', { x: rows, gamma: five, beta: six }, { epsilon: 1 })).toThrow('not 6 values');
+    expect(() => run('FusedAttention', { q: rows, k: rows, v: five }, { batch: 2, heads: 2 })).toThrow('not 24 values');
+    expect(() => run('FusedAttention', { q: rows, k: rows, v: rows }, { batch: 3, heads: 2 })).toThrow('batch 3');
+    expect(() => run('FusedLinear', { x: rows, weight: x }, { activation: 'none' })).toThrow('does not fit the weight');
+    expect(() => run('GatedGelu', { x: five })).toThrow('5 channels cannot be halved');
+    expect(() => run('UpsampleNearest2xGrad', { dy: tf.zeros([1, 3, 2, 1]) })).toThrow('cannot be halved');
+    const numbers = { learningRate: 1, beta1: 0, beta2: 0, epsilon: 1, weightDecay: 0, step: 1, gradientScale: 1 };
+    const moments = { gradient: six, m: five, v: six, weights: [six] as unknown as tf.Tensor };
+    expect(() => run('FusedAdamW', moments, numbers)).toThrow('[5], which are not 6 values');
+    tf.dispose([x, rows, five, six]);
+  });
 } else {
   it('says why there is no native backend, and how to get it', async () => {
     const error = await useBackend('native').catch((e: unknown) => e);

@@ -1,0 +1,109 @@
+// Products of matrices. The right matrix is packed into panels of two vectors' width first, over which a kernel then
+// runs that keeps a tile of the result in registers. What is done with the tile is left to the caller, so that a bias,
+// an activation or a sum costs no further pass over memory.
+#pragma once
+
+#include "simd.h"
+
+namespace gym {
+
+/** The number of columns of a panel. */
+constexpr int kPanel = 2 * kLanes;
+
+/** The number of rows of a tile: accumulators for 32 (AVX-512) or 16 vector registers. */
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int kTile = 8;
+#else
+constexpr int kTile = 6;
+#endif
+
+/** A matrix in memory: entry (i, j) is at `data[i * row + j * column]`. */
+struct Matrix {
+  const float* data;
+  int64_t row;
+  int64_t column;
+};
+
+/** The number of floats of a packed matrix of `k` rows and `n` columns. */
+inline int64_t packedSize(int64_t k, int64_t n) { return (n + kPanel - 1) / kPanel * kPanel * k; }
+
+/** Packs a matrix of `k` rows and `n` columns: panels one after the other, each with its rows one after the other. */
+inline void pack(Matrix b, int64_t k, int64_t n, float* to) {
+  for (int64_t j = 0; j < n; j += kPanel) {
+    const int64_t width = n - j < kPanel ? n - j : kPanel;
+    const float* from = b.data + j * b.column;
+    if (b.column == 1 && width == kPanel) {
+      for (int64_t i = 0; i < k; i++, to += kPanel) std::memcpy(to, from + i * b.row, 4 * kPanel);
+    } else if (b.column == 1) {
+      for (int64_t i = 0; i < k; i++, to += kPanel) {
+        for (int64_t c = 0; c < width; c++) to[c] = from[i * b.row + c];
+        for (int64_t c = width; c < kPanel; c++) to[c] = 0;
+      }
+    } else {
+      for (int64_t c = 0; c < kPanel; c++)
+        for (int64_t i = 0; i < k; i++) to[i * kPanel + c] = c < width ? from[i * b.row + c * b.column] : 0;
+      to += k * kPanel;
+    }
+  }
+}
+
+/** Computes one tile, of `Rows` rows and up to one panel, and gives each of its vectors to `write`. */
+template <int Rows, int Vectors, class Write>
+inline void tile(const float* a, int64_t row, int64_t column, const float* panel, int64_t k, const Write& write) {
+  Vector sums[Rows][Vectors] = {};
+  for (int64_t i = 0; i < k; i++, panel += kPanel, a += column) {
+    Vector right[Vectors];
+    for (int v = 0; v < Vectors; v++) right[v] = load(panel + v * kLanes);
+    for (int r = 0; r < Rows; r++) {
+      const Vector left = fill(a[r * row]);
+      for (int v = 0; v < Vectors; v++) sums[r][v] += left * right[v];
+    }
+  }
+  for (int r = 0; r < Rows; r++)
+    for (int v = 0; v < Vectors; v++) write(r, v * kLanes, sums[r][v]);
+}
+
+template <int Rows, class Write>
+inline void tile(int64_t columns, const float* a, int64_t row, int64_t column, const float* panel, int64_t k,
+                 const Write& write) {
+  if (columns > kLanes)
+    tile<Rows, 2>(a, row, column, panel, k, write);
+  else
+    tile<Rows, 1>(a, row, column, panel, k, write);
+}
+
+/**
+ * Multiplies a (m × k) by a packed b (k × n).
+ * @param write takes the row, the first column, the number of columns (at most a vector) and the vector of their values
+ */
+template <class Write>
+inline void multiply(int64_t m, int64_t n, int64_t k, Matrix a, const float* packed, const Write& write) {
+  // A block of rows of `a` is read once for each panel, and stays in the cache while it is.
+  const int64_t block = 16 * kTile;
+  for (int64_t i0 = 0; i0 < m; i0 += block) {
+    const int64_t end = i0 + block < m ? i0 + block : m;
+    for (int64_t j = 0; j < n; j += kPanel) {
+      const float* panel = packed + j * k;
+      const int64_t columns = n - j;
+      for (int64_t i = i0; i < end;) {
+        const auto put = [&](int r, int c, Vector x) {
+          if (c < columns) write(i + r, j + c, columns - c < kLanes ? columns - c : kLanes, x);
+        };
+        const float* from = a.data + i * a.row;
+        const int64_t rows = end - i;
+        if (rows >= kTile) {
+          tile<kTile>(columns, from, a.row, a.column, panel, k, put);
+          i += kTile;
+        } else if (rows >= 4) {
+          tile<4>(columns, from, a.row, a.column, panel, k, put);
+          i += 4;
+        } else {
+          tile<1>(columns, from, a.row, a.column, panel, k, put);
+          i += 1;
+        }
+      }
+    }
+  }
+}
+
+}  // namespace gym
