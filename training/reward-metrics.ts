@@ -27,3 +27,16 @@ export function rewardMetrics(episodes: readonly Episode[]): Metrics {
   for (const [name, values] of rewardTerms(episodes)) metrics[`term/${name}`] = mean(values);
   return metrics;
 }
+
+/** How many episodes the rolling mean is of. */
+const window = 100;
+
+/** The rewards of the episodes that ended last, at most {@link window}, with those of an epoch added. */
+export function recentRewards(before: readonly number[], episodes: readonly Episode[]): readonly number[] {
+  return [...before, ...episodes.slice(-window).map((episode) => episode.reward)].slice(-window);
+}
+
+/** The mean of the last rewards. An epoch in which no episode ended has the one from before; there is none before the first. */
+export function rollingMetrics(recent: readonly number[]): Metrics {
+  return recent.length === 0 ? {} : { 'reward/rolling': mean(recent) };
+}

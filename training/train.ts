@@ -5,7 +5,7 @@ import type { Awaitable, Metrics } from '../core/types.js';
 import type { Env } from '../envs/env.js';
 import type { VectorEnv } from '../envs/vector-env.js';
 import { Collector, type Episode } from './collect/index.js';
-import { rewardMetrics } from './reward-metrics.js';
+import { recentRewards, rewardMetrics, rollingMetrics } from './reward-metrics.js';
 import type { Checkpoint, RunFolder } from './run-folder/index.js';
 
 /** What a callback is told. */
@@ -13,6 +13,8 @@ export interface TrainContext<O, A> {
   /** Finished epochs. */
   readonly epoch: number;
   readonly epochs: number;
+  /** Whether the run is known to end with this epoch: there is no other, or a callback has asked for the end. */
+  readonly last: boolean;
   readonly agent: Agent<O, A>;
   readonly folder?: RunFolder | undefined;
   /** Aborted when the run is to stop: a callback that takes long looks at it, and throws its reason. */
@@ -29,6 +31,11 @@ export interface Callback<O, A> {
   start?(context: TrainContext<O, A>): Awaitable<void>;
   /** After each epoch's `learn`; what it returns joins the epoch's metrics. */
   epoch?(context: TrainContext<O, A>, metrics: Readonly<Metrics>): Awaitable<Metrics | undefined>;
+  /**
+   * Why the run is to end now, as a sentence without its full stop; undefined where it may go on. It is asked before every
+   * epoch, also before the first one after a resume: the answer must follow from what {@link state} saves.
+   */
+  stop?(): string | undefined;
   /** What it needs to go on after a resume. */
   state?(): Awaitable<Snapshot>;
   restore?(state: Snapshot): Awaitable<void>;
@@ -60,6 +67,8 @@ export type TrainEvent =
       readonly epoch: number;
       readonly epochs: number;
       readonly reason: 'finished' | 'stopped';
+      /** What a callback said that ended the run before its last epoch. Its `reason` is then `finished`. */
+      readonly why?: string | undefined;
     };
 
 export interface TrainOptions<O, A> {
@@ -106,6 +115,8 @@ export async function* train<O, A>(options: TrainOptions<O, A>): AsyncGenerator<
   let saved = 0;
   /** Where the collector stood before the rollout that is being made: until `learn`, the agent can be saved as it was then. */
   let before: Snapshot | undefined;
+  /** Rewards of the episodes that ended last. */
+  let recent: readonly number[] = [];
   /** Whether the agent may have changed since it was saved. */
   let changed = false;
   let closed = false;
@@ -114,7 +125,13 @@ export async function* train<O, A>(options: TrainOptions<O, A>): AsyncGenerator<
   const save = async (collectorState: Snapshot): Promise<string> => {
     const states: Record<string, Snapshot> = {};
     for (const callback of callbacks) if (callback.state) states[callback.name] = await callback.state();
-    const state = { epoch, counters: { ...counters }, collector: collectorState, callbacks: states };
+    const state = {
+      epoch,
+      counters: { ...counters },
+      recentRewards: recent,
+      collector: collectorState,
+      callbacks: states,
+    };
     const path = await folder!.writeCheckpoint(state, saveAgent, keepCheckpoints);
     saved = epoch;
     changed = false;
@@ -124,6 +141,14 @@ export async function* train<O, A>(options: TrainOptions<O, A>): AsyncGenerator<
     (current: number) =>
     (phase: string, done = 0, total = 0) =>
       onProgress?.({ epoch: current, epochs, phase, done, total });
+  /** What the first callback says that wants the run to end. */
+  const whyEnded = (): string | undefined => {
+    for (const callback of callbacks) {
+      const why = callback.stop?.();
+      if (why !== undefined) return why;
+    }
+    return undefined;
+  };
   /** What goes on while the run is told to stop is dropped, and may fail because of that. */
   const unlessStopped = async <T>(work: () => Awaitable<T>): Promise<T> => {
     try {
@@ -137,6 +162,7 @@ export async function* train<O, A>(options: TrainOptions<O, A>): AsyncGenerator<
     await restoreFrom(checkpoint, agent, collector, callbacks);
     epoch = saved = checkpoint.state.epoch;
     Object.assign(counters, checkpoint.state.counters);
+    recent = checkpoint.state.recentRewards ?? [];
   }
   await folder?.begin(checkpoint);
   try {
@@ -146,10 +172,10 @@ export async function* train<O, A>(options: TrainOptions<O, A>): AsyncGenerator<
     yield { type: 'start', epoch, epochs };
     try {
       if (!checkpoint) {
-        const context = { epoch, epochs, agent, folder, signal, progress: progressOf(epoch) };
+        const context = { epoch, epochs, last: false, agent, folder, signal, progress: progressOf(epoch) };
         for (const callback of callbacks) await unlessStopped(() => callback.start?.(context));
       }
-      while (epoch < epochs && !signal?.aborted) {
+      while (epoch < epochs && !signal?.aborted && whyEnded() === undefined) {
         const current = epoch + 1;
         const progress = progressOf(current);
         if (folder && saved < epoch) before = await collector.state();
@@ -170,12 +196,14 @@ export async function* train<O, A>(options: TrainOptions<O, A>): AsyncGenerator<
 
         const episodes = collected?.episodes ?? [];
         const envSteps = collected?.envSteps ?? 0;
+        recent = recentRewards(recent, episodes);
         counters.envSteps += envSteps;
         counters.episodes += episodes.length;
         counters.rewardQueries += envs[0] && 'horizon' in envs[0] && envs[0].horizon ? episodes.length : envSteps;
         const metrics: Metrics = {
           epoch: current,
           ...rewardMetrics(episodes),
+          ...rollingMetrics(recent),
           ...learned,
           ...counters,
           'time/sample': (sampled - started) / 1000,
@@ -187,13 +215,24 @@ export async function* train<O, A>(options: TrainOptions<O, A>): AsyncGenerator<
             await folder.appendMetrics(metrics);
             throw error;
           });
-        const context = { epoch: current, epochs, agent, folder, signal, progress };
+        const context = {
+          epoch: current,
+          epochs,
+          // Callbacks that come later know of the end that those before them have asked for.
+          get last() {
+            return current === epochs || whyEnded() !== undefined;
+          },
+          agent,
+          folder,
+          signal,
+          progress,
+        };
         for (const callback of callbacks)
           Object.assign(metrics, await unlessStopped(() => callback.epoch?.(context, metrics)));
         metrics['time/epoch'] = (performance.now() - started) / 1000;
         await folder?.appendMetrics(metrics);
         epoch = current;
-        const last = epoch === epochs || signal?.aborted === true;
+        const last = context.last || signal?.aborted === true;
         let path: string | undefined;
         if (folder && (last || epoch % checkpointEvery === 0)) path = await save(await collector.state());
         await folder?.writeStatus({ state: 'running', epoch, epochs });
@@ -206,11 +245,12 @@ export async function* train<O, A>(options: TrainOptions<O, A>): AsyncGenerator<
       if (before !== undefined) yield { type: 'checkpoint', epoch, path: await save(before) };
       else if (folder) epoch = saved;
     }
-    const reason = epoch < epochs ? 'stopped' : 'finished';
+    const why = epoch < epochs ? whyEnded() : undefined;
+    const reason = epoch < epochs && why === undefined ? 'stopped' : 'finished';
     if (folder && saved < epoch) yield { type: 'checkpoint', epoch, path: await save(await collector.state()) };
-    await folder?.writeStatus({ state: reason, epoch, epochs });
+    await folder?.writeStatus({ state: reason, epoch, epochs, message: why });
     closed = true;
-    yield { type: 'end', epoch, epochs, reason };
+    yield { type: 'end', epoch, epochs, reason, ...(why !== undefined && { why }) };
   } catch (error) {
     closed = true;
     if (!folder) throw error;

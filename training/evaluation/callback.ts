@@ -40,8 +40,6 @@ export function evaluationCallback<O, A>(options: EvaluationOptions<O, A>): Call
     name: 'evaluation',
     start: async (context) => void (await run(context)),
     epoch: async (context) =>
-      context.epoch === context.epochs || (options.every > 0 && context.epoch % options.every === 0)
-        ? await run(context)
-        : undefined,
+      context.last || (options.every > 0 && context.epoch % options.every === 0) ? await run(context) : undefined,
   };
 }

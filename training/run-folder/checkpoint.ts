@@ -14,6 +14,8 @@ export interface CheckpointState {
   /** Bytes of metrics.jsonl that belong to them. */
   readonly metricsBytes: number;
   readonly counters: Readonly<Record<string, number>>;
+  /** Of the episodes that ended last, for the rolling mean. */
+  readonly recentRewards?: readonly number[] | undefined;
   readonly collector: Snapshot;
   readonly callbacks: Readonly<Record<string, Snapshot>>;
 }
@@ -43,6 +45,7 @@ const stateSchema = z.strictObject({
   epoch: count,
   metricsBytes: count,
   counters: z.record(z.string(), z.number()),
+  recentRewards: z.array(z.number()).optional(),
   collector: snapshot,
   callbacks: z.record(z.string(), snapshot),
 });

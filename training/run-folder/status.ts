@@ -21,7 +21,7 @@ export interface RunStatus {
   readonly epochs: number;
   /** ISO time of the last change. */
   readonly updated: string;
-  /** Why it failed. */
+  /** Why it failed, or what ended it before its last epoch. */
   readonly message?: string | undefined;
 }
 
