@@ -38,7 +38,7 @@ async function readConfig(
   return await completeConfig(withFlags(input, flags), file);
 }
 
-async function summary({ folder, report, epoch, epochs, reason }: RunResult): Promise<Record<string, unknown>> {
+async function summary({ folder, report, epoch, epochs, reason, why }: RunResult): Promise<Record<string, unknown>> {
   const metrics = await folder.metrics();
   const rewards = metrics.flatMap((m) => m['reward/mean'] ?? []);
   return {
@@ -47,6 +47,7 @@ async function summary({ folder, report, epoch, epochs, reason }: RunResult): Pr
     epoch,
     epochs,
     reason,
+    ...(why !== undefined && { why }),
     ...(rewards.length > 0 && { first: { reward: rewards[0] }, last: { reward: rewards.at(-1) } }),
   };
 }
@@ -106,6 +107,8 @@ export async function trainCommand(
       );
       process.exitCode = 130;
     }
+    if (result.why !== undefined)
+      process.stderr.write(`ended after epoch ${result.epoch} of ${result.epochs}: ${result.why}\n`);
     if (profiler) {
       const profile = profiler.stop();
       await profiler.write(path, profile);

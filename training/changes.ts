@@ -13,6 +13,11 @@ const changeable = [
   'backend',
   'checkpointEvery',
   'keepCheckpoints',
+  'keepBest',
+  'stopAtReward',
+  'patience',
+  'loggers',
+  'trackio',
   'rewardTimeout',
   'evaluation',
 ];

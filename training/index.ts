@@ -1,4 +1,13 @@
 export {
+  type EpochFunction,
+  everyEpochs,
+  keepBest,
+  readBest,
+  stopAtReward,
+  stopWithoutImprovement,
+  type Watched,
+} from './callbacks/index.js';
+export {
   type Collected,
   type CollectOptions,
   Collector,
@@ -31,6 +40,14 @@ export { modelFolder } from './families/denoising.js';
 export type { ComposeOptions, Composition, Family, FamilyWords } from './families/family.js';
 export { compose, families, familyOf } from './families/index.js';
 export { animationWebp, cutGrid, type GridLayout, gridPng } from './images.js';
+export {
+  csvLogger,
+  type Logger,
+  type TensorBoardOptions,
+  type TrackioOptions,
+  tensorBoardLogger,
+  trackioLogger,
+} from './loggers/index.js';
 export { type PretrainOptions, type PretrainProgress, pretrain } from './pretrain.js';
 export {
   type EpochLineOptions,

@@ -5,11 +5,14 @@ import { type BackendInfo, useBackend } from '../backend/index.js';
 import { GymError, messageOf } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import { nameOfReward } from '../core/score.js';
+import type { Awaitable } from '../core/types.js';
+import { withConfiguredCallbacks } from './callbacks/index.js';
 import { checkConfig, checkInputs, checkSame, inputDigests } from './changes.js';
 import { completeConfig, type RunConfig, type RunConfigInput } from './config/index.js';
 import { evaluationCallback } from './evaluation/index.js';
 import type { ComposeOptions, Composition } from './families/family.js';
 import { compose } from './families/index.js';
+import { configuredLoggers } from './loggers/index.js';
 import { writeReport } from './report.js';
 import { type Checkpoint, RunFolder } from './run-folder/index.js';
 import { provenance, type RunRecord, readRunRecord } from './run-record.js';
@@ -29,7 +32,8 @@ export interface RunOptions extends ComposeOptions {
   /** Aborted: the run stops within the present step, micro-batch or call of the user's code, and can be resumed. */
   readonly signal?: AbortSignal;
   readonly onBackend?: (backend: BackendInfo) => void;
-  readonly onEvent?: (event: TrainEvent) => void;
+  /** Awaited: a {@link Logger} can stand here. */
+  readonly onEvent?: (event: TrainEvent) => Awaitable<void>;
   readonly onProgress?: (progress: TrainProgress) => void;
   /** More of them, beside the evaluation that the configuration asks for. */
   readonly callbacks?: readonly Callback<unknown, unknown>[];
@@ -43,6 +47,8 @@ export interface RunResult {
   readonly epoch: number;
   readonly epochs: number;
   readonly reason: 'finished' | 'stopped';
+  /** What ended it before its last epoch, where a callback did. */
+  readonly why?: string | undefined;
 }
 
 /**
@@ -117,17 +123,17 @@ class Run {
     });
     const agent = this.#options.agent ?? agentNamed(config.agent.name);
     try {
-      let reason: RunResult['reason'];
+      let end: Pick<RunResult, 'reason' | 'why'>;
       try {
         this.#folder ??= await RunFolder.create(this.#path, await this.#newRecord(config, backend), { overwrite });
         this.#folder.origin = { config, inputs };
-        reason = await this.#train(config, parts, resumed);
+        end = await this.#train(config, parts, resumed);
       } finally {
         // Before anything else that takes time: what a reward or an environment still does is nobody's concern.
         await parts.close();
       }
       const report = await writeReport(this.#path, { agent });
-      return { folder: this.#folder, report, epoch: this.#epoch, epochs: config.epochs, reason };
+      return { folder: this.#folder, report, epoch: this.#epoch, epochs: config.epochs, ...end };
     } catch (error) {
       // The error matters more than a report that cannot be written either.
       if (GymError.is(error) && error.code === 'E_DIVERGED') await writeReport(this.#path, { agent }).catch(() => {});
@@ -229,11 +235,16 @@ class Run {
     };
   }
 
-  async #train(config: RunConfig, parts: Composition, resumed: Resumed | undefined): Promise<RunResult['reason']> {
+  async #train(
+    config: RunConfig,
+    parts: Composition,
+    resumed: Resumed | undefined,
+  ): Promise<Pick<RunResult, 'reason' | 'why'>> {
     const { signal, onProgress, onEvent, callbacks = [] } = this.#options;
     const folder = this.#folder!;
     const warn = (message: string) => this.#warn(message);
     const { samples, every, explore, maxSteps } = config.evaluation;
+    const loggers = configuredLoggers(config, folder, warn);
     const evaluation = evaluationCallback({
       envs: parts.evaluationEnvs,
       samples,
@@ -246,7 +257,7 @@ class Run {
       random: new Random('evaluation'),
       decode: parts.decode,
     });
-    let reason: RunResult['reason'] = 'stopped';
+    let end: Pick<RunResult, 'reason' | 'why'> = { reason: 'stopped' };
     try {
       for await (const event of train({
         agent: parts.agent,
@@ -258,7 +269,11 @@ class Run {
         checkpoint: resumed?.checkpoint,
         checkpointEvery: config.checkpointEvery,
         keepCheckpoints: config.keepCheckpoints,
-        callbacks: [...(samples > 0 ? [evaluation] : []), ...callbacks],
+        callbacks: withConfiguredCallbacks(config, {
+          evaluation,
+          callbacks,
+          rewardThreshold: parts.envs[0]?.spec?.rewardThreshold,
+        }),
         signal,
         onProgress,
         warn,
@@ -273,13 +288,14 @@ class Run {
           }
         }
         if (event.type === 'checkpoint') this.#saved = event.epoch;
-        if (event.type === 'end') reason = event.reason;
-        onEvent?.(event);
+        if (event.type === 'end') end = { reason: event.reason, ...(event.why !== undefined && { why: event.why }) };
+        for (const log of loggers) await log(event);
+        await onEvent?.(event);
       }
     } finally {
       this.#running = false;
     }
-    return reason;
+    return end;
   }
 }
 

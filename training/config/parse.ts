@@ -5,6 +5,7 @@ import { nearest } from '../../core/errors.js';
 import { isTooDeep, mostLevels } from '../../core/json.js';
 import { configError, parseSchema } from '../../core/schema.js';
 import { listEnvironments } from '../../envs/registry.js';
+import { callbackProblems } from '../callbacks/check.js';
 import type { Family } from '../families/family.js';
 import { families, familyOf } from '../families/index.js';
 import type { RunConfig, RunConfigInput } from './run-config.js';
@@ -40,7 +41,12 @@ export function parseConfig(
   const { name: _, ...own } = config.agent;
   const short = applyShorthand(config, isObject(given) ? given : {}, agent, family);
   const resolved = resolveAgentOptions(agent, family.policyKind, { ...short.defaults, ...own });
-  const problems = [...resolved.problems, ...short.problems, ...(family.check?.(short.config) ?? [])];
+  const problems = [
+    ...resolved.problems,
+    ...short.problems,
+    ...callbackProblems(short.config),
+    ...(family.check?.(short.config) ?? []),
+  ];
   if (!('value' in resolved) || problems.length > 0) throw configError(where, problems);
   return {
     ...short.config,

@@ -1,3 +1,5 @@
+import type { loggerNames } from '../loggers/names.js';
+
 /** The options of every run, validated. Those of its family stand beside them, as the family's schema says. */
 export interface RunConfig {
   readonly name: string;
@@ -11,6 +13,11 @@ export interface RunConfig {
   readonly backend: 'auto' | 'native' | 'wasm' | 'cpu';
   readonly checkpointEvery: number;
   readonly keepCheckpoints: number;
+  readonly keepBest: 'none' | 'eval/mean' | 'reward/mean' | 'reward/rolling';
+  readonly stopAtReward?: number | 'auto' | undefined;
+  readonly patience: number;
+  readonly loggers: readonly (typeof loggerNames)[number][];
+  readonly trackio: { readonly url: string; readonly project: string };
   /** The agent's name (or its file) and all its options. */
   readonly agent: { readonly name: string; readonly [option: string]: unknown };
   readonly evaluation: EvaluationConfig;
@@ -27,10 +34,11 @@ export interface EvaluationConfig {
 
 /** A configuration as a person writes it: everything is optional, and an agent may be just its name. */
 export type RunConfigInput = {
-  readonly [K in keyof Omit<KnownOptions, 'agent' | 'evaluation'>]?: KnownOptions[K] | undefined;
+  readonly [K in keyof Omit<KnownOptions, 'agent' | 'evaluation' | 'trackio'>]?: KnownOptions[K] | undefined;
 } & {
   readonly agent?: string | { readonly name?: string; readonly [option: string]: unknown } | undefined;
   readonly evaluation?: Partial<EvaluationConfig> | undefined;
+  readonly trackio?: Partial<RunConfig['trackio']> | undefined;
   /** Options of the family. */
   readonly [option: string]: unknown;
 };

@@ -3,6 +3,7 @@ import { type OptionInfo, optionsOf } from '../../core/schema.js';
 import { mostEnvs } from '../../envs/checks.js';
 import type { Family } from '../families/family.js';
 import { families } from '../families/index.js';
+import { loggerNames } from '../loggers/names.js';
 
 const count = z.int().min(1);
 
@@ -47,6 +48,36 @@ const common = {
     .describe('what computes; auto takes the fastest that loads'),
   checkpointEvery: count.default(1).describe('epochs between checkpoints'),
   keepCheckpoints: count.default(2).describe('how many of the latest checkpoints are kept'),
+  keepBest: z
+    .enum(['none', 'eval/mean', 'reward/mean', 'reward/rolling'])
+    .default('none')
+    .describe('also keeps the agent of the epoch in which this metric was highest, in the folder best/'),
+  stopAtReward: z
+    .union([z.enum(['auto']), z.number()])
+    .optional()
+    .describe(
+      'the run ends once the mean reward has reached this: that of an evaluation where there are some during training (evaluation.every), else that of the last 100 episodes; auto: the threshold of the environment; default: it does not',
+    ),
+  patience: z
+    .int()
+    .min(0)
+    .default(0)
+    .describe('the run ends after so many evaluations in a row without a better mean reward; 0: it does not'),
+  loggers: z
+    .array(z.enum(loggerNames))
+    .max(16)
+    .default([])
+    .describe('what is written beside metrics.jsonl: [csv, tensorboard, trackio], or some of them'),
+  trackio: z
+    .strictObject({
+      url: z
+        .url({ protocol: /^https?$/, error: 'must be an address such as http://127.0.0.1:7860' })
+        .default('http://127.0.0.1:7860')
+        .describe('where the server of the logger trackio is'),
+      project: text.default('denoise-gym').describe('the project that the run belongs to there'),
+    })
+    .prefault({})
+    .describe('the logger trackio; the token is taken from the environment variable TRACKIO_WRITE_TOKEN'),
 };
 
 const agent = z
