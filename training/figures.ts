@@ -11,6 +11,8 @@ export interface Series {
   readonly points: readonly Point[];
   /** Drawn as dots, because it is measured only now and then. */
   readonly dots?: boolean;
+  /** [epoch, low, high] around it. */
+  readonly band?: readonly (readonly [number, number, number])[];
 }
 
 /**
@@ -22,8 +24,8 @@ export interface Figure {
   /** What the vertical axis counts, with its unit; may be empty. */
   readonly unit: string;
   readonly series: readonly Series[];
-  /** [epoch, low, high] around the first series. */
-  readonly band?: readonly (readonly [number, number, number])[];
+  /** What the horizontal axis counts. Default 'epoch'. */
+  readonly across?: string;
   /** Width of the plot without axes, in the unit in which its letters are 12 high. */
   readonly width?: number;
   readonly height?: number;
@@ -48,7 +50,7 @@ function isolated(points: readonly Point[]): readonly Point[] {
   return points.filter((point, i) => finite(point) && !finite(points[i - 1]) && !finite(points[i + 1]));
 }
 
-function specOf({ series, band = [], width = 340, height = 160, stacked }: Figure): TopLevelSpec {
+function specOf({ series, across = 'epoch', width = 340, height = 160, stacked }: Figure): TopLevelSpec {
   const lines = series.filter((s) => !s.dots);
   const dots = series.filter((s) => s.dots);
   const rows = (list: readonly Series[]) =>
@@ -68,19 +70,21 @@ function specOf({ series, band = [], width = 340, height = 160, stacked }: Figur
     type: 'quantitative',
     // A single epoch stands in the middle.
     scale: { domain: first < last ? [first, last] : [first - 0.5, last + 0.5], nice: false },
-    axis: { title: 'epoch', tickMinStep: 1, grid: false, tickCount: 8 },
+    axis: { title: across, tickMinStep: 1, grid: false, tickCount: 8 },
   } as const;
   const largest = Math.max(...series.flatMap((s) => s.points.map(([, v]) => (Number.isFinite(v) ? Math.abs(v) : 0))));
   const axis = { title: null, ...(largest < 1e-3 && { format: '.1~e' }) };
   const y = { field: 'value', type: 'quantitative', axis } as const;
   const scale = { zero: stacked === true };
   const layers: object[] = [];
-  if (band.length > 0)
-    layers.push({
-      data: { values: band.map(([epoch, low, high]) => ({ epoch, low, high })) },
-      mark: { type: 'area', color: palette[0], opacity: 0.16 },
-      encoding: { x, y: { ...y, field: 'low', scale }, y2: { field: 'high' } },
-    });
+  series.forEach(({ band = [] }, i) => {
+    if (band.length > 0)
+      layers.push({
+        data: { values: band.map(([epoch, low, high]) => ({ epoch, low, high })) },
+        mark: { type: 'area', color: seriesColor(i), opacity: 0.16 },
+        encoding: { x, y: { ...y, field: 'low', scale }, y2: { field: 'high' } },
+      });
+  });
   if (lines.length > 0)
     layers.push({
       data: { values: rows(lines) },

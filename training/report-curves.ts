@@ -39,20 +39,15 @@ function points(metrics: readonly Metrics[], key: string): [number, number][] {
 export function rewardFigure({ metrics, evaluations, words }: Story): Figure | undefined {
   const curve = points(metrics, 'reward/mean');
   const dots = evaluations.map((e) => [e.epoch, e.mean] as [number, number]);
+  const band = metrics.flatMap((m) => {
+    const [at, spread] = [m['reward/mean'], m['reward/std']];
+    return Number.isFinite(at) && Number.isFinite(spread) ? [[m.epoch!, at! - spread!, at! + spread!] as const] : [];
+  });
   const series = [
-    { name: `${words.episodes} of an epoch: mean ± standard deviation`, points: curve },
+    { name: `${words.episodes} of an epoch: mean ± standard deviation`, points: curve, band },
     { name: `${words.fixed}: mean`, points: dots, dots: true },
   ].filter(({ points }) => points.some(([, value]) => Number.isFinite(value)));
-  if (series.length === 0) return undefined;
-  return {
-    title: 'Reward',
-    unit: '',
-    series,
-    band: metrics.flatMap((m) => {
-      const [at, spread] = [m['reward/mean'], m['reward/std']];
-      return Number.isFinite(at) && Number.isFinite(spread) ? [[m.epoch!, at! - spread!, at! + spread!] as const] : [];
-    }),
-  };
+  return series.length === 0 ? undefined : { title: 'Reward', unit: '', series };
 }
 
 /** Metrics that belong together, with what is to be said of them. */

@@ -295,11 +295,11 @@ describe('a figure', () => {
             [4, 2],
           ],
           dots: true,
+          band: [
+            [1, 1, 3],
+            [4, 4, 6],
+          ],
         },
-      ],
-      band: [
-        [1, 1, 3],
-        [4, 4, 6],
       ],
     });
     expect(svg).toMatch(/^<svg xmlns="[^"]+" viewBox="[^"]+" role="img" aria-label="A &#60;b&#62;, &#34;kB&#34;">/);
