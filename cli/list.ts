@@ -1,9 +1,11 @@
 import type { PolicyKind } from '../agents/policy.js';
 import { agentOptions, listAgents } from '../agents/registry.js';
 import { unknownName } from '../core/errors.js';
+import { optionsOf } from '../core/schema.js';
 import { listEnvironments } from '../envs/registry.js';
 import { listRewards } from '../rewards/index.js';
 import { runOptions } from '../training/config/index.js';
+import { listWrappers } from '../training/wrappers/index.js';
 import { described, flagOf, nameOfKind, sectionOf } from './flags.js';
 import { table } from './table.js';
 
@@ -71,6 +73,27 @@ const lists = new Map<string, { entries(): Entry[]; json(): unknown }>([
     },
   ],
   ['rewards', { entries: () => listRewards(), json: () => listRewards() }],
+  [
+    'wrappers',
+    {
+      entries: () =>
+        listWrappers().map(({ name, summary, options }) => ({
+          name,
+          summary,
+          details: optionsOf(options).map((info) => ({
+            name: info.path,
+            summary: `${described(info)} [${info.type}]`,
+          })),
+        })),
+      json: () =>
+        listWrappers().map(({ name, summary, options, short }) => ({
+          name,
+          summary,
+          ...(short !== undefined && { short }),
+          options: optionsOf(options),
+        })),
+    },
+  ],
   [
     'options',
     {

@@ -8,10 +8,11 @@ import { fileError, writeFileAtomic } from '../core/files.js';
 import { isModulePath } from '../core/user-module.js';
 import { rewardFiles } from '../rewards/expression.js';
 import { digestOf } from './run-folder/index.js';
+import { wrapperFiles } from './wrappers/index.js';
 
 /** Code that a configuration names, and that is executed by whoever runs it. */
 export interface UserCode {
-  /** What it is: `reward`, `environment`, `agent`. */
+  /** What it is: `reward`, `environment`, `agent`, `wrapper`. */
   readonly purpose: string;
   /** The file's absolute path, or the name of a package. */
   readonly module: string;
@@ -19,7 +20,7 @@ export interface UserCode {
 
 /** The code that a configuration names. Nothing is loaded, and the configuration need not be valid. */
 export function codeOf(config: unknown): UserCode[] {
-  const { env, agent, reward } = (config ?? {}) as { env?: unknown; agent?: unknown; reward?: unknown };
+  const { env, agent, reward, wrappers } = (config ?? {}) as Readonly<Record<string, unknown>>;
   const agentName = typeof agent === 'string' ? agent : (agent as { name?: unknown } | null | undefined)?.name;
   const code: UserCode[] = [];
   const add = (purpose: string, name: string) =>
@@ -27,6 +28,7 @@ export function codeOf(config: unknown): UserCode[] {
   if (typeof env === 'string' && env.includes(':')) add('environment', env.slice(0, env.lastIndexOf(':')));
   if (typeof agentName === 'string' && isModulePath(agentName)) add('agent', agentName);
   if (typeof reward === 'string') for (const file of rewardFiles(reward)) add('reward', file);
+  for (const file of wrapperFiles(wrappers)) add('wrapper', file);
   return code;
 }
 

@@ -22,7 +22,13 @@ export {
   observationModification,
   stepModification,
 } from './modifier.js';
-export { type Normalization, normalizeObservation, normalizeReward } from './normalize.js';
+export {
+  type Normalization,
+  type NormalizationOptions,
+  normalizeObservation,
+  normalizeReward,
+  RunningMeanStd,
+} from './normalize.js';
 export {
   discretizeObservation,
   dtypeObservation,

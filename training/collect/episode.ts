@@ -3,7 +3,7 @@ import type { Info } from '../../core/types.js';
 
 /** One finished episode. */
 export interface Episode {
-  /** The sum of its rewards. */
+  /** The sum of its rewards; of those before a normalisation, where the run has one. */
   readonly reward: number;
   /** Its steps. */
   readonly length: number;
@@ -12,6 +12,12 @@ export interface Episode {
   /** True where it was not over, but longer than whoever asked for it wanted to wait. */
   readonly cut?: true;
 }
+
+/**
+ * The key of an episode's last info under which an environment whose rewards are normalised says what the episode earned
+ * before.
+ */
+export const ownReturn = 'ownReturn';
 
 /** What a rollout brought. */
 export interface Collected<O, A> {

@@ -6,7 +6,7 @@ import { type Awaitable, type Info, isPromiseLike } from '../../core/types.js';
 import { snapshotFlags, snapshotNumbers, snapshotParts } from '../../envs/checks.js';
 import type { VectorEnv, VectorResetResult } from '../../envs/vector-env.js';
 import { checkedStep } from './checks.js';
-import type { Episode } from './episode.js';
+import { type Episode, ownReturn } from './episode.js';
 
 /** Where a rollout stands between two steps of one vector environment. */
 interface Position<O> {
@@ -120,11 +120,12 @@ export class Stepper<O, A> {
       count++;
       at.returns[i]! += result.rewards[i]!;
       at.lengths[i]! += 1;
-      if (done[i])
-        ended.push({
-          index: i,
-          episode: { reward: at.returns[i]!, length: at.lengths[i]!, info: result.infos[i]! },
-        });
+      if (done[i]) {
+        const info = result.infos[i]!;
+        const last = env.autoreset === 'same-step' ? ((info.finalInfo ?? {}) as Info) : info;
+        const reward = (last[ownReturn] as number | undefined) ?? at.returns[i]!;
+        ended.push({ index: i, episode: { reward, length: at.lengths[i]!, info } });
+      }
     }
     steps?.push({
       observations: at.observations,

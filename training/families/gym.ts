@@ -1,9 +1,12 @@
 import * as z from 'zod';
 import { GymError } from '../../core/errors.js';
 import { Random } from '../../core/random.js';
+import { configError } from '../../core/schema.js';
 import type { Env } from '../../envs/env.js';
-import type { VectorEnv } from '../../envs/vector-env.js';
+import { SyncVectorEnv } from '../../envs/sync-vector-env.js';
+import { TimeLimit } from '../../envs/wrappers/time-limit.js';
 import type { RunConfig } from '../config/run-config.js';
+import { type AnyVectorEnv, parseWrappers, WrapperStack, withStatistics, wrappersOption } from '../wrappers/index.js';
 import type { ComposeOptions, Composition, Family } from './family.js';
 
 const options = {
@@ -11,6 +14,13 @@ const options = {
     .record(z.string(), z.json())
     .default({})
     .describe('options of the environment; `list environments` says which it has'),
+  maxEpisodeSteps: z
+    .int()
+    .min(1)
+    .nullable()
+    .optional()
+    .describe("the steps after which an episode is cut, null for no limit; default: the environment's own limit"),
+  wrappers: wrappersOption,
   policy: z
     .strictObject({
       hidden: z.array(z.int().min(1).max(8192)).max(32).default([64, 64]).describe('widths of the hidden layers'),
@@ -22,8 +32,6 @@ const options = {
 /** The options of this family, validated. */
 type GymConfig = RunConfig & z.output<z.ZodObject<typeof options>>;
 
-type AnyVectorEnv = VectorEnv<unknown, unknown>;
-
 /** Environments with spaces that a small network suits: classic control, and any of a user's own. */
 export const gym: Family = {
   name: 'gym',
@@ -31,6 +39,7 @@ export const gym: Family = {
   owns: () => true,
   policyKind: 'network',
   options,
+  check: (config) => parseWrappers((config as GymConfig).wrappers).problems,
   defaults: { numEnvs: 8, evaluation: { samples: 20, explore: false } },
   words: {
     episodes: 'episodes',
@@ -55,15 +64,22 @@ export const gym: Family = {
       for (const end of closing.splice(0)) await end();
     };
     try {
-      const open = async (numEnvs: number) => {
-        const env = await makeEnv(config, options, numEnvs);
+      const parsed = parseWrappers(config.wrappers);
+      if (!('steps' in parsed)) throw configError('compose', parsed.problems);
+      const open = async (numEnvs: number, wrappers: WrapperStack) => {
+        let env = await makeEnv(config, options, numEnvs);
         closing.push(() => env.close?.());
+        env = await wrappers.around(env);
         return env;
       };
-      const env = await open(config.numEnvs);
-      const evaluationEnv = await open(Math.min(config.numEnvs, Math.max(1, config.evaluation.samples)));
+      const wrappers = await WrapperStack.of(parsed.steps);
+      const env = await open(config.numEnvs, wrappers);
+      const evaluationEnv = await open(
+        Math.min(config.numEnvs, Math.max(1, config.evaluation.samples)),
+        await WrapperStack.of(parsed.steps, wrappers),
+      );
       const { name, ...agentOptions } = config.agent;
-      const agent = await makeAgent<unknown, unknown>(options.agent ?? name, {
+      const made = await makeAgent<unknown, unknown>(options.agent ?? name, {
         env,
         policy: () => networkPolicy(env, config.policy, random.child('policy')),
         kind: 'network',
@@ -71,7 +87,9 @@ export const gym: Family = {
         random: random.child('agent'),
         warn: options.warn,
       });
-      closing.push(() => agent.dispose());
+      closing.push(() => made.dispose());
+      const normalizations = [...wrappers.normalizations.values()];
+      const agent = normalizations.length === 0 ? made : withStatistics(made, normalizations);
       return { agent, envs: [env], evaluationEnvs: [evaluationEnv], close };
     } catch (error) {
       await close();
@@ -81,14 +99,23 @@ export const gym: Family = {
 };
 
 async function makeEnv(config: GymConfig, { env }: ComposeOptions, numEnvs: number): Promise<AnyVectorEnv> {
+  const { maxEpisodeSteps } = config;
   if (env === undefined) {
     const { makeVec } = await import('../../envs/registry.js');
-    return (await makeVec(config.env, numEnvs, config.envOptions)) as AnyVectorEnv;
+    return (await makeVec(config.env, numEnvs, config.envOptions, { maxEpisodeSteps })) as AnyVectorEnv;
   }
   const first = await env(numEnvs);
-  if ('numEnvs' in first) return first;
-  const { SyncVectorEnv } = await import('../../envs/sync-vector-env.js');
+  if ('numEnvs' in first) {
+    if (maxEpisodeSteps !== undefined)
+      throw new GymError(
+        'E_CONFIG',
+        `compose: the program hands in a vector environment, whose episodes maxEpisodeSteps cannot limit; limit them there.`,
+      );
+    return first;
+  }
   const singles = [first];
   while (singles.length < numEnvs) singles.push((await env(numEnvs)) as Env<unknown, unknown>);
-  return new SyncVectorEnv(singles);
+  return new SyncVectorEnv(
+    typeof maxEpisodeSteps === 'number' ? singles.map((single) => new TimeLimit(single, maxEpisodeSteps)) : singles,
+  );
 }
