@@ -64,14 +64,15 @@ const withoutTime = (metrics: Metrics[]) =>
   metrics.map((line) => Object.fromEntries(Object.entries(line).filter(([key]) => !key.startsWith('time/'))));
 
 describe('the command line', () => {
-  it('lists every environment, agent, reward and option', async () => {
+  it('lists every environment, agent, reward, wrapper and option', async () => {
     const { code, out } = await cli('list', '--json');
     expect(code).toBe(0);
     const lists = JSON.parse(out) as Record<string, { name?: string; summary?: string; flag?: string }[]>;
     expect(lists.environments!.map((e) => e.name)).toContain('Denoising-v0');
     expect(lists.rewards!.map((e) => e.name)).toContain('jpeg-incompressibility');
     expect(lists.options!.map((e) => e.flag)).toContain('--agent.learning-rate');
-    for (const name of ['environments', 'agents', 'rewards'])
+    expect(lists.wrappers!.map((e) => e.name)).toContain('normalizeObservation');
+    for (const name of ['environments', 'agents', 'rewards', 'wrappers'])
       for (const e of lists[name]!) expect(e.summary).toBeTruthy();
   });
 

@@ -348,6 +348,52 @@ describe('statistics', () => {
     expect(values()[0]!).toBeLessThan(2);
   });
 
+  it('of normalisation can be those of another one, which an evaluation takes and does not change', () => {
+    const training = normalizeObservation<number>();
+    expect(training.statistics).toBeUndefined();
+    const env = wrap(new Counter(5), training);
+    env.reset();
+    for (let t = 0; t < 4; t++) env.step(0);
+    const { statistics } = training;
+    const before = statistics!.state();
+    expect(before.mean[0]).toBeCloseTo(2, 3); // of 0, 1, 2, 3, 4
+    const evaluation = normalizeObservation<number>({ statistics });
+    evaluation.updating = false;
+    const other = wrap(new Counter(5), evaluation);
+    const first = other.reset() as { observation: NdArray };
+    expect(first.observation.data[0]).toBeCloseTo(-2 / Math.sqrt(2), 3);
+    other.step(0);
+    expect(statistics!.state()).toEqual(before);
+    env.reset();
+    expect(evaluation.statistics!.state().count).toBeCloseTo(6, 3);
+
+    const paid = normalizeReward<NdArray, number>();
+    const earning = wrap(new Counter(5), paid);
+    earning.reset();
+    for (let t = 0; t < 4; t++) earning.step(0);
+    const { statistics: returns } = paid;
+    const rewards = normalizeReward<NdArray, number>({ statistics: returns });
+    rewards.updating = false;
+    const alike = wrap(new Counter(5), rewards);
+    alike.reset();
+    expect((alike.step(0) as { reward: number }).reward).toBeLessThan(0.9);
+    expect(() => wrap(new CartPole(), normalizeObservation({ statistics }))).toThrow(
+      /the statistics are of 1 numbers, an observation has 4/,
+    );
+  });
+
+  it('cut what they normalise, where they are told to', () => {
+    const env = wrap(new Counter(50), normalizeObservation<number>({ clip: 1.5 }));
+    env.reset();
+    const seen = Array.from({ length: 30 }, () => (env.step(0) as { observation: NdArray }).observation.data[0]!);
+    expect(Math.max(...seen)).toBe(1.5);
+    const paid = wrap(new Counter(50), normalizeReward<NdArray, number>({ gamma: 0, clip: 2 }));
+    paid.reset();
+    const rewards = Array.from({ length: 30 }, () => (paid.step(0) as { reward: number }).reward);
+    expect(Math.max(...rewards)).toBe(2);
+    expect(Math.min(...rewards)).toBeGreaterThan(1);
+  });
+
   it('of returns begin anew with an episode', () => {
     const env = wrap(new Counter(2, { truncates: true }), normalizeReward({ gamma: 1 }));
     const rewards = () => {
@@ -545,6 +591,8 @@ describe('mistakes', () => {
     ['clip to nothing', () => clipReward({}), /low <= high/],
     ['clip backwards', () => clipReward({ low: 2, high: 1 }), /low <= high/],
     ['epsilon 0', () => normalizeObservation({ epsilon: 0 }), /epsilon/],
+    ['clip 0', () => normalizeObservation({ clip: 0 }), /clip must be above 0, actual value 0/],
+    ['clip -1', () => normalizeReward({ clip: -1 }), /clip must be above 0, actual value -1/],
     ['gamma 2', () => normalizeReward({ gamma: 2 }), /gamma/],
     ['clip a Discrete', () => wrap(new Counter(3) as never, clipAction()), /needs a Box space/],
     [
