@@ -1,12 +1,16 @@
+import { existsSync } from 'node:fs';
+import { isAbsolute } from 'node:path';
 import { GymError } from '../core/errors.js';
 import { show } from '../core/schema.js';
 import { type ParseConfigOptions, parseConfig, type RunConfig } from './config/index.js';
 import { familyOf } from './families/index.js';
 import { type Checkpoint, type Digests, differingFiles, digestFile } from './run-folder/index.js';
+import { codeOf } from './trust.js';
 
 /** What may be another than the run was started with: it changes how far or how fast a run goes, not its numbers. */
 const changeable = [
   'epochs',
+  'totalSteps',
   'scheduleEpochs',
   'overlap',
   'workers',
@@ -97,6 +101,24 @@ export async function inputDigests(config: RunConfig, isWanted = (_name: string)
   const digests: [string, string][] = [];
   for (const [name, file] of files) if (isWanted(name)) digests.push([name, await digestFile(file)]);
   return Object.fromEntries(digests);
+}
+
+/**
+ * The digests of the files of a user's own code that a run executes. Unlike its inputs they may change, since that is how a
+ * defect in them is mended; it is said.
+ */
+export async function codeDigests(config: RunConfig): Promise<Digests> {
+  const digests: [string, string][] = [];
+  for (const { purpose, module } of codeOf(config))
+    if (isAbsolute(module) && existsSync(module)) digests.push([`${purpose} ${module}`, await digestFile(module)]);
+  return Object.fromEntries(digests);
+}
+
+/** What to say of code that is no longer what it was when a checkpoint was made, if anything. */
+export function changedCode({ path, origin }: Checkpoint, code: Digests): string | undefined {
+  const changes = origin.code === undefined ? [] : differingFiles(origin.code, code);
+  if (changes.length === 0) return undefined;
+  return `${changes.join(', ')} since checkpoint ${path} was written: from here on, the numbers are those of the new code.`;
 }
 
 /**

@@ -111,6 +111,9 @@ export function withFlags(
   flags: Readonly<Record<string, unknown>>,
 ): Record<string, unknown> {
   const result = structuredClone(input) as Record<string, unknown>;
+  // They say the same in two units, so that either takes the place of the other.
+  if ('totalSteps' in flags) delete result.epochs;
+  if ('epochs' in flags) delete result.totalSteps;
   for (const [path, value] of Object.entries(flags))
     setPath(result, path === 'agent' && typeof value === 'string' ? 'agent.name' : path, value);
   return result;

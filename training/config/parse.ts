@@ -48,11 +48,18 @@ export function parseConfig(
     ...(family.check?.(short.config) ?? []),
   ];
   if (!('value' in resolved) || problems.length > 0) throw configError(where, problems);
-  return {
+  const complete = {
     ...short.config,
     name: config.name ?? defaultName(config, agent, family),
     agent: { name: options.agent?.name ?? config.agent.name, ...resolved.value },
   };
+  const epochs = family.epochsOf?.(complete) ?? config.epochs;
+  if (typeof epochs === 'string') throw configError(where, [epochs]);
+  if (epochs !== config.epochs && isObject(given) && given.epochs !== undefined)
+    throw configError(where, [
+      `epochs: the length of the run is given twice, by epochs (${config.epochs}) and in steps (${epochs} epochs); leave one out.`,
+    ]);
+  return { ...complete, epochs };
 }
 
 /** An option of the run that stands for one of the agent's ({@link Family.shorthand}); it is kept where it has an effect. */

@@ -81,6 +81,12 @@ export interface Family {
     /** The agent's option, from the value of the run's. */
     of(value: unknown): unknown;
   };
+  /**
+   * How many epochs a run has, where an option of the family says how long it is in another unit.
+   * @param config with all options of the agent.
+   * @returns undefined where it says nothing; a text that says why the number cannot be known.
+   */
+  epochsOf?(config: RunConfig): number | string | undefined;
   /** What no single field can know: a line for each problem. */
   check?(config: RunConfig): string[];
   /** What tells runs apart beside environment and agent; part of a run's default name. */

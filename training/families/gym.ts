@@ -14,6 +14,11 @@ const options = {
     .record(z.string(), z.json())
     .default({})
     .describe('options of the environment; `list environments` says which it has'),
+  totalSteps: z
+    .int()
+    .min(1)
+    .optional()
+    .describe('how long the training is in steps of all environments, instead of epochs; rounded up to whole rollouts'),
   maxEpisodeSteps: z
     .int()
     .min(1)
@@ -39,6 +44,14 @@ export const gym: Family = {
   owns: () => true,
   policyKind: 'network',
   options,
+  epochsOf: (config) => {
+    const { totalSteps, numEnvs, agent } = config as GymConfig;
+    if (totalSteps === undefined) return undefined;
+    const { steps } = (agent.collect ?? {}) as { steps?: number };
+    return steps === undefined
+      ? `totalSteps: how many steps make a rollout of the agent \`${agent.name}\` is not known before; give epochs, or agent.collect: {steps: n} where the agent has that option.`
+      : Math.ceil(totalSteps / (steps * numEnvs));
+  },
   check: (config) => parseWrappers((config as GymConfig).wrappers).problems,
   defaults: { numEnvs: 8, evaluation: { samples: 20, explore: false } },
   words: {

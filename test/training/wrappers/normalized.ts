@@ -15,7 +15,7 @@ export interface NormalizedOptions extends RunOptions {
 export function normalized(
   runs: string,
   name: string,
-  epochs: number,
+  epochs: number | undefined,
   { collect = { steps: 16 }, more, ...options }: NormalizedOptions = {},
 ): Promise<RunResult> {
   return runTraining(
