@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import { registerFusedKernel } from './fused/kernels.js';
 import { type ConvAttributes, convInfo, type KernelCall, registerKernel } from './kernels.js';
-import type { Attribute, NativeBackend } from './native-kernels.js';
+import type { Attribute, NativeBackend, RunOperation } from './native-operations.js';
 
 type Info = Pick<
   tf.backend_util.Conv2DInfo,
@@ -13,8 +13,6 @@ interface OneDnn {
   forward(info: Info, x: tf.TensorInfo, filter: tf.TensorInfo, bias?: tf.TensorInfo): tf.Tensor;
   backpropInput(info: Info, dy: tf.TensorInfo, filter: tf.TensorInfo): tf.Tensor;
   backpropFilter(info: Info, x: tf.TensorInfo, dy: tf.TensorInfo): tf.Tensor;
-  /** The gradients in filter and bias. */
-  backpropFilterAndBias(info: Info, x: tf.TensorInfo, dy: tf.TensorInfo): tf.Tensor[];
 }
 
 /**
@@ -56,10 +54,6 @@ function oneDnn(backend: NativeBackend): OneDnn {
       withShape(info.filterShape, (shape) =>
         backend.executeSingleOutput('_MklNativeConv2DBackpropFilter', attributes(info), [x, shape, dy]),
       ),
-    backpropFilterAndBias: (info, x, dy) =>
-      withShape(info.filterShape, (shape) =>
-        backend.executeMultipleOutputs('_MklNativeConv2DBackpropFilterWithBias', attributes(info), [x, shape, dy], 2),
-      ),
   };
 }
 
@@ -68,7 +62,7 @@ function oneDnn(backend: NativeBackend): OneDnn {
  * @returns false where this TensorFlow does not have them, and Eigen's kernels stay
  */
 export function useOneDnn(backend: NativeBackend): boolean {
-  const { forward, backpropInput, backpropFilter, backpropFilterAndBias } = oneDnn(backend);
+  const { forward, backpropInput, backpropFilter } = oneDnn(backend);
   try {
     tf.tidy(() => {
       const one = tf.ones([1, 1, 1, 1]);
@@ -77,23 +71,10 @@ export function useOneDnn(backend: NativeBackend): boolean {
       forward(info, one, one, tf.ones([1]));
       backpropInput(info, one, one);
       backpropFilter(info, one, one);
-      backpropFilterAndBias(info, one, one);
     });
   } catch {
     return false;
   }
-
-  registerFusedKernel('tensorflow', 'FusedConvolution', ({ inputs: { x, filter, bias, residual }, attrs }) => {
-    const y = forward(convInfo(x.shape, filter.shape, { ...attrs, dataFormat: 'NHWC' }), x, filter, bias);
-    if (!residual) return [y];
-    const sum = tf.add(y, residual);
-    y.dispose();
-    return [sum];
-  });
-  registerFusedKernel('tensorflow', 'FusedConvolutionGrad', ({ inputs: { dy, x, filter }, attrs }) => {
-    const info = convInfo(x.shape, filter.shape, { ...attrs, dataFormat: 'NHWC' });
-    return [backpropInput(info, dy, filter), ...backpropFilterAndBias(info, x, dy)];
-  });
 
   const fits = (info: tf.backend_util.Conv2DInfo, attrs: ConvAttributes, ...tensors: tf.TensorInfo[]) =>
     attrs.dataFormat === 'NHWC' &&
@@ -131,4 +112,44 @@ export function useOneDnn(backend: NativeBackend): boolean {
     return fits(info, attrs, x, dy) ? backpropFilter(info, x, dy) : original();
   });
   return true;
+}
+
+/**
+ * The number of values of a filter up to which a convolution of `native/convolution.h` is used: on one thread it is as
+ * fast as oneDNN's on two, and it has a small part of the overhead. Larger filters do not fit in a core's cache.
+ */
+const largestOwnFilter = 2 ** 18;
+
+/**
+ * Registers convolutions with bias and residual.
+ * @param run runs an operation of `native/operations.cc`
+ */
+export function registerConvolutions(run: RunOperation): void {
+  const ints = (info: tf.backend_util.Conv2DInfo) => [
+    ...[info.outHeight, info.outWidth, info.strideHeight, info.padInfo.top, info.padInfo.left],
+  ];
+  registerFusedKernel('tensorflow', 'FusedConvolution', ({ inputs: { x, filter, bias, residual }, attrs }) => {
+    const attributes = { ...attrs, dataFormat: 'NHWC' as const, dilations: 1 };
+    if (filter.size <= largestOwnFilter)
+      return run('GymConvolution', [x, filter, bias, residual], 1, ints(convInfo(x.shape, filter.shape, attributes)));
+    return [
+      tf.tidy(() => {
+        const all = { ...attributes, activation: 'linear' };
+        const y = tf.engine().runKernel(tf.FusedConv2D, { x, filter, bias }, all) as tf.Tensor;
+        return residual ? tf.add(y, residual) : y;
+      }),
+    ];
+  });
+  registerFusedKernel('tensorflow', 'FusedConvolutionGrad', ({ inputs: { dy, x, filter }, attrs }) => {
+    const attributes = { ...attrs, dataFormat: 'NHWC' as const, dilations: 1 };
+    if (filter.size <= largestOwnFilter)
+      return run('GymConvolutionGrad', [dy, x, filter], 3, ints(convInfo(x.shape, filter.shape, attributes)));
+    const engine = tf.engine();
+    const [inputShape, filterShape] = [x.shape, filter.shape];
+    return [
+      engine.runKernel(tf.Conv2DBackpropInput, { dy, filter }, { ...attributes, inputShape }) as tf.Tensor,
+      engine.runKernel(tf.Conv2DBackpropFilter, { x, dy }, { ...attributes, filterShape }) as tf.Tensor,
+      tf.sum(dy, [0, 1, 2]),
+    ];
+  });
 }

@@ -1,52 +1,18 @@
 /**
- * The kernels of `fused/kernels.ts` on the native backend: the operations of `native/operations.cc`, and oneDNN's convolutions.
+ * The kernels of `fused/kernels.ts` on the native backend: the operations of `native/operations.cc`.
  */
 import * as tf from '@tensorflow/tfjs';
 import { type Activation, type FusedKernelName, registerFusedKernel } from './fused/kernels.js';
-
-/** The parts of tfjs-node's backend that are used here. */
-export interface NativeBackend extends tf.KernelBackend {
-  readonly binding: Record<
-    'TF_ATTR_TYPE' | 'TF_ATTR_INT' | 'TF_ATTR_FLOAT' | 'TF_ATTR_STRING' | 'TF_ATTR_BOOL' | 'TF_FLOAT',
-    number
-  > & {
-    readonly TF_Version: string;
-    isUsingGpuDevice(): boolean;
-  };
-  executeSingleOutput(name: string, attributes: Attribute[], inputs: tf.TensorInfo[]): tf.Tensor;
-  executeMultipleOutputs(name: string, attributes: Attribute[], inputs: tf.TensorInfo[], count: number): tf.Tensor[];
-}
-
-/** An attribute of a TensorFlow operation; `type` is one of the binding's TF_ATTR constants. */
-export interface Attribute {
-  readonly name: string;
-  readonly type: number;
-  readonly value: unknown;
-}
+import { registerConvolutions } from './native-convolutions.js';
+import { type NativeBackend, operations } from './native-operations.js';
 
 /** The activations by their numbers in `native/linear.h`. */
 const activationNumbers: Record<Activation, number> = { none: 0, silu: 1, gelu: 2, quick_gelu: 3 };
 
 /** Registers the operations of `native/operations.cc`, which must be loaded, as kernels. */
 export function registerNativeKernels(backend: NativeBackend): void {
-  const { TF_ATTR_INT, TF_ATTR_FLOAT } = backend.binding;
-  /** Runs an operation of `operations.cc`, which documents the order of inputs, ints and floats. */
-  const run = (
-    name: string,
-    inputs: readonly (tf.TensorInfo | undefined)[],
-    outputCount: number,
-    ints: readonly number[] = [],
-    floats: readonly number[] = [],
-  ): tf.TensorInfo[] => {
-    const given = inputs.filter((t) => t !== undefined);
-    const attributes = [
-      { name: 'inputCount', type: TF_ATTR_INT, value: given.length },
-      { name: 'outputCount', type: TF_ATTR_INT, value: outputCount },
-      { name: 'ints', type: TF_ATTR_INT, value: ints },
-      { name: 'floats', type: TF_ATTR_FLOAT, value: floats },
-    ];
-    return backend.executeMultipleOutputs(name, attributes, given, outputCount);
-  };
+  const run = operations(backend);
+  registerConvolutions(run);
   const register = <N extends FusedKernelName>(name: N, kernel: Parameters<typeof registerFusedKernel<N>>[2]) =>
     registerFusedKernel('tensorflow', name, kernel);
   const flag = (value: unknown) => (value ? 1 : 0);

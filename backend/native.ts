@@ -6,7 +6,8 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import * as tf from '@tensorflow/tfjs';
 import { GymError, messageOf } from '../core/errors.js';
 import { useOneDnn } from './native-convolutions.js';
-import { type NativeBackend, registerNativeKernels } from './native-kernels.js';
+import { registerNativeKernels } from './native-kernels.js';
+import type { NativeBackend } from './native-operations.js';
 
 const packageName = '@tensorflow/tfjs-node-gpu';
 const packageVersion = '4.22.0';

@@ -3,6 +3,8 @@
 // an activation or a sum costs no further pass over memory.
 #pragma once
 
+#include <type_traits>
+
 #include "simd.h"
 
 namespace gym {
@@ -27,25 +29,29 @@ struct Matrix {
 /** The number of floats of a packed matrix of `k` rows and `n` columns. */
 inline int64_t packedSize(int64_t k, int64_t n) { return (n + kPanel - 1) / kPanel * kPanel * k; }
 
-/** Packs a matrix of `k` rows and `n` columns: panels one after the other, each with its rows one after the other. */
-inline void pack(Matrix b, int64_t k, int64_t n, float* to) {
-  for (int64_t j = 0; j < n; j += kPanel) {
+/**
+ * Packs a matrix of `k` rows and `n` columns: panels one after the other, each with its rows one after the other. Where
+ * the matrix is a part of one with more rows, `total` is their number, and `to` the place of its first row.
+ */
+inline void pack(Matrix b, int64_t k, int64_t n, float* to, int64_t total) {
+  for (int64_t j = 0; j < n; j += kPanel, to += total * kPanel) {
     const int64_t width = n - j < kPanel ? n - j : kPanel;
     const float* from = b.data + j * b.column;
     if (b.column == 1 && width == kPanel) {
-      for (int64_t i = 0; i < k; i++, to += kPanel) std::memcpy(to, from + i * b.row, 4 * kPanel);
+      for (int64_t i = 0; i < k; i++) std::memcpy(to + i * kPanel, from + i * b.row, 4 * kPanel);
     } else if (b.column == 1) {
-      for (int64_t i = 0; i < k; i++, to += kPanel) {
-        for (int64_t c = 0; c < width; c++) to[c] = from[i * b.row + c];
-        for (int64_t c = width; c < kPanel; c++) to[c] = 0;
+      for (int64_t i = 0; i < k; i++) {
+        for (int64_t c = 0; c < width; c++) to[i * kPanel + c] = from[i * b.row + c];
+        for (int64_t c = width; c < kPanel; c++) to[i * kPanel + c] = 0;
       }
     } else {
       for (int64_t c = 0; c < kPanel; c++)
         for (int64_t i = 0; i < k; i++) to[i * kPanel + c] = c < width ? from[i * b.row + c * b.column] : 0;
-      to += k * kPanel;
     }
   }
 }
+
+inline void pack(Matrix b, int64_t k, int64_t n, float* to) { pack(b, k, n, to, k); }
 
 /** Computes one tile, of `Rows` rows and up to one panel, and gives each of its vectors to `write`. */
 template <int Rows, int Vectors, class Write>

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "attention.h"
+#include "convolution.h"
 #include "elementwise.h"
 #include "norms.h"
 #include "tensorflow/c/kernels.h"
@@ -319,6 +320,48 @@ void runLinearGrad(Call& call) {
   });
 }
 
+// Ints of convolutions: outHeight, outWidth, stride, top, left.
+ConvolutionShape convolutionShape(const Call& call, int x, int filter) {
+  const Shape &image = gym::image(call, x), &f = call.shape(filter);
+  ConvolutionShape s = {};
+  s.batch = image[0], s.height = image[1], s.width = image[2], s.in = image[3];
+  s.outHeight = call.integer(0), s.outWidth = call.integer(1), s.stride = call.integer(2);
+  s.top = call.integer(3), s.left = call.integer(4);
+  if (f.size() != 4 || sizeOf(f) == 0 || f[2] != s.in)
+    throw Misfit{"the image " + text(image) + " does not fit the filter " + text(f)};
+  s.filterHeight = f[0], s.filterWidth = f[1], s.out = f[3];
+  // The last window may leave the image by less than a filter's size, and none lies outside of it altogether.
+  const auto fits = [&](int64_t size, int64_t window, int64_t count, int64_t before) {
+    const int64_t end = (count - 1) * s.stride + window - before;
+    return count > 0 && before >= 0 && before < window && end > 0 && end < size + window;
+  };
+  if (s.stride < 1 || !fits(s.height, s.filterHeight, s.outHeight, s.top) ||
+      !fits(s.width, s.filterWidth, s.outWidth, s.left))
+    throw Misfit{"the image " + text(image) + ", the filter " + text(f) + " and the size " +
+                 text({s.outHeight, s.outWidth}) + " do not fit"};
+  return s;
+}
+
+// Inputs: x, filter, bias, and possibly residual.
+void runConvolution(Call& call) {
+  const ConvolutionShape s = convolutionShape(call, 0, 1);
+  const Shape shape = {s.batch, s.outHeight, s.outWidth, s.out};
+  call.expect(call.count() == 4 ? 4 : 3, 1);
+  const float* bias = call.input(2, s.out);
+  const float* residual = call.count() == 4 ? call.input(3, sizeOf(shape)) : nullptr;
+  convolution(s, call.input(0), call.input(1), bias, residual, call.output(0, shape));
+}
+
+// Inputs: dy, x, filter.
+void runConvolutionGrad(Call& call) {
+  const ConvolutionShape s = convolutionShape(call, 1, 2);
+  call.expect(3, 3);
+  const float* dy = call.input(0, s.batch * s.outHeight * s.outWidth * s.out);
+  convolutionInputGradient(s, dy, call.input(2), call.output(0, call.shape(1)));
+  float *dfilter = call.output(1, call.shape(2)), *dbias = call.output(2, {s.out});
+  convolutionFilterGradient(s, dy, call.input(1), dfilter, dbias);
+}
+
 Rows halves(const Call& call, int i) {
   const Rows x(call.shape(i));
   if (x.channels % 2 != 0) throw Misfit{std::to_string(x.channels) + " channels cannot be halved"};
@@ -446,6 +489,7 @@ std::string addAll() {
        {add<runGroupNorm>("GymGroupNorm"), add<runGroupNormGrad>("GymGroupNormGrad"), add<runLayerNorm>("GymLayerNorm"),
         add<runLayerNormGrad>("GymLayerNormGrad"), add<runAttention>("GymAttention"),
         add<runAttentionGrad>("GymAttentionGrad"), add<runLinear>("GymLinear"), add<runLinearGrad>("GymLinearGrad"),
+        add<runConvolution>("GymConvolution"), add<runConvolutionGrad>("GymConvolutionGrad"),
         add<runGatedGelu>("GymGatedGelu"), add<runGatedGeluGrad>("GymGatedGeluGrad"), add<runUpsample>("GymUpsample"),
         add<runUpsampleGrad>("GymUpsampleGrad"), add<runFlatten>("GymFlatten"), add<runAdamW>("GymAdamW")})
     if (!message.empty()) return message;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "attention.h"
+#include "convolution.h"
 #include "elementwise.h"
 #include "norms.h"
 
@@ -295,6 +296,56 @@ void testAttention(AttentionShape s, bool masked) {
   expect(what + ", dv", dv, slope(ev, dy, [&](const Exact& t) { return value(eq, ek, t); }), 5e-5);
 }
 
+void testConvolution(int64_t batch, int64_t height, int64_t width, int64_t in, int64_t out, int64_t filterHeight,
+                     int64_t filterWidth, int64_t stride, bool same, bool hasBias, bool hasResidual) {
+  const auto outSize = [&](int64_t size, int64_t filter) {
+    return same ? (size + stride - 1) / stride : (size - filter) / stride + 1;
+  };
+  ConvolutionShape s = {batch, height, width, in, filterHeight, filterWidth, out, outSize(height, filterHeight),
+                        outSize(width, filterWidth), stride, 0, 0};
+  const auto before = [&](int64_t count, int64_t filter, int64_t size) {
+    return same ? std::max<int64_t>(0, (count - 1) * stride + filter - size) / 2 : 0;
+  };
+  s.top = before(s.outHeight, filterHeight, height);
+  s.left = before(s.outWidth, filterWidth, width);
+  const int64_t pixels = s.outHeight * s.outWidth;
+  const std::string what = "convolution of " + std::to_string(batch) + "x" + std::to_string(height) + "x" +
+                           std::to_string(width) + "x" + std::to_string(in) + " to " + std::to_string(out) + ", filter " +
+                           std::to_string(filterHeight) + "x" + std::to_string(filterWidth) + ", stride " +
+                           std::to_string(stride);
+  const Values x = normal(batch * height * width * in), filter = normal(filterHeight * filterWidth * in * out);
+  const Values bias = normal(out), residual = normal(batch * pixels * out), dy = normal(residual.size());
+  Exact y(dy.size()), dx(x.size()), dfilter(filter.size()), dbias(out);
+  for (int64_t b = 0; b < batch; b++)
+    for (int64_t p = 0; p < pixels; p++)
+      for (int64_t o = 0; o < out; o++) {
+        const int64_t at = (b * pixels + p) * out + o;
+        y[at] = (hasBias ? bias[o] : 0) + (hasResidual ? residual[at] : 0);
+        dbias[o] += dy[at];
+        for (int64_t fy = 0; fy < filterHeight; fy++)
+          for (int64_t fx = 0; fx < filterWidth; fx++) {
+            const int64_t row = p / s.outWidth * stride + fy - s.top, column = p % s.outWidth * stride + fx - s.left;
+            if (row < 0 || row >= height || column < 0 || column >= width) continue;
+            for (int64_t c = 0; c < in; c++) {
+              const int64_t from = ((b * height + row) * width + column) * in + c;
+              const int64_t weight = ((fy * filterWidth + fx) * in + c) * out + o;
+              y[at] += static_cast<double>(x[from]) * filter[weight];
+              dx[from] += static_cast<double>(dy[at]) * filter[weight];
+              dfilter[weight] += static_cast<double>(dy[at]) * x[from];
+            }
+          }
+      }
+  Values actual = empty(y.size()), adx = empty(dx.size()), adfilter = empty(dfilter.size()), adbias = empty(out);
+  convolution(s, x.data(), filter.data(), hasBias ? bias.data() : nullptr, hasResidual ? residual.data() : nullptr,
+              actual.data());
+  convolutionInputGradient(s, dy.data(), filter.data(), adx.data());
+  convolutionFilterGradient(s, dy.data(), x.data(), adfilter.data(), adbias.data());
+  expect(what, actual, y);
+  expect(what + ", dx", adx, dx);
+  expect(what + ", dfilter", adfilter, dfilter);
+  expect(what + ", dbias", adbias, dbias);
+}
+
 void testGatedGelu(int64_t rows, int64_t inner) {
   const Values x = normal(rows * 2 * inner), dy = normal(rows * inner);
   const auto value = [&](const Exact& x) {
@@ -378,6 +429,16 @@ int main() {
     testAttention({1, 1, 1, 3, 3}, masked);
     testAttention({2, 2 * kQueries, 70, 40, 2}, masked);
   }
+
+  for (int64_t stride : {1, 2})
+    for (bool same : {false, true}) {
+      for (int64_t filter : {1, 2, 3, 5}) testConvolution(2, 7, 6, 3, 5, filter, filter, stride, same, true, false);
+      testConvolution(3, 9, 8, 4, kLanes + 1, 3, 1, stride, same, false, true);
+      testConvolution(1, 5, 6, 2, kPanel, 2, 4, stride, same, true, true);
+    }
+  testConvolution(70, 4, 4, 5, 3, 3, 3, 1, true, true, true);
+  testConvolution(2, 18, 17, 3, kPanel + 3, 3, 3, 1, true, true, false);
+  testConvolution(2, 4, 4, 2, 2, 1, 1, 3, true, true, true);
 
   for (int64_t inner : sizes) testGatedGelu(3, inner), testUpsample(2, 3, 2, inner), testAdamW(3 * inner);
 
