@@ -7,7 +7,7 @@ import { Random } from '../core/random.js';
 import { nameOfReward } from '../core/score.js';
 import type { Awaitable } from '../core/types.js';
 import { withConfiguredCallbacks } from './callbacks/index.js';
-import { checkConfig, checkInputs, checkSame, inputDigests } from './changes.js';
+import { changedCode, checkConfig, checkInputs, checkSame, codeDigests, inputDigests } from './changes.js';
 import { completeConfig, type RunConfig, type RunConfigInput } from './config/index.js';
 import { evaluationCallback } from './evaluation/index.js';
 import type { ComposeOptions, Composition } from './families/family.js';
@@ -109,7 +109,12 @@ class Run {
     const config = this.#withSchedule(given, resumed?.record.config);
     this.#epochs = config.epochs;
     const inputs = await inputDigests(config);
-    if (resumed?.checkpoint) checkInputs(this.#path, resumed.checkpoint, inputs);
+    const code = await codeDigests(config);
+    if (resumed?.checkpoint) {
+      checkInputs(this.#path, resumed.checkpoint, inputs);
+      const change = changedCode(resumed.checkpoint, code);
+      if (change !== undefined) this.#warn(change);
+    }
     const backend = await useBackend(config.backend === 'auto' ? undefined : config.backend);
     this.#options.onBackend?.(backend);
     if (resumed) this.#compareBackend(resumed.record.backend, backend);
@@ -126,7 +131,7 @@ class Run {
       let end: Pick<RunResult, 'reason' | 'why'>;
       try {
         this.#folder ??= await RunFolder.create(this.#path, await this.#newRecord(config, backend), { overwrite });
-        this.#folder.origin = { config, inputs };
+        this.#folder.origin = { config, inputs, code };
         end = await this.#train(config, parts, resumed);
       } finally {
         // Before anything else that takes time: what a reward or an environment still does is nobody's concern.

@@ -139,6 +139,33 @@ describe('a run that names code', () => {
   });
 });
 
+it('code that has changed since a checkpoint was written is said to have, and taken', async () => {
+  const { file } = await reward('mended.mjs');
+  await run('mended', { reward: file });
+  await writeFile(file, `${await readFile(file, 'utf8')}\n// mended`);
+  const warnings: string[] = [];
+  const warn = (message: string) => warnings.push(message);
+  await run('mended', { reward: file, epochs: 2 }, { resume: true, warn });
+  expect(warnings.join()).toMatch(/reward .*mended\.mjs was changed since checkpoint .*epoch-000001/);
+  warnings.length = 0;
+  await run('mended', { reward: file, epochs: 2 }, { resume: true, warn });
+  expect(warnings).toEqual([]);
+});
+
+it('knows every place where modules that a configuration names are imported', async () => {
+  const purposes: string[] = [];
+  for (const room of ['agents', 'core', 'diffusion', 'envs', 'networks', 'rewards', 'training'])
+    for (const entry of await readdir(room, { recursive: true, withFileTypes: true })) {
+      if (!entry.isFile() || !entry.name.endsWith('.ts')) continue;
+      const source = await readFile(join(entry.parentPath, entry.name), 'utf8');
+      purposes.push(
+        ...Array.from(source.matchAll(/await importUserModule\(.*, '(\w+)'\)/g), ([, purpose]) => purpose!),
+      );
+    }
+  const known = codeOf({ env: 'a:A-v0', agent: './a.ts', reward: './a.ts', wrappers: ['./a.ts'] });
+  expect(purposes.sort()).toEqual(known.map(({ purpose }) => purpose).sort());
+});
+
 it('a run that names no code needs no trust, and nothing is written for it', async () => {
   beUser('first');
   await run('plain', {});

@@ -26,6 +26,8 @@ export interface Origin {
   readonly config?: unknown;
   /** Digests of files that the run reads: its model. */
   readonly inputs?: Digests | undefined;
+  /** Digests of the files of a user's own code that it executes. */
+  readonly code?: Digests | undefined;
 }
 
 /** A checkpoint that was read and found whole. */
@@ -58,6 +60,7 @@ const manifestSchema = z.strictObject({
   metrics: z.string(),
   config: z.unknown().optional(),
   inputs: digests.optional(),
+  code: digests.optional(),
 });
 
 const MANIFEST = 'digests.json';
@@ -74,8 +77,7 @@ export async function writeCheckpointFiles(
   const manifest: z.input<typeof manifestSchema> = {
     files: await digestFolder(folder),
     metrics: metricsDigest,
-    config: origin.config,
-    inputs: origin.inputs,
+    ...origin,
   };
   await writeFileAtomic(join(folder, MANIFEST), `${JSON.stringify(manifest, null, 1)}\n`);
 }
@@ -97,12 +99,8 @@ export async function readCheckpoint(path: string): Promise<Checkpoint> {
     if (problems.length > 0) throw new GymError('E_FILE', `${problems.join(', ')} since it was written`);
     const file = join(path, 'state.json');
     const state = parsed(stateSchema, fromJson(await readJson(file)), file);
-    return {
-      path,
-      state,
-      origin: { config: manifest.config, inputs: manifest.inputs },
-      metricsDigest: manifest.metrics,
-    };
+    const { files: _, metrics: metricsDigest, ...origin } = manifest;
+    return { path, state, origin, metricsDigest };
   } catch (error) {
     throw new GymError('E_FILE', `checkpoint ${path} is damaged: ${messageOf(error)}`, { cause: error });
   }

@@ -208,8 +208,7 @@ export class RunFolder {
    */
   async begin(checkpoint: Checkpoint | undefined): Promise<void> {
     this.#needLock();
-    for (const folder of [this.path, join(this.path, 'checkpoints'), join(this.path, 'samples')])
-      removeLeftovers(folder);
+    for (const part of ['.', 'checkpoints', 'samples', 'best']) removeLeftovers(join(this.path, part));
     const kept = checkpoint === undefined ? Buffer.alloc(0) : await this.#metricsOf(checkpoint);
     // The latest first, and metrics last: a process killed here leaves no checkpoint that is ahead of the metrics.
     for (const { epoch, name } of (await this.#checkpointNames()).reverse())
