@@ -64,15 +64,13 @@ export function stopWithoutImprovement<O, A>(
     epoch: (_, metrics) => {
       const value = metrics[metric];
       if (value === undefined) return undefined;
-      if (best === undefined || value > best) {
-        if (!Number.isNaN(value)) best = value;
-        since = 0;
-      } else since++;
+      if (best === undefined ? !Number.isNaN(value) : value > best) [best, since] = [value, 0];
+      else since++;
       return undefined;
     },
     stop: () =>
       since >= patience
-        ? `${metric} has not risen above ${rounded(best!)} in the last ${since} evaluations (patience)`
+        ? `${metric} has not ${best === undefined ? 'been a number' : `risen above ${rounded(best)}`} in the last ${since} evaluations (patience)`
         : undefined,
     state: (): Snapshot => ({ metric, best: best ?? null, since }),
     restore: (state) => {

@@ -8,6 +8,7 @@ export interface ToyRun {
   /** The epoch of the checkpoint to go on from; default: a new run. */
   readonly from?: number;
   readonly checkpointEvery?: number;
+  readonly keepCheckpoints?: number;
   readonly callbacks?: () => readonly Callback<number, number>[];
   /** What listens, made when the folder is there. */
   readonly listen?: (folder: RunFolder) => (event: TrainEvent) => unknown;
@@ -15,7 +16,7 @@ export interface ToyRun {
 
 /** Walks, whose metrics differ from epoch to epoch and in their names: some epochs have no episode that ended. */
 export async function toyRun(run: ToyRun): Promise<TrainEvent[]> {
-  const { path, epochs, from, checkpointEvery = 1, callbacks, listen } = run;
+  const { path, epochs, from, checkpointEvery = 1, keepCheckpoints = 1000, callbacks, listen } = run;
   const opened =
     from === undefined ? { folder: await RunFolder.create(path, {}) } : await RunFolder.resume(path, { from });
   const listener = listen?.(opened.folder);
@@ -28,7 +29,7 @@ export async function toyRun(run: ToyRun): Promise<TrainEvent[]> {
     folder: opened.folder,
     checkpoint: 'checkpoint' in opened ? opened.checkpoint : undefined,
     checkpointEvery,
-    keepCheckpoints: 100,
+    keepCheckpoints,
     callbacks: callbacks?.() ?? [],
   })) {
     events.push(event);
