@@ -70,7 +70,8 @@ describe('the command line', () => {
     const lists = JSON.parse(out) as Record<string, { name?: string; summary?: string; flag?: string }[]>;
     expect(lists.environments!.map((e) => e.name)).toContain('Denoising-v0');
     expect(lists.rewards!.map((e) => e.name)).toContain('jpeg-incompressibility');
-    expect(lists.options!.map((e) => e.flag)).toContain('--agent.learning-rate');
+    expect(lists.options!.map((e) => e.flag)).toContain('--evaluation.max-steps');
+    expect(JSON.stringify(lists.agents)).toContain('"path":"learningRate"');
     expect(lists.wrappers!.map((e) => e.name)).toContain('normalizeObservation');
     for (const name of ['environments', 'agents', 'rewards', 'wrappers'])
       for (const e of lists[name]!) expect(e.summary).toBeTruthy();
