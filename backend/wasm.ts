@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import { dirname, sep } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
+import { registerWasmFusedKernels } from './wasm-fused.js';
 import { registerWasmKernels } from './wasm-kernels.js';
 
 /**
@@ -16,6 +17,7 @@ export async function loadWasm(): Promise<void> {
   const main = createRequire(import.meta.url).resolve('@tensorflow/tfjs-backend-wasm');
   wasm.setWasmPaths(dirname(main) + sep);
   registerWasmKernels();
+  registerWasmFusedKernels();
   await quietly(() => tf.setBackend('wasm'));
 }
 

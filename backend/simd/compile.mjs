@@ -1,18 +1,21 @@
-// Compiles kernels.as (AssemblyScript) into kernels.ts, which is kept in the repository. Run as `npm run simd`.
-import { readFileSync, writeFileSync } from 'node:fs';
+// Compiles kernels.as and what it imports (AssemblyScript) into kernels.ts, which is kept in the repository. Run as `npm run simd`.
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import asc from 'assemblyscript/asc';
 
-const source = fileURLToPath(new URL('./kernels.as', import.meta.url));
 const target = fileURLToPath(new URL('./kernels.ts', import.meta.url));
 
 /** Compiles kernels.as. @returns {Promise<string>} the text of kernels.ts */
 export async function compileSimd() {
   let binary;
-  const flags = ['--importMemory', '--noExportMemory', '--runtime', 'stub', '--enable', 'simd', '-O3', '--noAssert'];
+  const flags = ['--importMemory', '--noExportMemory', '--runtime', 'stub', '-O3', '--noAssert'];
+  flags.push('--enable', 'simd', '--enable', 'relaxed-simd');
   const { error, stderr } = await asc.main(['kernels.ts', '--outFile', 'kernels.wasm', ...flags], {
     // The compiler asks for the extension .ts, with which editors would take the file for TypeScript.
-    readFile: (name) => (name === 'kernels.ts' ? readFileSync(source, 'utf8') : null),
+    readFile: (name) => {
+      const file = fileURLToPath(new URL(name.replace(/\.ts$/, '.as'), import.meta.url));
+      return name.endsWith('.ts') && existsSync(file) ? readFileSync(file, 'utf8') : null;
+    },
     writeFile: (name, contents) => {
       if (name.endsWith('.wasm')) binary = contents;
     },
