@@ -3,6 +3,7 @@ import type { AgentDescription } from '../agents/define.js';
 import type { PolicyKind } from '../agents/policy.js';
 import { agentOptions, listAgents, loadAgent } from '../agents/registry.js';
 import { GymError } from '../core/errors.js';
+import { shownName } from '../core/shown.js';
 import { parseYaml, type RunOptionInfo, runOptions } from '../training/config/index.js';
 import { families, familyOf } from '../training/families/index.js';
 
@@ -104,14 +105,19 @@ export function withSetFlags(argv: readonly string[]): string[] {
 
 /** The flags that were given, by the option's path, as the types that the options take. */
 export async function givenFlags(options: Readonly<Record<string, unknown>>): Promise<Record<string, unknown>> {
-  const texts: Record<string, string> = {};
-  for (const { path } of runOptions()) if (typeof options[path] === 'string') texts[path] = options[path];
-  if (typeof options.agent === 'string') texts.agent = options.agent;
+  const texts = new Map<string, string>();
+  for (const { path } of runOptions()) if (typeof options[path] === 'string') texts.set(path, options[path]);
+  if (typeof options.agent === 'string') texts.set('agent', options.agent);
   for (const assignment of (options.set as readonly string[] | undefined) ?? []) {
     const at = assignment.indexOf('=');
-    texts[pathOf(assignment.slice(0, at))] = assignment.slice(at + 1);
+    if (at < 1)
+      throw new GymError(
+        'E_CONFIG',
+        `--set ${shownName(assignment)}: needs an option and its value, as in --set agent.learning-rate=1e-4.`,
+      );
+    texts.set(pathOf(assignment.slice(0, at)), assignment.slice(at + 1));
   }
-  const name = texts.agent ?? texts['agent.name'];
+  const name = texts.get('agent') ?? texts.get('agent.name');
   const agents: AgentDescription[] = name === undefined ? listAgents() : [await loadAgent(name)];
   const isText = new Set(['agent', 'agent.name']);
   for (const { path, type } of runOptions()) if (type === 'string') isText.add(path);
@@ -120,6 +126,6 @@ export async function givenFlags(options: Readonly<Record<string, unknown>>): Pr
       for (const { path, type } of agentOptions(agent, kind)) if (type === 'string') isText.add(`agent.${path}`);
   // What is text stays text: a run may be called 007.
   return Object.fromEntries(
-    Object.entries(texts).map(([path, text]) => [path, isText.has(path) ? text : parseYaml(text, flagOf(path))]),
+    [...texts].map(([path, text]) => [path, isText.has(path) ? text : parseYaml(text, shownName(flagOf(path)))]),
   );
 }

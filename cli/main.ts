@@ -5,34 +5,9 @@ import { describeError } from '../core/errors.js';
 import { packageVersion } from '../training/package-root.js';
 import { whileUnfinished } from '../training/unfinished.js';
 import { addRunFlags, withSetFlags } from './flags.js';
+import { decimal, positive, whole } from './numbers.js';
 
 // Every command is loaded when it is called: `--help` should not wait for TensorFlow.js.
-
-function positive(name: string): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (!(value > 0)) throw new Error(`${name} must be a number above 0, actual value ${text}.`);
-    return value;
-  };
-}
-
-function whole(name: string, least: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (!Number.isInteger(value) || value < least)
-      throw new Error(`${name} must be a whole number of at least ${least}, actual value ${text}.`);
-    return value;
-  };
-}
-
-function decimal(name: string): (text: string) => number {
-  return (text) => {
-    const value = text.trim() === '' ? Number.NaN : Number(text);
-    if (!(Number.isFinite(value) && value >= 0))
-      throw new Error(`${name} must be a number of at least 0, actual value ${text}.`);
-    return value;
-  };
-}
 
 const backend = () =>
   new Option('--backend <name>', 'what computes (default: the fastest that loads)').choices(['native', 'wasm', 'cpu']);
@@ -61,6 +36,7 @@ const train = program
   .option('--resume', 'go on with a run that was stopped, killed or failed')
   .addOption(fromCheckpoint())
   .option('--overwrite', 'start afresh where a run of that name exists')
+  .option('--profile', 'print and save where the time went: phases, kernels, rewards, and a trace for chrome://tracing')
   .addOption(trust())
   .addOption(json())
   .action(async (config, options) => (await import('./train.js')).trainCommand(config, options));
@@ -73,7 +49,7 @@ program
   .addOption(fromCheckpoint())
   .addOption(trust())
   .requiredOption('--prompt <text...>', 'one or more prompts')
-  .option('--count <n>', 'pictures of each prompt', whole('--count', 1), 1)
+  .option('--count <n>', 'pictures of each prompt', whole('--count', 1, 10_000), 1)
   .option('--steps <n>', "denoising steps; default 20, or the run's own", whole('--steps', 1))
   .option(
     '--guidance <scale>',
@@ -95,10 +71,30 @@ const evaluate = program
   .option('--run <folder>', 'a run: its agent as it was and with the latest checkpoint')
   .addOption(fromCheckpoint())
   .addOption(trust())
-  .option('--samples <n>', 'how many samples or episodes', whole('--samples', 1), 256)
+  .option('--samples <n>', 'how many samples or episodes', whole('--samples', 1, 1_000_000), 256)
   .option('--out <folder>', 'keep the pictures here')
   .addOption(json())
   .action(async (config, options) => (await import('./evaluate.js')).evaluateCommand(config, options));
+
+const benchmarks = program
+  .command('benchmark')
+  .description('compare agents over environments, options and seeds; a run that is there already is not made again')
+  .option('--agents <names>', 'agents, with commas between: ppo,reinforce,./mine.ts', 'ppo')
+  .option('--envs <ids>', 'environments, with commas between', 'CartPole-v1')
+  .option('--seeds <n or list>', 'how many seeds, or which: 5 is 0,1,2,3,4', '3')
+  .option('--vary <option=values...>', 'a dimension more: agent.kl-coefficient=0,0.1; may be given again')
+  .requiredOption('--out <folder>', 'where runs, results and the page go; the same folder goes on where it was')
+  .option('--jobs <n>', 'runs at once; default: one a core', whole('--jobs', 1))
+  .addOption(json())
+  .action(async (options) => (await import('./benchmark.js')).benchmarkCommand(options));
+
+program
+  .command('compare')
+  .description('lay any runs over each other: a page with their curves and what they came to')
+  .argument('<runs...>', "the runs' folders")
+  .option('--out <file>', 'the page', 'compare.html')
+  .addOption(json())
+  .action(async (runs, options) => (await import('./compare.js')).compareCommand(runs, options));
 
 program
   .command('export')
@@ -124,8 +120,8 @@ program
   .requiredOption('--out <folder>', 'where the model goes')
   .option('--seed <n>', 'fixes everything random', whole('--seed', 0))
   .option('--steps <n>', 'optimiser steps', whole('--steps', 1))
-  .option('--batch-size <n>', 'pictures a step', whole('--batch-size', 1))
-  .option('--images <n>', 'pictures drawn ahead', whole('--images', 1))
+  .option('--batch-size <n>', 'pictures a step', whole('--batch-size', 1, 65_536))
+  .option('--images <n>', 'pictures drawn ahead', whole('--images', 1, 1_000_000))
   .option('--learning-rate <number>', "AdamW's step size at its highest", positive('--learning-rate'))
   .option('--checkpoint-every <n>', 'steps between checkpoints', whole('--checkpoint-every', 1))
   .option('--resume', 'go on from the last checkpoint')
@@ -164,7 +160,7 @@ const done = whileUnfinished((status) => {
     );
 });
 try {
-  for (const command of [train, evaluate]) await addRunFlags(command, help);
+  for (const command of [train, evaluate, benchmarks]) await addRunFlags(command, help);
   await program.parseAsync(asksForHelp ? process.argv : withSetFlags(process.argv));
 } catch (error) {
   process.stderr.write(`error: ${describeError(error, { debug: program.opts().debug === true })}\n`);

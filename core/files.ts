@@ -188,6 +188,15 @@ export async function readText(path: string): Promise<string> {
   }
 }
 
+/** Reads a file, with an error that names it. */
+export async function readBytes(path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    throw fileError('cannot read', path, error);
+  }
+}
+
 /** Reads a JSON file. @throws GymError E_FILE as {@link readText} and {@link parseJson}. */
 export async function readJson(path: string): Promise<unknown> {
   return parseJson(await readText(path), path);

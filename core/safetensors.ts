@@ -2,7 +2,7 @@ import { type FileHandle, open, stat } from 'node:fs/promises';
 import { GymError, messageOf } from './errors.js';
 import { writeFileAtomic } from './files.js';
 import { type NdArray, sizeOf, type TypedArray } from './ndarray.js';
-import { shownJson, shownName } from './shown.js';
+import { shownJson, shownName, shownShape } from './shown.js';
 
 /** The element types that are read, by the name that the file format gives them. */
 export type SafetensorsType = keyof typeof itemBytes;
@@ -261,7 +261,8 @@ function parseEntry(value: unknown, dataStart: number): SafetensorsEntry | strin
   if (!isCounts(offsets) || offsets.length !== 2) return `has the data_offsets ${shownJson(offsets)}`;
   const [start, end] = offsets as [number, number];
   const bytes = sizeOf(shape) * itemBytes[type];
-  if (end - start !== bytes) return `has ${end - start} bytes, but ${type} of shape ${shownJson(shape)} needs ${bytes}`;
+  if (end - start !== bytes)
+    return `has ${end - start} bytes, but ${type} of shape ${shownShape(shape)} needs ${bytes}`;
   return { type, shape, start: dataStart + start, bytes };
 }
 

@@ -61,7 +61,7 @@ export async function scoreImages(reward: RewardLike, batch: ScoreBatch, options
     const count = scores.filter((score) => !usable(score)).length;
     throw new GymError(
       'E_REWARD',
-      `reward \`${name}\`: sample ${bad} (prompt ${JSON.stringify(batch.prompts[bad])}) got ${scores[bad]} (${count} of ${scores.length} are not finite in float32); every score must be a finite number, at most 3.4e38 either way.`,
+      `reward \`${name}\`: sample ${bad} (prompt ${shownJson(batch.prompts[bad])}) got ${scores[bad]} (${count} of ${scores.length} are not finite in float32); every score must be a finite number, at most 3.4e38 either way.`,
     );
   }
   const details = Object.entries((split ? result.details : undefined) ?? {}).map(
@@ -85,7 +85,7 @@ function checkBatch(name: string, { images, prompts }: ScoreBatch): void {
 
 /** The reward's raw answer, awaited no longer than the limit and the batch's own signal allow. */
 async function ask(reward: RewardLike, name: string, batch: ScoreBatch, timeoutMs?: number): Promise<RewardResult> {
-  const what = `batch of ${batch.prompts.length} (first prompt ${JSON.stringify(batch.prompts[0])})`;
+  const what = `batch of ${batch.prompts.length} (first prompt ${shownJson(batch.prompts[0])})`;
   const aborted = () => new GymError('E_REWARD', `reward \`${name}\`: gave up on a ${what}: the run was stopped.`);
   const outer = batch.signal;
   if (outer?.aborted) throw aborted();
@@ -146,7 +146,7 @@ function numbers(name: string, field: string, values: unknown, { prompts }: Scor
     if (typeof value !== 'number')
       throw new GymError(
         'E_REWARD',
-        `${where}: sample ${i} (prompt ${JSON.stringify(prompts[i])}) got ${describe(value)}; return a number.`,
+        `${where}: sample ${i} (prompt ${shownJson(prompts[i])}) got ${describe(value)}; return a number.`,
       );
     copy[i] = value;
   }

@@ -47,3 +47,8 @@ function begunJson(value: unknown, most: number): string {
 export function shownName(name: string): string {
   return name.length > 100 ? `${name.slice(0, 97)}...` : name;
 }
+
+/** A shape as an error shows it: `[2, 3]`. */
+export function shownShape(shape: readonly unknown[]): string {
+  return `[${shape.slice(0, 16).map(shownJson).join(', ')}${shape.length > 16 ? `, ... (${shape.length} axes)` : ''}]`;
+}

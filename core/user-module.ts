@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, type Stats, statSync } from 'node:fs';
 import module, { isBuiltin } from 'node:module';
 import { basename, dirname, extname, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { GymError, messageOf, nearest, pathFromHere, userFrame } from './errors.js';
+import { shownName } from './shown.js';
 
 const extensions = ['.ts', '.mts', '.js', '.mjs', '.cjs'];
 
@@ -31,7 +32,7 @@ export function isModulePath(text: string): boolean {
  *   TypeScript and nothing here can read that; E_NAME when the text is a URL or no name of a package that can be imported.
  */
 export async function importUserModule(name: string, purpose: string): Promise<Record<string, unknown>> {
-  const place = `${purpose} ${name}`;
+  const place = `${purpose} ${shownName(name)}`;
   if (/^[a-z][a-z\d+.-]+:/i.test(name))
     throw new GymError('E_NAME', `${place}: URLs are not imported; give the path of a file or the name of a package.`);
   const file = isModulePath(name) ? moduleFile(place, name) : undefined;
@@ -51,7 +52,15 @@ export async function importUserModule(name: string, purpose: string): Promise<R
 function moduleFile(place: string, path: string): string {
   const file = resolve(path);
   const folder = dirname(file);
-  const stat = statSync(file, { throwIfNoEntry: false });
+  let stat: Stats | undefined;
+  try {
+    stat = statSync(file, { throwIfNoEntry: false });
+  } catch (error) {
+    // A name that the system does not take: too long, or with a zero in it.
+    throw new GymError('E_FILE', `${place}: cannot be looked for: ${messageOf(error)}; check the path.`, {
+      cause: error,
+    });
+  }
   if (stat?.isDirectory())
     throw new GymError('E_FILE', `${place}: this is a folder; give the path of the file in it that is meant.`);
   if (stat === undefined) {

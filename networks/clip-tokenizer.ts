@@ -260,7 +260,7 @@ export class CLIPTokenizer {
     const ids = [this.bosTokenId];
     for (const part of this.#splitSpecial(text)) {
       if (this.#special.has(part)) ids.push(this.#ids.get(part)!);
-      else for (const [piece] of normalize(part).matchAll(PIECES)) ids.push(...this.#pieceIds(piece));
+      else for (const [piece] of normalize(part).matchAll(PIECES)) for (const id of this.#pieceIds(piece)) ids.push(id);
     }
     ids.push(this.eosTokenId);
     return ids;

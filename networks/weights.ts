@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import { GymError } from '../core/errors.js';
 import { type NdArray, sameShape } from '../core/ndarray.js';
 import type { Random } from '../core/random.js';
+import { shownName, shownShape } from '../core/shown.js';
 
 /**
  * The permutation of axes that takes a parameter from PyTorch's layout to TensorFlow's; undefined where the layouts
@@ -108,14 +109,14 @@ export function storedParameters(
       if (!stored)
         throw new GymError(
           'E_FILE',
-          `${where}: has no tensor \`${name}\` ([${shape.join(', ')}] in TensorFlow's layout), which the configuration asks for; check that config.json belongs to these weights.`,
+          `${where}: has no tensor \`${name}\` (${shownShape(shape)} in TensorFlow's layout), which the configuration asks for; check that config.json belongs to these weights.`,
         );
       left.delete(name);
       const value = fromTorch(name, stored);
       if (!sameShape(value.shape, shape))
         throw new GymError(
           'E_FILE',
-          `${where}: tensor \`${name}\` has shape [${value.shape.join(', ')}] in TensorFlow's layout, but the configuration gives [${shape.join(', ')}]; check that config.json belongs to these weights.`,
+          `${where}: tensor \`${name}\` has shape ${shownShape(value.shape)} in TensorFlow's layout, but the configuration gives ${shownShape(shape)}; check that config.json belongs to these weights.`,
         );
       return tf.tensor(value.data instanceof Float32Array ? value.data : Float32Array.from(value.data), [...shape]);
     },
@@ -124,7 +125,7 @@ export function storedParameters(
       const names = [...left.keys()];
       throw new GymError(
         'E_FILE',
-        `${where}: ${left.size} tensors have no place in the configured network (${names.slice(0, 5).join(', ')}${left.size > 5 ? ', ...' : ''}); check that config.json belongs to these weights.`,
+        `${where}: ${left.size} tensors have no place in the configured network (${names.slice(0, 5).map(shownName).join(', ')}${left.size > 5 ? ', ...' : ''}); check that config.json belongs to these weights.`,
       );
     },
   };

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { basename, extname } from 'node:path';
 import { GymError } from '../core/errors.js';
 import type { Reward } from '../core/reward.js';
+import { shownJson } from '../core/shown.js';
 import { importUserModule, isModulePath } from '../core/user-module.js';
 
 /** Whether a text on the command line is the path of a reward's file and not a name or an expression. */
@@ -45,9 +46,6 @@ function toReward(exported: unknown, place: string, name: string): Reward {
       `${place}: its default export is ${value === null ? 'null' : `a ${typeof value} without a function \`score\``}; ${example}, or export { name, score }.`,
     );
   if (object.name !== undefined && (typeof object.name !== 'string' || object.name === ''))
-    throw new GymError(
-      'E_FILE',
-      `${place}: \`name\` is ${JSON.stringify(object.name)}; make it a text that is not empty.`,
-    );
+    throw new GymError('E_FILE', `${place}: \`name\` is ${shownJson(object.name)}; make it a text that is not empty.`);
   return { name: object.name ?? name, score: (batch) => (object as Reward).score(batch) };
 }

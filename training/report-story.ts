@@ -1,18 +1,18 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { AgentDescription, MetricDescription } from '../agents/define.js';
 import { loadAgent } from '../agents/registry.js';
-import { messageOf } from '../core/errors.js';
+import { GymError, messageOf } from '../core/errors.js';
+import { readBytes, readText } from '../core/files.js';
 import type { Metrics } from '../core/types.js';
 import { isModulePath } from '../core/user-module.js';
 import { type EvaluationRecord, evaluationFiles, readEvaluations } from './evaluation/index.js';
 import type { FamilyWords } from './families/family.js';
 import { familyOf } from './families/index.js';
-import { cutGrid } from './images.js';
+import { cutGrid, type GridLayout } from './images.js';
 import { dataUri } from './report-html.js';
 import { RunFolder, type RunStatus } from './run-folder/index.js';
-import type { RunRecord } from './run-record.js';
+import { type RunRecord, readShownRecord } from './run-record.js';
 import { isTrusted } from './trust.js';
 
 /** What a run's folder says, read once. */
@@ -62,7 +62,7 @@ export interface Evaluated {
  */
 export async function readStory(path: string, agent: AgentDescription | undefined): Promise<Story> {
   const folder = RunFolder.open(path);
-  const record = (await folder.config()) as RunRecord;
+  const record = await readShownRecord(folder);
   const { config } = record;
   const status = await folder.status();
   const evaluations = await readEvaluations(path);
@@ -79,7 +79,7 @@ export async function readStory(path: string, agent: AgentDescription | undefine
     evaluations,
     before: await evaluated(path, evaluations[0]),
     after: evaluations.length > 1 ? await evaluated(path, evaluations.at(-1)) : undefined,
-    warnings: existsSync(log) ? (await readFile(log, 'utf8')).trim().split('\n') : [],
+    warnings: existsSync(log) ? (await readText(log)).trim().split('\n') : [],
   };
 }
 
@@ -101,10 +101,20 @@ async function reportedAgent(path: string, record: RunRecord): Promise<ReportedA
 async function evaluated(folder: string, record: EvaluationRecord | undefined): Promise<Evaluated | undefined> {
   if (!record) return undefined;
   const files = evaluationFiles(folder, record.epoch);
-  const tiles = record.grid ? await cutGrid(await readFile(files.png), record.grid) : [];
+  const tiles = record.grid ? await cutPictures(files.png, record.grid) : [];
   return {
     record,
     pictures: tiles.map((tile) => dataUri('image/png', tile)),
-    ...(record.animation && { animation: dataUri('image/webp', await readFile(files.webp)) }),
+    ...(record.animation && { animation: dataUri('image/webp', await readBytes(files.webp)) }),
   };
+}
+
+async function cutPictures(path: string, grid: GridLayout): Promise<Buffer[]> {
+  const png = await readBytes(path);
+  try {
+    return await cutGrid(png, grid);
+  } catch (error) {
+    const message = `${path}: cannot be cut into its pictures: ${messageOf(error)}; restore it from a copy.`;
+    throw new GymError('E_FILE', message, { cause: error });
+  }
 }

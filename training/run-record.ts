@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import * as z from 'zod';
 import type { BackendInfo } from '../backend/index.js';
 import { readJson } from '../core/files.js';
-import { configError, parseSchema } from '../core/schema.js';
+import { checkedFile, configError, parseSchema } from '../core/schema.js';
 import { completeConfig, type ParseConfigOptions, type RunConfig } from './config/index.js';
 import { packageRoot } from './package-root.js';
 import type { RunFolder } from './run-folder/index.js';
@@ -27,6 +27,24 @@ const schema = z.looseObject({
   started: z.string(),
   signature: z.string().optional(),
 });
+
+/** What everybody may rely on who only shows a run, and makes nothing of its configuration. */
+const shownSchema = schema.extend({
+  config: z.looseObject({
+    name: z.string(),
+    env: z.string(),
+    epochs: z.int().min(0),
+    agent: z.looseObject({ name: z.string() }),
+  }),
+});
+
+/**
+ * Reads what a run was started with as it stands there: no agent is loaded, and what other versions named otherwise stays.
+ * @throws GymError E_FILE when `config.json` is damaged.
+ */
+export async function readShownRecord(folder: RunFolder): Promise<RunRecord> {
+  return checkedFile(shownSchema, await folder.config(), join(folder.path, 'config.json')) as unknown as RunRecord;
+}
 
 /**
  * Reads what a run was started with. The agent that it names is loaded where that is a file, which needs the user's trust.

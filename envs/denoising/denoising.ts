@@ -2,8 +2,8 @@ import { GymError } from '../../core/errors.js';
 import { isNdArray, type NdArray, ndarray, sameShape, sizeOf, stack, unstack } from '../../core/ndarray.js';
 import { Random } from '../../core/random.js';
 import type { RewardLike } from '../../core/reward.js';
-import { scoreImages } from '../../core/score.js';
-import { shown } from '../../core/shown.js';
+import { longestTimeoutMs, scoreImages } from '../../core/score.js';
+import { shown, shownJson } from '../../core/shown.js';
 import type { Snapshot } from '../../core/snapshot.js';
 import { type Awaitable, type Info, isPromiseLike } from '../../core/types.js';
 import { checkVectorReset, mostEnvs, otherSnapshot, snapshotCount, snapshotParts, wrongActions } from '../checks.js';
@@ -126,7 +126,7 @@ export class Denoising implements VectorEnv<DenoisingObservation, DenoisingActio
   constructor(options: DenoisingOptions) {
     const { timesteps, latentShape, numEnvs, initNoiseSigma = 1, seed = 0, rewardTimeoutMs } = options;
     const wrong = (option: string, need: string, value: unknown) =>
-      new GymError('E_CONFIG', `Denoising: \`${option}\` must be ${need}, actual value ${JSON.stringify(value)}.`);
+      new GymError('E_CONFIG', `Denoising: \`${option}\` must be ${need}, actual value ${shownJson(value)}.`);
     if (!(timesteps?.length > 0) || !timesteps.every((t) => Number.isInteger(t) && t >= 0))
       throw wrong('timesteps', 'a list of integers of at least 0 (a scheduler has them)', timesteps);
     if (latentShape?.length !== 3 || !latentShape.every((n) => Number.isInteger(n) && n > 0))
@@ -135,8 +135,12 @@ export class Denoising implements VectorEnv<DenoisingObservation, DenoisingActio
       throw wrong('numEnvs', `an integer of 1 to ${mostEnvs}`, numEnvs);
     if (!(Number.isFinite(initNoiseSigma) && initNoiseSigma > 0))
       throw wrong('initNoiseSigma', 'a number above 0', initNoiseSigma);
-    if (rewardTimeoutMs !== undefined && !(rewardTimeoutMs > 0))
-      throw wrong('rewardTimeoutMs', 'above 0 (leave it out for no limit)', rewardTimeoutMs);
+    if (rewardTimeoutMs !== undefined && !(rewardTimeoutMs > 0 && rewardTimeoutMs <= longestTimeoutMs))
+      throw wrong(
+        'rewardTimeoutMs',
+        `above 0 and at most ${longestTimeoutMs} (leave it out for no limit)`,
+        rewardTimeoutMs,
+      );
     const { reward, prompts, decode } = options;
     if (typeof reward !== 'function' && typeof reward?.score !== 'function')
       throw wrong('reward', 'a function or an object with `score`', reward);

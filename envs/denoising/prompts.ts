@@ -1,6 +1,8 @@
 import { GymError, messageOf } from '../../core/errors.js';
 import { readText } from '../../core/files.js';
+import { isTooDeep, mostLevels } from '../../core/json.js';
 import type { Random } from '../../core/random.js';
+import { shownJson } from '../../core/shown.js';
 
 /** A prompt, and further facts that a reward may need to judge its image. */
 export interface Prompt {
@@ -33,7 +35,7 @@ function checkPrompt(where: string, value: unknown): Prompt {
   if (typeof prompt !== 'string')
     throw new GymError(
       'E_VALUE',
-      `${where}: must be a string or { prompt, metadata }, actual value ${JSON.stringify(value) ?? String(value)}.`,
+      `${where}: must be a string or { prompt, metadata }, actual value ${shownJson(value)}.`,
     );
   if (prompt.length > maxPromptLength)
     throw new GymError(
@@ -53,10 +55,7 @@ export function promptList(
 ): PromptSource {
   if (list.length === 0) throw new GymError('E_VALUE', 'prompts: the list is empty; name at least one prompt.');
   if (order !== 'random' && order !== 'sequential')
-    throw new GymError(
-      'E_VALUE',
-      `prompts: order must be 'random' or 'sequential', actual value ${JSON.stringify(order)}.`,
-    );
+    throw new GymError('E_VALUE', `prompts: order must be 'random' or 'sequential', actual value ${shownJson(order)}.`);
   const prompts = list.map((entry, i) => checkPrompt(`prompts[${i}]`, entry));
   return {
     at: (episode, random) => (order === 'random' ? random.choice(prompts) : prompts[episode % prompts.length]!),
@@ -101,6 +100,8 @@ export async function readPrompts(path: string): Promise<(string | Prompt)[]> {
         cause: error,
       });
     }
+    if (isTooDeep(parsed))
+      throw new GymError('E_FILE', `${path}: lists and objects are nested by more than ${mostLevels} levels.`);
     if (!Array.isArray(parsed))
       throw new GymError('E_FILE', `${path}: must be a list of prompts, actual value is ${typeof parsed}.`);
     parsed.forEach((entry, i) => {

@@ -5,6 +5,8 @@ import type { Space } from './space.js';
 
 /** The most numbers of one element: an array of more is a mistake, and several of them would exhaust the memory. */
 const mostNumbers = 2 ** 25;
+/** NumPy's arrays have no more axes either. */
+const mostAxes = 64;
 
 /** @throws GymError E_SPACE unless elements of that many numbers can be kept in memory. */
 export function checkSize(where: string, size: number): void {
@@ -22,6 +24,8 @@ export function checkShape(kind: string, shape: readonly number[], least: 0 | 1)
       'E_SPACE',
       `${kind}: shape must be a list of integers of at least ${least}, actual value ${shown(shape)}.`,
     );
+  if (shape.length > mostAxes)
+    throw new GymError('E_SPACE', `${kind}: shape has ${shape.length} axes; an array may have at most ${mostAxes}.`);
   checkSize(`${kind}: an array of shape ${shown(shape)}`, sizeOf(shape));
   return [...shape];
 }

@@ -54,7 +54,7 @@ export class Box<D extends DType = 'float32'> extends BaseSpace<NdArray<ArrayOf<
   constructor(low: Bound, high: Bound, shape?: readonly number[], dtype: D = 'float32' as D) {
     super();
     if (!dtypes.includes(dtype))
-      throw new GymError('E_SPACE', `Box: dtype must be one of ${dtypes.join(', ')}; actual value ${String(dtype)}.`);
+      throw new GymError('E_SPACE', `Box: dtype must be one of ${dtypes.join(', ')}; actual value ${shown(dtype)}.`);
     this.shape = checkShape('Box', shape ?? boundOf('low', low).shape ?? boundOf('high', high).shape ?? [1], 0);
     const size = sizeOf(this.shape);
     this.dtype = dtype;

@@ -1,4 +1,5 @@
 import { GymError } from '../../core/errors.js';
+import { shown } from '../../core/shown.js';
 import { choiceIndex } from '../random-source.js';
 import { BaseSpace, checkMask, checkProbability, type FlatLayout, indicesOf, oneRestriction } from './base.js';
 import type { Space } from './space.js';
@@ -23,9 +24,9 @@ export class Discrete extends BaseSpace<number> {
   constructor(n: number, start = 0) {
     super();
     if (!Number.isSafeInteger(n) || n < 1)
-      throw new GymError('E_SPACE', `Discrete: n must be an integer of at least 1, actual value ${n}.`);
+      throw new GymError('E_SPACE', `Discrete: n must be an integer of at least 1, actual value ${shown(n)}.`);
     if (!Number.isSafeInteger(start))
-      throw new GymError('E_SPACE', `Discrete: start must be an integer, actual value ${start}.`);
+      throw new GymError('E_SPACE', `Discrete: start must be an integer, actual value ${shown(start)}.`);
     this.n = n;
     this.start = start;
     this.flat = {

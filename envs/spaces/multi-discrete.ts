@@ -1,5 +1,6 @@
 import { GymError } from '../../core/errors.js';
 import { isNdArray, type NdArray, sameShape, sizeOf } from '../../core/ndarray.js';
+import { shown } from '../../core/shown.js';
 import { choiceIndex } from '../random-source.js';
 import { checkList, checkShape } from './arguments.js';
 import { BaseSpace, checkMask, checkProbability, type FlatLayout, indicesOf, oneRestriction } from './base.js';
@@ -53,10 +54,13 @@ export class MultiDiscrete extends BaseSpace<NdArray<Int32Array>> {
       if (this.nvec[i] !== nvec[i] || nvec[i]! < 1)
         throw new GymError(
           'E_SPACE',
-          `MultiDiscrete: nvec[${i}] must be an integer of at least 1, actual value ${nvec[i]}.`,
+          `MultiDiscrete: nvec[${i}] must be an integer of at least 1, actual value ${shown(nvec[i])}.`,
         );
       if (start !== undefined && this.start[i] !== start[i])
-        throw new GymError('E_SPACE', `MultiDiscrete: start[${i}] must be an integer, actual value ${start[i]}.`);
+        throw new GymError(
+          'E_SPACE',
+          `MultiDiscrete: start[${i}] must be an integer, actual value ${shown(start[i])}.`,
+        );
       const last = this.start[i]! + this.nvec[i]! - 1;
       if (last > 2 ** 31 - 1)
         throw new GymError('E_SPACE', `MultiDiscrete: the last value of element ${i}, ${last}, is outside int32.`);

@@ -43,11 +43,14 @@ export class Text extends BaseSpace<string> {
   constructor(maxLength: number, { minLength = 1, charset = alphanumeric }: TextOptions = {}) {
     super();
     if (!Number.isInteger(minLength) || minLength < 0)
-      throw new GymError('E_SPACE', `Text: minLength must be an integer of at least 0, actual value ${minLength}.`);
+      throw new GymError(
+        'E_SPACE',
+        `Text: minLength must be an integer of at least 0, actual value ${shown(minLength)}.`,
+      );
     if (!Number.isInteger(maxLength) || maxLength < minLength)
       throw new GymError(
         'E_SPACE',
-        `Text: maxLength must be an integer of at least minLength (${minLength}), actual value ${maxLength}.`,
+        `Text: maxLength must be an integer of at least minLength (${minLength}), actual value ${shown(maxLength)}.`,
       );
     checkSize(`Text: a text of maxLength ${maxLength}`, maxLength);
     if (typeof charset !== 'string')

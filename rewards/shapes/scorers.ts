@@ -1,6 +1,7 @@
 import { GymError } from '../../core/errors.js';
 import { type NdArray, sizeOf } from '../../core/ndarray.js';
 import type { Reward, RewardBatch } from '../../core/reward.js';
+import { shownJson } from '../../core/shown.js';
 import {
   type Colour,
   colours,
@@ -246,7 +247,7 @@ export function scoreShapes(image: NdArray, text: string): ShapesScore {
   if (!description)
     throw new GymError(
       'E_VALUE',
-      `shapes: ${JSON.stringify(text)} is no caption of the world of shapes, for example ${JSON.stringify(shapesPrompts('color')[0])}, ${JSON.stringify(shapesPrompts('count')[2])}; use its prompts or another reward.`,
+      `shapes: ${shownJson(text)} is no caption of the world of shapes, for example ${JSON.stringify(shapesPrompts('color')[0])}, ${JSON.stringify(shapesPrompts('count')[2])}; use its prompts or another reward.`,
     );
   const objects = findObjects(image.data, height, width);
   return { right: isRight(objects, description), shape: hasShapes(objects, description) };
@@ -269,7 +270,7 @@ export function shapesReward(what?: Kind | 'shape'): Reward {
         if (what && what !== 'shape' && actual && actual !== what)
           throw new GymError(
             'E_VALUE',
-            `${name}: sample ${i} has a prompt of kind ${actual}, ${JSON.stringify(prompt)}; use prompts of kind ${what}, or the reward \`shapes\`, which goes by each prompt's own kind.`,
+            `${name}: sample ${i} has a prompt of kind ${actual}, ${shownJson(prompt)}; use prompts of kind ${what}, or the reward \`shapes\`, which goes by each prompt's own kind.`,
           );
         return scoreShapes({ data: images.data.subarray(i * size, (i + 1) * size), shape }, prompt);
       });

@@ -1,6 +1,7 @@
 import { GymError, unknownName } from '../../core/errors.js';
 import type { NdArray } from '../../core/ndarray.js';
 import type { Random } from '../../core/random.js';
+import { shownJson } from '../../core/shown.js';
 
 /** The four shapes of the world. */
 export const shapes = ['circle', 'square', 'triangle', 'star'] as const;
@@ -151,8 +152,7 @@ export function randomScene(kind: Kind, random: Random): Scene {
  */
 export function sceneOf(text: string, random: Random): Scene {
   const description = parseCaption(text);
-  if (!description)
-    throw new GymError('E_VALUE', `sceneOf: ${JSON.stringify(text)} is no caption of the world of shapes.`);
+  if (!description) throw new GymError('E_VALUE', `sceneOf: ${shownJson(text)} is no caption of the world of shapes.`);
   return { description, objects: arrange(description, random) };
 }
 

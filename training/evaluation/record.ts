@@ -1,8 +1,10 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import * as z from 'zod';
 import type { Agent } from '../../agents/agent.js';
 import { readJson } from '../../core/files.js';
 import { isNdArray, type NdArray, stack, unstack } from '../../core/ndarray.js';
+import { checkedFile } from '../../core/schema.js';
 import type { Awaitable } from '../../core/types.js';
 import type { VectorEnv } from '../../envs/vector-env.js';
 import { animationWebp, type GridLayout, gridPng } from '../images.js';
@@ -10,9 +12,9 @@ import { type EvaluateOptions, type Evaluation, evaluate } from './evaluate.js';
 
 /** One sample of an evaluation. */
 export interface SampleRecord {
-  readonly prompt?: string;
+  readonly prompt?: string | undefined;
   readonly reward: number;
-  readonly terms?: Readonly<Record<string, number>>;
+  readonly terms?: Readonly<Record<string, number>> | undefined;
 }
 
 /** What `samples/epoch-NNNNNN.json` holds; the PNG of that name has the pictures of the first samples. */
@@ -26,10 +28,34 @@ export interface EvaluationRecord {
   readonly max: number;
   readonly terms: Readonly<Record<string, number>>;
   readonly samples: readonly SampleRecord[];
-  readonly grid?: GridLayout;
+  readonly grid?: GridLayout | undefined;
   /** Whether `samples/denoising-NNNNNN.webp` shows the way of the first samples from noise to picture. */
   readonly animation: boolean;
 }
+
+/** JSON has null in the place of a number that is not finite: the standard error of a single episode, for one. */
+const number = z
+  .number()
+  .nullable()
+  .transform((value) => value ?? Number.NaN);
+const terms = z.record(z.string(), number);
+const size = z.int().min(1).max(65_536);
+
+const schema = z.object({
+  epoch: z.int().min(0),
+  explore: z.boolean(),
+  mean: number,
+  std: number,
+  se: number,
+  min: number,
+  max: number,
+  terms,
+  samples: z.array(z.object({ prompt: z.string().optional(), reward: number, terms: terms.optional() })).min(1),
+  grid: z
+    .object({ count: size, columns: size, width: size, height: size, scale: size, gap: z.int().min(0).max(1024) })
+    .optional(),
+  animation: z.boolean(),
+});
 
 const animated = 8;
 
@@ -47,13 +73,18 @@ export function evaluationFiles(folder: string, epoch: number): { json: string; 
   };
 }
 
-/** The evaluations of a run, oldest first. */
+/**
+ * The evaluations of a run, oldest first.
+ * @throws GymError E_FILE that names the one that is damaged.
+ */
 export async function readEvaluations(folder: string): Promise<EvaluationRecord[]> {
   const names = await readdir(join(folder, 'samples')).catch(() => []);
   const records: EvaluationRecord[] = [];
-  for (const name of names.sort())
-    if (/^epoch-\d+\.json$/.test(name))
-      records.push((await readJson(join(folder, 'samples', name))) as EvaluationRecord);
+  for (const name of names.sort()) {
+    if (!/^epoch-\d+\.json$/.test(name)) continue;
+    const path = join(folder, 'samples', name);
+    records.push(checkedFile(schema, await readJson(path), path));
+  }
   return records;
 }
 
