@@ -95,7 +95,8 @@ export function orthogonal(rows: number, columns: number, gain: number, random: 
       for (let i = 0; i < length; i++) dot += u[i]! * v[i]!;
       for (let i = 0; i < length; i++) v[i]! -= dot * u[i]!;
     }
-    const norm = Math.hypot(...v);
+    // A call cannot take as many arguments as a flattened picture has numbers.
+    const norm = length < 10_000 ? Math.hypot(...v) : Math.sqrt(v.reduce((sum, x) => sum + x * x, 0));
     vectors.push(v.map((x) => x / norm));
   }
   const out = new Float32Array(rows * columns);
