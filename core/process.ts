@@ -13,7 +13,7 @@ let own: ProcessIdentity | undefined;
 
 /** The identity of this process. */
 export function thisProcess(): ProcessIdentity {
-  own ??= { pid: process.pid, host: hostname(), started: startOf(process.pid) };
+  own ??= { pid: process.pid, host: hostname(), started: statOf(process.pid)?.[1] };
   return own;
 }
 
@@ -29,15 +29,20 @@ export function isRunning(pid: number): boolean {
 
 /** Whether a process of this machine is still there, and not only another one that was given its number. */
 export function isAlive({ pid, started }: ProcessIdentity): boolean {
-  return isRunning(pid) && (started === undefined || started === startOf(pid));
+  if (!isRunning(pid)) return false;
+  const [state, start] = statOf(pid) ?? [];
+  // One that has ended stays in the list of processes until its parent has asked for its exit status.
+  if (state === 'Z' || state === 'X') return false;
+  return started === undefined || start === undefined || started === start;
 }
 
-/** The start of a process in the system's own count, where there is a `/proc`. */
-function startOf(pid: number): string | undefined {
+/** State and start of a process, the latter in the system's own count, where there is a `/proc` that may be read. */
+function statOf(pid: number): [state: string, started: string] | undefined {
   try {
-    // proc(5): the 22nd field of /proc/PID/stat. The 2nd is a name in parentheses, which may hold blanks.
+    // proc(5): the 3rd and 22nd field of /proc/PID/stat. The 2nd is a name in parentheses, which may hold blanks.
     const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return text.slice(text.lastIndexOf(')') + 2).split(' ')[19];
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+    return [fields[0]!, fields[19]!];
   } catch {
     return undefined;
   }
