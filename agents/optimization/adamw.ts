@@ -1,5 +1,6 @@
 import type { NamedTensorMap, Tensor, Tensor1D, Variable } from '@tensorflow/tfjs';
 import * as tf from '@tensorflow/tfjs';
+import { adamWStep, flatten } from '../../backend/index.js';
 import { GymError } from '../../core/errors.js';
 import type { NdArray } from '../../core/ndarray.js';
 
@@ -19,7 +20,6 @@ export interface AdamWOptions {
  */
 export class AdamW {
   readonly #variables: readonly Variable[];
-  readonly #sizes: number[];
   readonly #size: number;
   readonly #options: Required<AdamWOptions>;
   #m: Tensor1D;
@@ -29,8 +29,7 @@ export class AdamW {
   constructor(parameters: ReadonlyMap<string, Variable>, options: AdamWOptions = {}) {
     if (parameters.size === 0) throw new GymError('E_VALUE', 'AdamW: there are no parameters to train.');
     this.#variables = [...parameters.values()];
-    this.#sizes = this.#variables.map((v) => v.size);
-    this.#size = this.#sizes.reduce((a, b) => a + b, 0);
+    this.#size = this.#variables.reduce((size, variable) => size + variable.size, 0);
     this.#options = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, ...options };
     this.#m = tf.zeros([this.#size]);
     this.#v = tf.zeros([this.#size]);
@@ -52,10 +51,10 @@ export class AdamW {
    */
   flatten(gradients: NamedTensorMap): Tensor1D {
     return tf.tidy(() =>
-      tf.concat1d(
+      flatten(
         this.#variables.map((variable) => {
           const gradient = gradients[variable.name] as Tensor | null | undefined;
-          return gradient ? gradient.flatten() : tf.zeros<tf.Rank.R1>([variable.size]);
+          return gradient ?? tf.zeros([variable.size]);
         }),
       ),
     );
@@ -67,30 +66,23 @@ export class AdamW {
    * @param gradNorm the gradient's length, finite (the caller looked at it).
    */
   step(gradient: Tensor1D, gradNorm: number, learningRate: number, maxGradNorm = Number.POSITIVE_INFINITY): void {
-    const { beta1, beta2, epsilon, weightDecay } = this.#options;
     this.#step++;
-    const scale = Math.min(1, maxGradNorm / (gradNorm + 1e-6));
-    const correction1 = 1 - beta1 ** this.#step;
-    const correction2 = Math.sqrt(1 - beta2 ** this.#step);
-    const [m, v, weights] = tf.tidy(() => {
-      const g = scale < 1 ? gradient.mul(scale) : gradient;
-      const nextM = this.#m.mul(beta1).add(g.mul(1 - beta1)) as Tensor1D;
-      const nextV = this.#v.mul(beta2).add(g.square().mul(1 - beta2)) as Tensor1D;
-      const update = nextM.div(nextV.sqrt().div(correction2).add(epsilon)).mul(learningRate / correction1);
-      const flat = tf.concat1d(this.#variables.map((variable) => variable.flatten()));
-      const next = (weightDecay === 0 ? flat : flat.mul(1 - learningRate * weightDecay)).sub(update);
-      return [nextM, nextV, tf.split(next, this.#sizes)];
+    const state = { m: this.#m, v: this.#v, weights: this.#variables };
+    const gradientScale = Math.min(1, maxGradNorm / (gradNorm + 1e-6));
+    const { m, v, weights } = adamWStep(gradient, state, {
+      ...this.#options,
+      learningRate,
+      step: this.#step,
+      gradientScale,
     });
     this.#m.dispose();
     this.#v.dispose();
     this.#m = m;
     this.#v = v;
-    tf.tidy(() => {
-      this.#variables.forEach((variable, i) => {
-        variable.assign(weights[i]!.reshape(variable.shape));
-      });
+    this.#variables.forEach((variable, i) => {
+      variable.assign(weights[i]!);
+      weights[i]!.dispose();
     });
-    tf.dispose(weights);
   }
 
   /** The moments and the step, for a checkpoint. */
