@@ -11,6 +11,12 @@ export const policyGradientMetrics: Descriptions = {
     about: 'Of little meaning by itself: it is made anew from each rollout.',
   },
   'train/valueLoss': { title: 'Value loss', unit: 'squared error', about: 'How far the critic is from its targets.' },
+  'train/explainedVariance': {
+    title: 'Explained variance',
+    unit: "share of the targets' variance",
+    about:
+      'How well the critic foresaw the rollout: 1 is perfect, 0 is as good as saying the same of every state, below 0 is worse.',
+  },
   'train/entropy': { title: 'Entropy', unit: 'nats', about: 'How undecided the policy is.' },
   'train/kl': {
     title: 'KL to the reference',

@@ -25,7 +25,7 @@ import {
 import type { HostGradient, UnitReplica, UnitState, WorkUnits } from './optimization/work-units.js';
 import type { PolicyGradientOptions } from './options.js';
 import type { Policy, Prepared } from './policy.js';
-import { type Span, type Transitions, transitionsOf } from './transitions.js';
+import { explainedVariance, type Span, type Transitions, transitionsOf } from './transitions.js';
 
 /** What an algorithm's loss sees of some transitions. Tensors have one entry a row; those of the policy are differentiable. */
 export interface LossInput {
@@ -169,6 +169,7 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
       updates: this.#optimizer.updates,
       'train/learningRate': this.#optimizer.learningRate(this.#progress),
       'train/transitions': 0,
+      ...explainedVariance(transitions, batch.targets),
     };
     const nothing = !rows.some((row) => batch.advantages[row] !== 0) && !batch.targets;
     this.#checks.raise(

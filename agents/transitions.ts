@@ -1,6 +1,7 @@
 import { GymError } from '../core/errors.js';
 import type { NdArray } from '../core/ndarray.js';
-import type { Info } from '../core/types.js';
+import { meanAndStd } from '../core/statistics.js';
+import type { Info, Metrics } from '../core/types.js';
 import type { Extras, Rollout } from './agent.js';
 
 /** Consecutive rows of one episode (or the part of it that the rollout holds). */
@@ -76,4 +77,20 @@ export function transitionsOf<O, A>(rollout: Rollout<O, A>): Transitions<O, A> {
     successors,
     spans,
   };
+}
+
+/**
+ * How much of the variation of the critic's targets its values explain that the rollout was made with:
+ * 1 − Var(targets − values) / Var(targets). 1 is a perfect critic, 0 one that says the same of every state, and below 0 it is
+ * worse than that.
+ * @returns no metric without a critic or targets, and none where the targets are all alike.
+ */
+export function explainedVariance(
+  { extras: { value } }: Pick<Transitions<unknown, unknown>, 'extras'>,
+  targets: Float32Array | undefined,
+): Metrics {
+  if (targets === undefined || !(value instanceof Float32Array)) return {};
+  const { std } = meanAndStd(targets);
+  if (!(std > 0)) return {};
+  return { 'train/explainedVariance': 1 - (meanAndStd(targets.map((target, i) => target - value[i]!)).std / std) ** 2 };
 }
