@@ -6,15 +6,17 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { useBackend } from '../../backend/index.js';
 import { RunFolder } from '../../training/run-folder/index.js';
 import { saveTinyDenoiser } from '../training/tiny-denoiser.js';
-import { cli, start } from './cli.js';
+import { CommandLine } from './cli.js';
 
 // How runs end that do not reach their end: by code that ends the process, by Ctrl-C, by divergence, by each other.
 
 let temporary: string;
+let cli: CommandLine;
 beforeAll(async () => {
   temporary = await mkdtemp(join(tmpdir(), 'ends-'));
   await useBackend('wasm');
   await saveTinyDenoiser(join(temporary, 'model'));
+  cli = await CommandLine.in(join(temporary, 'built'));
 });
 afterAll(() => rm(temporary, { recursive: true }));
 
@@ -86,7 +88,7 @@ describe('code of a user that ends the process', () => {
     ],
   ])('%s: the exit status and status.json say that the run is not finished', async (what, statements, status) => {
     const name = `exit-${status}-${what.length}`;
-    const { code, err } = await cli(
+    const { code, err } = await cli.run(
       ...denoising(name, '--reward', await reward(name, 3, statements), ...withoutEvaluation),
     );
     expect(code).toBe(status);
@@ -101,7 +103,7 @@ describe('code of a user that ends the process', () => {
   });
 
   it('waiting for what never comes: the exit status and status.json say that the run is not finished', async () => {
-    const { code } = await cli(...pole('never', '--agent', await deafAgent('never', false)));
+    const { code } = await cli.run(...pole('never', '--agent', await deafAgent('never', false)));
     expect(code).toBe(1);
     expect(await open('never').status()).toMatchObject({ state: 'failed', epoch: 0 });
   });
@@ -109,7 +111,7 @@ describe('code of a user that ends the process', () => {
   it('while evaluating: the exit status is not 0', async () => {
     const file = await reward('evaluate-exit', 1, 'process.exit(0)');
     const given = ['--model', path('model'), '--reward', file, '--sampling.steps', '2', '--num-envs', '2'];
-    const { code, err } = await cli('evaluate', '--samples', '2', ...given);
+    const { code, err } = await cli.run('evaluate', '--samples', '2', ...given);
     expect(code).toBe(1);
     expect(err).toContain('ended before it was done');
   });
@@ -120,7 +122,7 @@ describe('Ctrl-C', () => {
     ['while an epoch is sampled', 'hangs-sampling', 3, withoutEvaluation, 2],
     ['while the first evaluation is made', 'hangs-evaluating', 1, ['--evaluation.samples', '2'], 0],
   ])('%s aborts the signal of a reward that hangs within a second', async (_, name, call, more, epoch) => {
-    const running = start(...denoising(name, '--reward', await reward(name, call, hangs(name)), ...more));
+    const running = cli.start(...denoising(name, '--reward', await reward(name, call, hangs(name)), ...more));
     await running.said('reward hangs');
     const at = Date.now();
     running.child.kill('SIGINT');
@@ -132,7 +134,7 @@ describe('Ctrl-C', () => {
   });
 
   it('a second time ends what does not stop, and the run says so', async () => {
-    const running = start(...pole('deaf', '--agent', await deafAgent('deaf', true)));
+    const running = cli.start(...pole('deaf', '--agent', await deafAgent('deaf', true)));
     await running.said('learn hangs');
     running.child.kill('SIGINT');
     await running.said('stopping');
@@ -146,18 +148,18 @@ describe('Ctrl-C', () => {
 });
 
 it('a run that diverges does not end like one that is finished', async () => {
-  const { code, err } = await cli(...pole('diverges', ...short, '--agent.learning-rate', '1e308'));
+  const { code, err } = await cli.run(...pole('diverges', ...short, '--agent.learning-rate', '1e308'));
   expect(code).toBe(1);
   expect(err).toMatch(/error: The run has diverged: .*\n.*start again with a lower learning rate/);
   expect(await open('diverges').status()).toMatchObject({ state: 'diverged' });
 });
 
 it('of several resumes at once, one runs', async () => {
-  const begun = start(...pole('shared', ...short, '--epochs', '100000'));
+  const begun = cli.start(...pole('shared', ...short, '--epochs', '100000'));
   await begun.said('epoch      2/');
   begun.child.kill('SIGKILL');
   await begun.ended;
-  const all = [1, 2, 3].map(() => start('train', path('shared'), '--resume'));
+  const all = [1, 2, 3].map(() => cli.start('train', path('shared'), '--resume'));
   const losers = await Promise.race(
     all.map(async (one) => {
       await Promise.all(all.filter((other) => other !== one).map((other) => other.ended));

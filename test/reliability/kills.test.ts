@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { useBackend } from '../../backend/index.js';
 import { Random } from '../../core/random.js';
 import { saveTinyDenoiser } from '../training/tiny-denoiser.js';
-import { build } from './kills/build.js';
+import { build } from './build.js';
 import { type Aim, hunt, scenarios, undisturbed } from './kills/hunt.js';
 
 // A minute of what `npm run kills -- --minutes N --seed S` does for longer.

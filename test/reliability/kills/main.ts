@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util';
 import { useBackend } from '../../../backend/index.js';
 import { Random } from '../../../core/random.js';
 import { saveTinyDenoiser } from '../../training/tiny-denoiser.js';
-import { build } from './build.js';
+import { build } from '../build.js';
 import { type Aim, hunt, scenarios, undisturbed } from './hunt.js';
 
 const { values } = parseArgs({

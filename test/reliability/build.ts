@@ -1,7 +1,7 @@
 import { cp, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import ts from 'typescript';
-import { rooms } from '../../../core/errors.js';
+import { rooms } from '../../core/errors.js';
 
 /**
  * Compiles the sources into a folder, without checking types: what is started hundreds of times should not be compiled
