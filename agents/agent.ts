@@ -72,7 +72,7 @@ export interface Agent<O, A> {
   /**
    * Writes weights, optimiser, statistics, buffers and random state into a folder, all as the last `learn` left them. A
    * rollout that failed or was stopped half-way has drawn random numbers since then; it is made anew after a restore, with
-   * the same numbers.
+   * the same numbers. Numbers in safetensors files must be finite: a run whose agent saves others has diverged, and ends.
    */
   save(folder: string): Promise<void>;
   restore(folder: string): Promise<void>;
