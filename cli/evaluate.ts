@@ -15,6 +15,7 @@ import { table } from './table.js';
 interface EvaluateCommandOptions {
   run?: string;
   fromCheckpoint?: number;
+  best?: boolean;
   trust?: boolean;
   samples: number;
   out?: string;
@@ -26,8 +27,13 @@ export async function evaluateCommand(
   options: EvaluateCommandOptions & Record<string, unknown>,
 ): Promise<void> {
   const flags: Record<string, unknown> = { 'evaluation.samples': options.samples, ...(await givenFlags(options)) };
-  const { run, fromCheckpoint: from, trust } = options;
-  const trained = run === undefined ? undefined : await openCheckpoint(run, { from, trust, warn: announceLine });
+  const { run, fromCheckpoint: from, best, trust } = options;
+  if (best && (run === undefined || from !== undefined))
+    throw new GymError(
+      'E_CONFIG',
+      `evaluate: --best is an agent that a run keeps; ${run === undefined ? 'add --run' : 'leave out --from-checkpoint'}.`,
+    );
+  const trained = run === undefined ? undefined : await openCheckpoint(run, { from, best, trust, warn: announceLine });
   if (trained && file !== undefined)
     throw new GymError(
       'E_CONFIG',

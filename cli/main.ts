@@ -70,6 +70,7 @@ const evaluate = program
   .argument('[config]', 'a YAML or JSON file, as for train')
   .option('--run <folder>', 'a run: its agent as it was and with the latest checkpoint')
   .addOption(fromCheckpoint())
+  .option('--best', 'the best agent that the run keeps (keepBest), instead of the latest checkpoint')
   .addOption(trust())
   .option('--samples <n>', 'how many samples or episodes', whole('--samples', 1, 1_000_000), 256)
   .option('--out <folder>', 'keep the pictures here')
