@@ -58,7 +58,7 @@ function convolution({
   const info = convInfo(x.shape, filter.shape, attrs);
   if (!isPlain(info)) return original();
   const y = backend.makeOutput(info.outShape, 'float32');
-  if (size(y.shape) > 0) convolve(backend, x, filter, y, info);
+  convolve(backend, x, filter, y, info);
   return y;
 }
 
@@ -94,7 +94,7 @@ function convBackpropInput({
   const info = convInfo(attrs.inputShape, filter.shape, attrs);
   requirePlain('Conv2DBackpropInput', info);
   const dx = backend.makeOutput(attrs.inputShape, 'float32');
-  if (size(dx.shape) > 0) convolutionInputGradient(backend, dy, filter, dx, info);
+  convolutionInputGradient(backend, dy, filter, dx, info);
   return dx;
 }
 
@@ -108,7 +108,7 @@ function convBackpropFilter({
   const info = convInfo(x.shape, attrs.filterShape, attrs);
   requirePlain('Conv2DBackpropFilter', info);
   const dfilter = backend.makeOutput(info.filterShape, 'float32');
-  if (size(dfilter.shape) > 0) convolutionFilterGradient(backend, x, dy, dfilter, info);
+  convolutionFilterGradient(backend, x, dy, dfilter, info);
   return dfilter;
 }
 

@@ -87,6 +87,8 @@ function isPointwise(info: ConvInfo): boolean {
   );
 }
 
+const sizeOf = (t: tf.TensorInfo): number => t.shape.reduce((a, b) => a * b, 1);
+
 /** Computes a convolution. */
 export function convolve(
   backend: BackendWasm,
@@ -96,6 +98,7 @@ export function convolve(
   info: ConvInfo,
   { bias, residual }: Added = {},
 ): void {
+  if (sizeOf(y) === 0) return;
   const { inChannels, outChannels, filterHeight, filterWidth, outHeight, outWidth, strideHeight, strideWidth } = info;
   if (isPointwise(info)) {
     const m = info.batchSize * outHeight * outWidth;
@@ -153,6 +156,7 @@ export function convolutionInputGradient(
   dx: tf.TensorInfo,
   info: ConvInfo,
 ): void {
+  if (sizeOf(dx) === 0) return;
   const { inChannels, outChannels, filterHeight, filterWidth, inHeight, inWidth } = info;
   if (isPointwise(info)) {
     product(backend, dy, filter, dx, { m: info.batchSize * inHeight * inWidth, k: outChannels, n: inChannels }, true);
@@ -198,6 +202,11 @@ export function convolutionFilterGradient(
   dfilter: tf.TensorInfo,
   info: ConvInfo,
 ): void {
+  if (sizeOf(dfilter) === 0) return;
+  if (sizeOf(dy) === 0) {
+    backend.typedArrayFromHeap(dfilter).fill(0);
+    return;
+  }
   const { inChannels, outChannels, filterHeight, filterWidth, outHeight, outWidth, strideHeight, strideWidth } = info;
   if (isPointwise(info)) {
     const k = info.batchSize * outHeight * outWidth;

@@ -38,7 +38,10 @@ export type SimdKernels = Record<
 declare const WebAssembly: {
   Memory: abstract new () => object;
   Module: new (binary: Uint8Array) => object;
-  Instance: new (module: object, imports: { env: { memory: object; constants: number } }) => { readonly exports: object };
+  Instance: new (
+    module: object,
+    imports: { env: { memory: object; constants: number } },
+  ) => { readonly exports: object };
   validate(binary: Uint8Array): boolean;
 };
 

@@ -270,6 +270,72 @@ describe('convolutions', () => {
     expectDifferences(op(1, 'same'), [[1, 3, 4, 2], [3, 3, 2, 3], [3], [1, 3, 4, 3]]));
 });
 
+it('a filter that is larger than the image gives nothing, and has no gradient', async () => {
+  const results = await on('wasm', (random) => {
+    const op: Op = (x, filter, bias) => convolution(as4D(x), as4D(filter), as1D(bias), { pad: 'valid' });
+    const inputs = [[2, 2, 2, 3], [3, 3, 3, 4], [4]].map((shape) => normal(random, shape));
+    return [op(...inputs), ...tf.grads(op)(inputs, tf.zeros([2, 0, 0, 4]))];
+  });
+  expect(results.map(({ shape }) => shape)).toEqual([[2, 0, 0, 4], [2, 2, 2, 3], [3, 3, 3, 4], [4]]);
+  for (const { data } of results) expect(Array.from(data).every((value) => value === 0)).toBe(true);
+});
+
+it('a product over no terms is zero', async () => {
+  const [plain, transposed] = await on('wasm', () => [
+    tf.matMul(tf.zeros([2, 0]), tf.zeros([0, 3])),
+    tf.matMul(tf.zeros([0, 2]), tf.zeros([0, 3]), true),
+  ]);
+  for (const result of [plain!, transposed!]) expect(Array.from(result.data)).toEqual([0, 0, 0, 0, 0, 0]);
+});
+
+/** The size of the backend's memory in bytes, which only grows. */
+const heapSize = () => (tf.backend() as unknown as { wasm: { HEAPU8: Uint8Array } }).wasm.HEAPU8.length;
+
+it('results stay right where the memory grows in the middle of a computation', async () => {
+  await useBackend('wasm');
+  const before = heapSize();
+  tf.tidy(() => {
+    const rows = Math.ceil(before / 64);
+    const x = tf.ones<tf.Rank.R2>([rows, 16]);
+    const op: Op = (x, weight) => linear(x!, weight as tf.Tensor2D, { activation: 'silu', residual: x! });
+    const [dx, dweight] = tf.grads(op)([x, tf.zeros([16, 16])], x);
+    expect(dx!.sub(1).abs().max().dataSync()[0]).toBe(0);
+    // The slope of the SiLU is a half at 0.
+    expect(
+      dweight!
+        .sub(rows / 2)
+        .abs()
+        .max()
+        .dataSync()[0],
+    ).toBe(0);
+  });
+  expect(heapSize()).toBeGreaterThan(before);
+});
+
+it('a network that is trained for long takes no more memory', async () => {
+  await useBackend('wasm');
+  const random = new Random(7);
+  const x = normal(random, [2, 6, 6, 8]);
+  const [filter, vector, matrix] = [normal(random, [3, 3, 8, 8]), tf.ones<tf.Rank.R1>([8]), normal(random, [8, 8])];
+  const op: Op = (x) => {
+    const h = groupNorm(convolution(as4D(x), as4D(filter), vector), vector, vector, {
+      groups: 2,
+      epsilon: 1,
+      silu: true,
+    });
+    const q = linear(layerNorm(h, vector, vector, 1), as2D(matrix), { activation: 'gelu', residual: h });
+    return upsampleNearest2x(as4D(attention(q, h, h, { batch: 2, heads: 2 })));
+  };
+  const dy = normal(random, [2, 12, 12, 8]);
+  const update = () => tf.grad(op)(x, dy).dispose();
+  for (let i = 0; i < 20; i++) update();
+  const [heap, memory] = [heapSize(), tf.memory()];
+  for (let i = 0; i < 500; i++) update();
+  expect(heapSize()).toBe(heap);
+  expect(tf.memory()).toEqual(memory);
+  tf.dispose([x, filter, vector, matrix, dy]);
+});
+
 it.each([[[2, 4, 4, 8]], [[1, 3, 5, 7]], [[3, 1, 1, 1]], [[0, 2, 2, 4]]])('upsampling of %j', (shape) =>
   expectSameGradients((x) => upsampleNearest2x(as4D(x)), [shape]));
 
