@@ -1,7 +1,7 @@
 import { appendFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { defineAgent } from '../../agents/define.js';
 import { loadAgent } from '../../agents/registry.js';
 import type { Metrics } from '../../core/types.js';
@@ -9,6 +9,7 @@ import { renderFigure } from '../../training/figures.js';
 import { renderReport, writeReport } from '../../training/report.js';
 import { RunFolder } from '../../training/run-folder/index.js';
 import type { RunRecord } from '../../training/run-record.js';
+import { signatureOf } from '../../training/trust.js';
 import { type SyntheticRunOptions, syntheticRun } from './synthetic-run.js';
 
 const cartPole = { config: { env: 'CartPole-v1' } };
@@ -16,6 +17,7 @@ const cartPole = { config: { env: 'CartPole-v1' } };
 let temporary: string;
 beforeAll(async () => {
   temporary = await mkdtemp(join(tmpdir(), 'report-'));
+  vi.stubEnv('XDG_STATE_HOME', join(temporary, 'state'));
 });
 afterAll(() => rm(temporary, { recursive: true }));
 
@@ -131,8 +133,6 @@ describe('runs in every state', () => {
     expect(await renderReport(path)).toContain('running · epoch 3 of 20');
     await appendFile(join(path, 'metrics.jsonl'), '{"epoch":4,"rew');
     expect(await renderReport(path)).toContain('epoch 3 of 20');
-    await writeFile(join(path, 'status.json'), JSON.stringify({ state: 'running', epoch: 3, epochs: 20 }));
-    expect(await renderReport(path)).toContain('killed, can be resumed · epoch 3 of 20');
     await folder.writeStatus({ state: 'failed', epoch: 3, epochs: 20, message: 'reward x: <broken>' });
     await appendFile(join(path, 'log.txt'), 'epoch 2: almost everything was clipped\n');
     const failed = await renderReport(path);
@@ -140,6 +140,13 @@ describe('runs in every state', () => {
     expect(failed).toContain('What went wrong');
     expect(failed).toContain('reward x: &#60;broken&#62;');
     expect(failed).toContain('almost everything was clipped');
+    await folder.writeStatus({ state: 'diverged', epoch: 3, epochs: 20, message: 'The run has diverged: <nan>' });
+    const diverged = await renderReport(path);
+    expect(diverged).toContain('diverged · epoch 3 of 20');
+    expect(diverged).toContain('The run has diverged: &#60;nan&#62;');
+    await folder.writeStatus({ state: 'running', epoch: 3, epochs: 20 });
+    folder.close();
+    expect(await renderReport(path)).toContain('killed, can be resumed · epoch 3 of 20');
   });
 
   it('reports a run that has only begun, and refuses a folder without a run', async () => {
@@ -251,7 +258,8 @@ describe('the metrics of an agent', () => {
     const path = join(temporary, 'gone');
     const folder = await syntheticRun(path, { ...cartPole, metrics: logged });
     const record = (await folder.config()) as RunRecord;
-    await folder.writeRecord({ ...record, config: { ...record.config, agent: { name: './gone-agent.ts' } } });
+    const config = { ...record.config, agent: { name: './gone-agent.ts' } };
+    await folder.writeRecord({ ...record, config, signature: await signatureOf(config) });
     const page = await renderReport(path);
     expect(page).toContain('<b>./gone-agent.ts</b> learns <b>CartPole-v1</b>');
     expect(page).toMatch(

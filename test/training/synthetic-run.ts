@@ -8,6 +8,7 @@ import { parseConfig, type RunConfigInput } from '../../training/config/index.js
 import { type EvaluationRecord, evaluationFiles } from '../../training/evaluation/index.js';
 import { animationWebp, gridPng } from '../../training/images.js';
 import { RunFolder } from '../../training/run-folder/index.js';
+import { signatureOf } from '../../training/trust.js';
 
 /** A disc of a colour on white, with noise. */
 export function disc(random: Random, size: number, noise: number): NdArray {
@@ -47,7 +48,14 @@ export async function syntheticRun(path: string, options: SyntheticRunOptions = 
   const { epochs = 20, finished = epochs, size = 16, metrics: change = (metrics) => metrics } = options;
   const random = new Random('synthetic');
   const config = parseConfig({ name: 'synthetic', epochs, ...options.config });
-  const folder = await RunFolder.create(path, { config, versions, backend, started: new Date(0).toISOString() });
+  const started = new Date(0).toISOString();
+  const folder = await RunFolder.create(path, {
+    config,
+    versions,
+    backend,
+    started,
+    signature: await signatureOf(config),
+  });
   const denoising = config.env === 'Denoising-v0';
   for (let epoch = 1; epoch <= finished; epoch++)
     await folder.appendMetrics(

@@ -79,6 +79,7 @@ export class RunLock {
   readonly #folder: string;
   readonly #token = randomBytes(8).toString('hex');
   readonly #pulse: NodeJS.Timeout;
+  #released = false;
 
   private constructor(folder: string) {
     this.#folder = folder;
@@ -123,9 +124,14 @@ export class RunLock {
 
   /**
    * Makes sure that the lock is still this process's own.
-   * @throws GymError E_STATE when another process has taken it over.
+   * @throws GymError E_STATE when it was released, or another process has taken it over.
    */
   check(): void {
+    if (this.#released)
+      throw new GymError(
+        'E_STATE',
+        `run ${this.#folder}: it was given back; open it by RunFolder.resume to write to it.`,
+      );
     const found = find(this.#file);
     if (found?.text === this.#text) return;
     if (found === undefined) this.#take();
@@ -138,6 +144,7 @@ export class RunLock {
 
   /** Gives the run back. May be called again. */
   release(): void {
+    this.#released = true;
     clearInterval(this.#pulse);
     held.delete(this);
     try {

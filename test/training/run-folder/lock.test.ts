@@ -32,6 +32,7 @@ describe('a lock', () => {
     lock.release();
     lock.release();
     expect(RunLock.isHeld(folder)).toBe(false);
+    expect(() => lock.check()).toThrow(/it was given back/);
     RunLock.take(folder).release();
     expect(await readdir(folder)).toEqual([]);
   });
