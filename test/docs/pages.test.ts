@@ -23,6 +23,7 @@ describe('pages name all that there is', () => {
       'findWrapper',
       'unwrapped',
       'PlainWrapper',
+      'RunningMeanStd',
       'Wrapper',
       'actionModification',
       'observationModification',
