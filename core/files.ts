@@ -170,6 +170,22 @@ export async function useTemporaryFolder<T>(path: string, use: (folder: string) 
   }
 }
 
+/**
+ * Removes a folder so that it is there whole or not at all: it loses its name first.
+ * @throws GymError E_FILE when it cannot be removed.
+ */
+export async function removeFolderAtomic(path: string): Promise<void> {
+  const doomed = temporary(path);
+  try {
+    await rename(path, doomed);
+    await rm(doomed, { recursive: true, force: true });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw fileError('cannot remove', path, error);
+  } finally {
+    takeBack(doomed);
+  }
+}
+
 /** Removes a file where there is one, with an error that names it. */
 export async function removeFile(path: string): Promise<void> {
   try {

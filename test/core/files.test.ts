@@ -7,6 +7,7 @@ import {
   readJson,
   readText,
   recoverFolder,
+  removeFolderAtomic,
   removeLeftovers,
   writeFileAtomic,
   writeFolderAtomic,
@@ -42,6 +43,14 @@ it('a folder takes the place of an older one only when it is filled', async () =
   await writeFolderAtomic(path, (temp) => writeFile(join(temp, 'z'), '3'));
   expect(await readdir(path)).toEqual(['z']);
   expect(await readdir(folder)).toEqual(['run']);
+});
+
+it('a folder is removed, also where there is none', async () => {
+  const path = join(folder, 'run');
+  await writeFolderAtomic(path, (temp) => writeFile(join(temp, 'x'), '1'));
+  await removeFolderAtomic(path);
+  await removeFolderAtomic(path);
+  expect(await readdir(folder)).toEqual([]);
 });
 
 it('a folder that must not be there yet is written only where no other has taken the name', async () => {

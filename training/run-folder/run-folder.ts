@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { appendFile, mkdir, readdir, readFile, rename, rm, truncate } from 'node:fs/promises';
+import { appendFile, mkdir, readdir, readFile, rename, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GymError, messageOf } from '../../core/errors.js';
 import {
   fileError,
   readJson,
   recoverFolder,
+  removeFolderAtomic,
   removeLeftovers,
   useTemporaryFolder,
   writeFileAtomic,
@@ -289,13 +290,8 @@ export class RunFolder {
       .sort((a, b) => a.epoch - b.epoch);
   }
 
-  async #remove(checkpoint: string): Promise<void> {
-    const path = join(this.path, 'checkpoints', checkpoint);
-    try {
-      await rm(path, { recursive: true, force: true });
-    } catch (error) {
-      throw fileError('cannot remove', path, error);
-    }
+  #remove(checkpoint: string): Promise<void> {
+    return removeFolderAtomic(join(this.path, 'checkpoints', checkpoint));
   }
 
   /** The epochs that have a checkpoint, oldest first. */
@@ -325,9 +321,12 @@ export class RunFolder {
         'E_FILE',
         `run ${this.path}: it has no checkpoint of epoch ${wanted}; it has ${epochs.length > 0 ? `those of epochs ${epochs.join(', ')}` : 'none yet'}.`,
       );
+    const path = this.checkpointPath(wanted);
     try {
-      return await readCheckpoint(this.checkpointPath(wanted));
+      return await readCheckpoint(path);
     } catch (error) {
+      // The run goes on meanwhile, and has removed it for a later one.
+      if (epoch === undefined && !existsSync(path)) return await this.readCheckpoint();
       throw new GymError('E_FILE', `run ${this.path}: ${messageOf(error)}. ${await this.#wayOut(wanted)}`, {
         cause: error,
       });

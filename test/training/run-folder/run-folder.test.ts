@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { renameSync } from 'node:fs';
 import {
   appendFile,
   cp,
@@ -113,6 +114,20 @@ describe('a checkpoint that is damaged', () => {
     await flipBit(inCheckpoint(5, 'state.json'));
     await expect(resume()).rejects.toThrow(/No older one is kept: restore it from a copy, or start again/);
   });
+});
+
+it('a checkpoint that a running run removes while it is read gives way to the latest one', async () => {
+  const folder = RunFolder.open(path);
+  const [latest, next, later] = [inCheckpoint(5), join(path, 'next'), inCheckpoint(6)];
+  await cp(latest, next, { recursive: true });
+  await folder.checkpoints();
+  const reading = folder.readCheckpoint();
+  // Now that it has asked which there are, and has read none.
+  const until = performance.now() + 20;
+  while (performance.now() < until);
+  renameSync(next, later);
+  renameSync(latest, join(path, 'removed'));
+  expect((await reading)?.path).toBe(later);
 });
 
 describe('metrics.jsonl', () => {
