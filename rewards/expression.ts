@@ -2,6 +2,7 @@ import type { EvalFunction, MathNode } from 'mathjs';
 import { GymError, messageOf, unknownName } from '../core/errors.js';
 import type { Reward, RewardBatch } from '../core/reward.js';
 import { scoreImages } from '../core/score.js';
+import { shownJson } from '../core/shown.js';
 import { isRewardFile } from './user-file.js';
 
 const functions = new Set(
@@ -164,6 +165,12 @@ export async function expressionReward(
     compiled.evaluate({ clamp, ...Object.fromEntries(terms.map(({ symbol }) => [symbol, 1])) });
   } catch (error) {
     if (GymError.is(error)) throw error;
+    if (error instanceof RangeError)
+      throw new GymError(
+        'E_VALUE',
+        `reward expression ${shownJson(expression)}: it is nested too deeply; write it with fewer parentheses, or as a file.`,
+        { cause: error },
+      );
     throw new GymError(
       'E_VALUE',
       `${place}: cannot be read: ${readable(messageOf(error))}; check operators, parentheses and arguments.`,

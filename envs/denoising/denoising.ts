@@ -169,7 +169,7 @@ export class Denoising implements VectorEnv<DenoisingObservation, DenoisingActio
     this.actionSpace = new Box(minusInf, inf, latentShape);
     this.observationSpace = new Dict({
       latents: new Box(minusInf, inf, latentShape),
-      timestep: new Discrete(Math.max(...timesteps) + 1),
+      timestep: new Discrete(timesteps.reduce((most, t) => Math.max(most, t), 0) + 1),
       step: new Discrete(timesteps.length + 1),
       prompt: new Text(maxPromptLength, { minLength: 0, charset: 'any' }),
       noiseSeed: new Discrete(noiseSeeds),
@@ -180,7 +180,7 @@ export class Denoising implements VectorEnv<DenoisingObservation, DenoisingActio
     if (!Number.isSafeInteger(seed) || (seed as number) < 0)
       throw new GymError(
         'E_VALUE',
-        `Denoising: the seed must be an integer of at least 0, actual value ${String(seed)}.`,
+        `Denoising: the seed must be an integer of at least 0, actual value ${shown(seed)}.`,
       );
     return seed as number;
   }

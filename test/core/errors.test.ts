@@ -3,6 +3,13 @@ import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { describeError, GymError, messageOf, nearest, rooms, unknownName, userFrame } from '../../core/errors.js';
 
+it('a name of a megabyte is near to nothing, and is cut', () => {
+  const begun = performance.now();
+  const { message } = unknownName('make', 'environment', 'x'.repeat(1e6), ['CartPole-v1']);
+  expect(performance.now() - begun).toBeLessThan(1000);
+  expect(message.length).toBeLessThan(200);
+});
+
 it('a mistyped name gets the nearest known one', () => {
   const known = ['CartPole-v1', 'Pendulum-v1', 'Denoising-v0'];
   expect(nearest('cartpole-v1', known)).toBe('CartPole-v1');

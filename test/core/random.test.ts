@@ -49,4 +49,19 @@ describe('Random', () => {
     expect(() => new Random(1).choice([])).toThrow(/empty/);
     expect(() => new Random(1).integer(0)).toThrow(/at least 1, actual value 0/);
   });
+
+  it.each([
+    ['nothing', null],
+    ['another thing', { alea: undefined }],
+    ['a part that is missing', { alea: { c: 1, s0: 0.5, s1: 0.5 } }],
+    ['NaN, which would never give a normal', { alea: { c: 1, s0: Number.NaN, s1: 0.5, s2: 0.5 } }],
+    ['all zeros, which stay zeros', { alea: { c: 0, s0: 0, s1: 0, s2: 0 } }],
+    ['the largest values, which stay', { alea: { c: 2091638, s0: 1 - 2 ** -32, s1: 1 - 2 ** -32, s2: 1 - 2 ** -32 } }],
+    ['a fraction of more than 32 bits', { alea: { c: 1, s0: 0.1, s1: 0.5, s2: 0.5 } }],
+    ['a spare that is infinite', { spare: Number.POSITIVE_INFINITY }],
+    ['a seed that is no text', { seed: 1 }],
+  ])('refuses to go on from %s', (_, change) => {
+    const state = change && { ...new Random(1).state(), ...change };
+    expect(() => Random.restore(state as never)).toThrow(/is the state of no stream/);
+  });
 });

@@ -133,4 +133,89 @@ describe('bad files', () => {
     const path = await file(one('I64', [1], 8), new Uint8Array(BigInt64Array.of(2n ** 60n).buffer));
     await expect(readSafetensors(path)).rejects.toThrow(/does not fit a JavaScript number/);
   });
+
+  const f32 = (start: number, end: number) => ({
+    dtype: 'F32',
+    shape: [(end - start) / 4],
+    data_offsets: [start, end],
+  });
+
+  test.each<[string, unknown, number, RegExp]>([
+    [
+      'tensors that overlap',
+      { a: f32(0, 8), b: f32(4, 12) },
+      12,
+      /`b` .* begins at byte \d+, but the one before it ends/,
+    ],
+    ['a hole between tensors', { a: f32(0, 4), b: f32(8, 12) }, 12, /`b` .* to nothing belong the bytes from \d+ on/],
+    ['a hole at the beginning', { a: f32(4, 8) }, 8, /to nothing belong/],
+    ['an inherited name for a type', { a: { ...f32(0, 4), dtype: 'constructor' } }, 4, /element type "constructor"/],
+    [
+      'a name twice',
+      '{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}',
+      0,
+      /`a` twice/,
+    ],
+    [
+      'a name twice, once escaped',
+      '{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"\\u0061":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}',
+      0,
+      /`a` twice/,
+    ],
+    ['a field twice', '{"a":{"dtype":"U8","dtype":"I8","shape":[0],"data_offsets":[0,0]}}', 0, /`dtype` twice/],
+    ['half a surrogate pair', '{"\\ud800":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}', 0, /is no text/],
+  ])('%s', async (_, header, bytes, message) => {
+    await expect(readSafetensors(await file(header, new Uint8Array(bytes)))).rejects.toThrow(message);
+  });
+
+  test('a header that is no UTF-8', async () => {
+    const path = join(folder, 'latin1.safetensors');
+    await writeFile(path, Buffer.concat([Buffer.from('0600000000000000', 'hex'), Buffer.from('{"\xff":1', 'latin1')]));
+    await expect(readSafetensors(path)).rejects.toThrow(/the header is not UTF-8/);
+  });
+
+  test('thousands of tensors over the same bytes, at once', async () => {
+    const many = Object.fromEntries(Array.from({ length: 3000 }, (_, i) => [`t${i}`, f32(0, 400_000)]));
+    const path = await file(many, new Uint8Array(400_000));
+    const begun = performance.now();
+    await expect(readSafetensors(path)).rejects.toThrow(/but the one before it ends/);
+    expect(performance.now() - begun).toBeLessThan(2000);
+  });
+
+  test.each([
+    [
+      'a pointer of Git LFS',
+      'version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 2\n',
+      /Git LFS.*git lfs pull/,
+    ],
+    ['a pickle in a zip', 'PK\x03\x04\0\0\x08\x08archive/data.pkl', /a pickle, as torch\.save writes it/],
+    ['a pickle', '\x80\x02}q\0X\x01\0\0', /a pickle, as torch\.save writes it/],
+    ['an HDF5 file', '\x89HDF\r\n\x1a\n....', /an HDF5 file/],
+  ])('%s is named', async (_, text, message) => {
+    const path = join(folder, 'other.safetensors');
+    await writeFile(path, Buffer.from(text, 'latin1'));
+    await expect(readSafetensors(path)).rejects.toThrow(message);
+  });
+
+  test('a folder of that name', async () => {
+    await expect(readSafetensors(folder)).rejects.toThrow(/it is a folder or a device/);
+  });
+
+  test('names that a file cannot have are refused when it is written, and all others come back', async () => {
+    const path = join(folder, 'names.safetensors');
+    const tensor = { data: Float32Array.of(1), shape: [1] };
+    for (const name of ['__metadata__', '\ud800'])
+      await expect(writeSafetensors(path, new Map([[name, tensor]]))).rejects.toThrow(/can have this name/);
+    const names = ['__proto__', 'constructor', '', '😀', 'x'.repeat(1000)];
+    await writeSafetensors(path, new Map(names.map((name) => [name, tensor])));
+    expect([...(await readSafetensors(path)).keys()].sort()).toEqual(names.sort());
+    await expect(writeSafetensors(path, new Map([['a', { ...tensor, shape: [2] }]]))).rejects.toThrow(/do not fill/);
+  });
+
+  test('a header whose length begins as a pickle does is a header', async () => {
+    const name = 'x'.repeat(0x0280 - JSON.stringify({ '': f32(0, 4) }).length);
+    const path = await file({ [name]: f32(0, 4) }, new Uint8Array(4));
+    expect((await readFile(path)).subarray(0, 2)).toEqual(Buffer.from([0x80, 0x02]));
+    expect((await readSafetensors(path)).size).toBe(1);
+  });
 });

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { GymError } from '../../core/errors.js';
 import { ndarray } from '../../core/ndarray.js';
 import type { RewardBatch, RewardLike, ScoreBatch } from '../../core/reward.js';
-import { scoreImages } from '../../core/score.js';
+import { longestTimeoutMs, scoreImages } from '../../core/score.js';
 
 const batch = (n = 3, signal?: AbortSignal): ScoreBatch => ({
   images: ndarray(new Uint8Array(n * 4 * 4 * 3), [n, 4, 4, 3]),
@@ -122,5 +122,38 @@ describe('scoreImages', () => {
     expect((await failure(scoreImages(reward([1]), { images: float, prompts }))).message).toMatch(
       /Float32Array \[3, 4/,
     );
+  });
+
+  it('takes no time-out that a timer cannot wait for, and would fire at once', async () => {
+    const quick: RewardLike = { name: 'quick', score: async () => [1, 2, 3] };
+    expect((await scoreImages(quick, batch(), { timeoutMs: longestTimeoutMs })).scores).toHaveLength(3);
+    for (const timeoutMs of [2 ** 31, Number.POSITIVE_INFINITY, 0, Number.NaN])
+      expect((await failure(scoreImages(quick, batch(), { timeoutMs }))).message).toMatch(/at most 2147483647, actual/);
+  });
+
+  it('names a BigInt, and what is too large for float32', async () => {
+    expect((await failure(scoreImages(reward([1, 5n, 3]), batch()))).message).toMatch(
+      /got the BigInt 5n; return a number/,
+    );
+    expect((await failure(scoreImages(reward([1, 1e308, 3]), batch()))).message).toMatch(
+      /got 1e\+308 .* at most 3\.4e38/,
+    );
+  });
+
+  it('gives each reward pictures and prompts of its own', async () => {
+    const given = batch();
+    await scoreImages(({ images, prompts }) => {
+      images.data.fill(9);
+      prompts[0] = 'mine';
+      return prompts.map(() => 1);
+    }, given);
+    expect(given.images.data.every((x) => x === 0)).toBe(true);
+    expect(given.prompts[0]).toBe('prompt 0');
+  });
+
+  it('takes details of any name', async () => {
+    const details = JSON.parse('{"__proto__": [1, 2, 3], "constructor": [1, 2, 3]}');
+    const { details: terms } = await scoreImages(reward({ scores: [1, 2, 3], details }), batch());
+    expect(Object.keys(terms)).toEqual(['__proto__', 'constructor']);
   });
 });

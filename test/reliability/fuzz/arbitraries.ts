@@ -80,15 +80,18 @@ export const oddValue: fc.Arbitrary<unknown> = fc.oneof(
 /** A change of one place of a tree of JSON, wherever that is. */
 interface Change {
   readonly place: number;
-  readonly kind: 'replace' | 'remove' | 'add' | 'rename' | 'double';
+  /** `like`: by another value of the same type. */
+  readonly kind: 'like' | 'replace' | 'remove' | 'add' | 'rename' | 'double';
   readonly value: unknown;
+  readonly number: number;
   readonly name: string;
 }
 
 const change: fc.Arbitrary<Change> = fc.record({
   place: fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
-  kind: fc.constantFrom('replace', 'replace', 'replace', 'remove', 'add', 'rename', 'double'),
+  kind: fc.constantFrom('like', 'like', 'like', 'replace', 'replace', 'remove', 'add', 'rename', 'double'),
   value: oddValue,
+  number: fc.constantFrom(...oddNumbers),
   name: fc.constantFrom(...oddNames),
 });
 
@@ -113,10 +116,15 @@ function put(holder: object, key: string, value: unknown): void {
 
 function changed(root: unknown, changes: readonly Change[]): unknown {
   const box: { root: unknown } = { root: structuredClone(root) };
-  for (const { place, kind, value, name } of changes) {
-    const places = placesOf(box);
+  for (const { place, kind, value, number, name } of changes) {
+    const all = placesOf(box);
+    const alike = all.filter(({ holder, key }) => typeof holder[key] !== 'object');
+    const places = kind === 'like' && alike.length > 0 ? alike : all;
     const { holder, key } = places[Math.floor(place * places.length)]!;
-    if (kind === 'replace' || holder === box) put(holder, key, value);
+    if (kind === 'like' && typeof holder[key] === 'number') put(holder, key, number);
+    else if (kind === 'like' && typeof holder[key] === 'string') put(holder, key, name);
+    else if (kind === 'like' && typeof holder[key] === 'boolean') put(holder, key, !holder[key]);
+    else if (kind === 'replace' || kind === 'like' || holder === box) put(holder, key, value);
     else if (kind === 'add') put(holder, name, value);
     else if (kind === 'double') put(holder, name, holder[key]);
     else {

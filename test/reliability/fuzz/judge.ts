@@ -2,7 +2,7 @@ import { GymError } from '../../../core/errors.js';
 
 /** What an error of the engine says, which tells nobody what was wrong with the input. */
 const engine =
-  /call stack|is not a function|Cannot (read|set|convert|destructure|create)|is not iterable|is undefined|not defined|Invalid (array|typed array|string) length|\[object \w+\]|circular structure|internal:/i;
+  /call stack|is not a function|Cannot (read|set) propert|Cannot (convert|destructure|create)|is not iterable|is undefined|not defined|Invalid (array|typed array|string) length|\[object \w+\]|circular structure|internal:/i;
 
 /** Throws unless an error is clear: a `GymError` whose message says something, is not endless, and is no engine's. */
 export function judgeError(error: unknown): void {
