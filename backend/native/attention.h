@@ -42,7 +42,7 @@ inline float largest(const float* row, int64_t count) {
     Vector all = load(row);
     for (j = kLanes; j + kLanes <= count; j += kLanes) {
       const Vector x = load(row + j);
-      all = select((Bits)(x > all), x, all);
+      all = x > all ? x : all;
     }
     for (int i = 0; i < kLanes; i++) most = all[i] > most ? all[i] : most;
   }

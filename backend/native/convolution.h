@@ -89,10 +89,10 @@ inline int64_t samplesTogether(int64_t batch, int64_t pixels) {
   return samples < 1 ? 1 : samples < batch ? samples : batch;
 }
 
-/** One tile of a convolution: `Rows` pixels, whose windows of `lines` rows of `run` values begin at `at`. */
-template <int Rows, int Vectors, class Write>
-inline void windows(const float* frames, const int64_t* offsets, int64_t lines, int64_t row, int64_t run,
-                    const float* panel, const Write& write) {
+/** Computes one tile of a convolution: pixels whose windows of `lines` rows of `run` values begin at `offsets`. */
+template <int Rows, int Vectors>
+__attribute__((noinline)) void multiplyWindowTile(const float* frames, const int64_t* offsets, int64_t lines, int64_t row,
+                                                  int64_t run, const float* panel, Tile<Rows, Vectors>& tile) {
   Vector sums[Rows][Vectors] = {};
   const float* at[Rows];
   for (int r = 0; r < Rows; r++) at[r] = frames + offsets[r];
@@ -107,8 +107,7 @@ inline void windows(const float* frames, const int64_t* offsets, int64_t lines, 
     }
     for (int r = 0; r < Rows; r++) at[r] += row;
   }
-  for (int r = 0; r < Rows; r++)
-    for (int v = 0; v < Vectors; v++) write(r, v * kLanes, sums[r][v]);
+  std::memcpy(tile.sums, sums, sizeof sums);
 }
 
 /** Multiplies the windows of `pixels` pixels by a packed filter with `out` columns. `write` is that of `multiply`. */
@@ -117,27 +116,11 @@ inline void multiplyWindows(const Frames& shape, const float* frames, int64_t pi
                             int64_t out, const float* packed, const Write& write) {
   for (int64_t j = 0; j < out; j += kPanel) {
     const float* panel = packed + j * lines * run;
-    const int64_t columns = out - j;
-    for (int64_t p = 0; p < pixels;) {
-      const auto put = [&](int r, int c, Vector x) {
-        if (c < columns) write(p + r, j + c, columns - c < kLanes ? columns - c : kLanes, x);
-      };
-      const int64_t* offsets = shape.offsets() + p;
-      const auto step = [&](auto rows) {
-        constexpr int Rows = decltype(rows)::value;
-        if (columns > kLanes)
-          windows<Rows, 2>(frames, offsets, lines, shape.row(), run, panel, put);
-        else
-          windows<Rows, 1>(frames, offsets, lines, shape.row(), run, panel, put);
-        p += Rows;
-      };
-      if (pixels - p >= kTile)
-        step(std::integral_constant<int, kTile>());
-      else if (pixels - p >= 4)
-        step(std::integral_constant<int, 4>());
-      else
-        step(std::integral_constant<int, 1>());
-    }
+    for (int64_t p = 0; p < pixels;)
+      p += oneTile(
+          pixels - p, out - j,
+          [&](auto& tile) { multiplyWindowTile(frames, shape.offsets() + p, lines, shape.row(), run, panel, tile); },
+          [&](int r, int64_t c, int64_t count, Vector x) { write(p + r, j + c, count, x); });
   }
 }
 
@@ -189,10 +172,10 @@ inline void convolutionInputGradient(const ConvolutionShape& s, const float* dy,
   }
 }
 
-/** One tile of the gradient in the filter: `Rows` values of windows times a panel of dy, summed over the pixels. */
-template <int Rows, int Vectors, class Write>
-inline void outerProducts(const float* frames, const int64_t* offsets, int64_t pixels, const float* panel,
-                          const Write& write) {
+/** Computes one tile of the gradient in the filter: values of windows times a panel of dy, summed over the pixels. */
+template <int Rows, int Vectors>
+__attribute__((noinline)) void outerProductTile(const float* frames, const int64_t* offsets, int64_t pixels,
+                                                const float* panel, Tile<Rows, Vectors>& tile) {
   Vector sums[Rows][Vectors] = {};
   for (int64_t p = 0; p < pixels; p++, panel += kPanel) {
     const float* at = frames + offsets[p];
@@ -203,8 +186,7 @@ inline void outerProducts(const float* frames, const int64_t* offsets, int64_t p
       for (int v = 0; v < Vectors; v++) sums[r][v] += left * right[v];
     }
   }
-  for (int r = 0; r < Rows; r++)
-    for (int v = 0; v < Vectors; v++) write(r, v * kLanes, sums[r][v]);
+  std::memcpy(tile.sums, sums, sizeof sums);
 }
 
 /** The gradients in filter and bias. */
@@ -233,26 +215,13 @@ inline void convolutionFilterGradient(const ConvolutionShape& s, const float* dy
       }
       for (int64_t line = 0; line < s.filterHeight; line++)
         for (int64_t i = 0; i < run;) {
-          const auto put = [&](int r, int c, Vector value) {
-            if (c >= columns) return;
-            float* to = dfilter + (line * run + i + r) * s.out + j + c;
-            store(to, load(to, columns - c) + value, columns - c);
-          };
           const float* from = frames + line * shape.row() + i;
-          const auto step = [&](auto rows) {
-            constexpr int Rows = decltype(rows)::value;
-            if (columns > kLanes)
-              outerProducts<Rows, 2>(from, shape.offsets(), count, panel, put);
-            else
-              outerProducts<Rows, 1>(from, shape.offsets(), count, panel, put);
-            i += Rows;
-          };
-          if (run - i >= kTile)
-            step(std::integral_constant<int, kTile>());
-          else if (run - i >= 4)
-            step(std::integral_constant<int, 4>());
-          else
-            step(std::integral_constant<int, 1>());
+          i += oneTile(
+              run - i, columns, [&](auto& tile) { outerProductTile(from, shape.offsets(), count, panel, tile); },
+              [&](int r, int64_t c, int64_t width, Vector value) {
+                float* to = dfilter + (line * run + i + r) * s.out + j + c;
+                store(to, load(to, width) + value, width);
+              });
         }
     }
   }

@@ -53,9 +53,40 @@ inline void pack(Matrix b, int64_t k, int64_t n, float* to, int64_t total) {
 
 inline void pack(Matrix b, int64_t k, int64_t n, float* to) { pack(b, k, n, to, k); }
 
-/** Computes one tile, of `Rows` rows and up to one panel, and gives each of its vectors to `write`. */
-template <int Rows, int Vectors, class Write>
-inline void tile(const float* a, int64_t row, int64_t column, const float* panel, int64_t k, const Write& write) {
+/** The sums of one tile: `Rows` rows of up to one panel. */
+template <int Rows, int Vectors>
+struct Tile {
+  Vector sums[Rows][Vectors];
+};
+
+/**
+ * Calls `compute` with a tile of as many rows as there are, and of one or two vectors as there are columns.
+ * @param write takes the row in the tile, the first column in the panel, the number of columns (at most a vector) and
+ *   the vector of their values
+ * @returns the number of rows
+ */
+template <class Compute, class Write>
+inline int64_t oneTile(int64_t rows, int64_t columns, const Compute& compute, const Write& write) {
+  const auto run = [&](auto r, auto v) -> int64_t {
+    constexpr int Rows = decltype(r)::value, Vectors = decltype(v)::value;
+    Tile<Rows, Vectors> tile;
+    compute(tile);
+    for (int i = 0; i < Rows; i++)
+      for (int64_t c = 0; c < Vectors * kLanes && c < columns; c += kLanes)
+        write(i, c, columns - c < kLanes ? columns - c : kLanes, tile.sums[i][c / kLanes]);
+    return Rows;
+  };
+  const auto of = [&](auto v) {
+    if (rows >= kTile) return run(std::integral_constant<int, kTile>(), v);
+    return rows >= 4 ? run(std::integral_constant<int, 4>(), v) : run(std::integral_constant<int, 1>(), v);
+  };
+  return columns > kLanes ? of(std::integral_constant<int, 2>()) : of(std::integral_constant<int, 1>());
+}
+
+/** Computes one tile of a product. It is a function of its own, so that the compiler keeps the sums in registers. */
+template <int Rows, int Vectors>
+__attribute__((noinline)) void multiplyTile(const float* a, int64_t row, int64_t column, const float* panel, int64_t k,
+                                            Tile<Rows, Vectors>& tile) {
   Vector sums[Rows][Vectors] = {};
   for (int64_t i = 0; i < k; i++, panel += kPanel, a += column) {
     Vector right[Vectors];
@@ -65,17 +96,7 @@ inline void tile(const float* a, int64_t row, int64_t column, const float* panel
       for (int v = 0; v < Vectors; v++) sums[r][v] += left * right[v];
     }
   }
-  for (int r = 0; r < Rows; r++)
-    for (int v = 0; v < Vectors; v++) write(r, v * kLanes, sums[r][v]);
-}
-
-template <int Rows, class Write>
-inline void tile(int64_t columns, const float* a, int64_t row, int64_t column, const float* panel, int64_t k,
-                 const Write& write) {
-  if (columns > kLanes)
-    tile<Rows, 2>(a, row, column, panel, k, write);
-  else
-    tile<Rows, 1>(a, row, column, panel, k, write);
+  std::memcpy(tile.sums, sums, sizeof sums);
 }
 
 /**
@@ -91,23 +112,11 @@ inline void multiply(int64_t m, int64_t n, int64_t k, Matrix a, const float* pac
     for (int64_t j = 0; j < n; j += kPanel) {
       const float* panel = packed + j * k;
       const int64_t columns = n - j;
-      for (int64_t i = i0; i < end;) {
-        const auto put = [&](int r, int c, Vector x) {
-          if (c < columns) write(i + r, j + c, columns - c < kLanes ? columns - c : kLanes, x);
-        };
-        const float* from = a.data + i * a.row;
-        const int64_t rows = end - i;
-        if (rows >= kTile) {
-          tile<kTile>(columns, from, a.row, a.column, panel, k, put);
-          i += kTile;
-        } else if (rows >= 4) {
-          tile<4>(columns, from, a.row, a.column, panel, k, put);
-          i += 4;
-        } else {
-          tile<1>(columns, from, a.row, a.column, panel, k, put);
-          i += 1;
-        }
-      }
+      for (int64_t i = i0; i < end;)
+        i += oneTile(
+            end - i, columns,
+            [&](auto& tile) { multiplyTile(a.data + i * a.row, a.row, a.column, panel, k, tile); },
+            [&](int r, int64_t c, int64_t count, Vector x) { write(i + r, j + c, count, x); });
     }
   }
 }

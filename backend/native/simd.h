@@ -10,11 +10,15 @@
 #include <cstring>
 #include <new>
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 namespace gym {
 
 #if defined(__AVX512F__)
 constexpr int kLanes = 16;
-#elif defined(__AVX__)
+#elif defined(__AVX2__)
 constexpr int kLanes = 8;
 #else
 constexpr int kLanes = 4;
@@ -33,18 +37,38 @@ inline Vector load(const float* from) {
 
 inline void store(float* to, Vector x) { std::memcpy(to, &x, sizeof x); }
 
+#if defined(__AVX2__) && !defined(__AVX512F__)
+/** All ones in the first `count` lanes. */
+inline Bits firstLanes(int64_t count) {
+  const Bits lanes = {0, 1, 2, 3, 4, 5, 6, 7};
+  return (Bits)(lanes < static_cast<uint32_t>(count));
+}
+#endif
+
 /** Loads the first `count` values, and zeros after them. */
 inline Vector load(const float* from, int64_t count) {
   if (count >= kLanes) return load(from);
+#if defined(__AVX512F__)
+  return (Vector)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), from);
+#elif defined(__AVX2__)
+  return (Vector)_mm256_maskload_ps(from, (__m256i)firstLanes(count));
+#else
   float values[kLanes] = {};
   for (int64_t i = 0; i < count; i++) values[i] = from[i];
   return load(values);
+#endif
 }
 
 /** Stores the first `count` values. */
 inline void store(float* to, Vector x, int64_t count) {
   if (count >= kLanes) return store(to, x);
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << count) - 1), (__m512)x);
+#elif defined(__AVX2__)
+  _mm256_maskstore_ps(to, (__m256i)firstLanes(count), (__m256)x);
+#else
   for (int64_t i = 0; i < count; i++) to[i] = x[i];
+#endif
 }
 
 inline float sum(Vector x) {
@@ -53,14 +77,10 @@ inline float sum(Vector x) {
   return total;
 }
 
-inline Vector select(Bits where, Vector x, Vector y) { return (Vector)((where & (Bits)x) | (~where & (Bits)y)); }
-
 inline Vector clamp(Vector x, float low, float high) {
-  x = select((Bits)(x < low), fill(low), x);
-  return select((Bits)(x > high), fill(high), x);
+  x = x < low ? fill(low) : x;
+  return x > high ? fill(high) : x;
 }
-
-inline Vector abs(Vector x) { return (Vector)((Bits)x & 0x7fffffffu); }
 
 /** The exponential, within 2 units in the last place. Below -87.3 it is at most 1.2e-38, above 88.3 at least 2e38. */
 inline Vector exp(Vector x) {
