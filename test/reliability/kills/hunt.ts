@@ -178,8 +178,8 @@ export async function hunt(
       await command.lines(aim === 'evaluating' ? /^evaluating/gm : /^run: /gm, 1);
       if (aim === 'running' || aim === 'writing') await command.lines(/^epoch +\d+\//gm, random.integer(4));
       await Promise.race([wait(reference.epochTime * random.uniform(0, 1.2)), command.ended]);
-      await mkdir(join(path, 'checkpoints'), { recursive: true });
       if (aim === 'writing') {
+        await mkdir(join(path, 'checkpoints'), { recursive: true });
         watcher = killWhenWritten(join(path, 'checkpoints'), command.child, random.uniform(0, 8));
         await Promise.race([wait(reference.epochTime * 8), command.ended]);
       }
