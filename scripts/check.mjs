@@ -1,7 +1,7 @@
-// Runs everything that a change must pass: format, lint, types, import rules, and the tests by the command that the
-// README names. A step that fails does not stop the others, so that one run shows everything there is to mend. It runs
-// as `npm run check` and as `.ci/run`, and needs Node and npm alone. Its last line is "N passed, N failed", which counts
-// the tests, and as failed also each other step that failed.
+// Runs everything that a change must pass: format, lint, types, import rules, the tests by the command that the README
+// names, and those that it leaves out because they take long. A step that fails does not stop the others, so that one run
+// shows everything there is to mend. It runs as `npm run check` and as `.ci/run`, and needs Node and npm alone. Its last
+// line is "N passed, N failed", which counts the tests, and as failed also each other step that failed.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -18,13 +18,13 @@ function step(name, command, shown = command) {
   return ended;
 }
 
-/** Runs the tests. @returns how many passed and failed */
-function runTests() {
+/** Runs the tests of one of npm's scripts. @returns how many passed and failed */
+function runTests(name, command) {
   const folder = mkdtempSync(join(tmpdir(), 'check-'));
   try {
     const path = join(folder, 'tests.json');
     const reporters = `--reporter=default --reporter=json --outputFile.json="${path}"`;
-    const ended = step('tests', `npm test -- ${reporters}`, 'npm test');
+    const ended = step(name, `${command} -- ${reporters}`, command);
     const { passed, failed } = readReport(path);
     // An error outside all tests, or a run of no test, is a failure too.
     return { passed, failed: failed === 0 && (!ended || passed === 0) ? 1 : failed };
@@ -52,10 +52,12 @@ function readReport(path) {
 function check() {
   if (!step('set-up', 'node scripts/setup.mjs')) return { passed: 0, failed: ['set-up'], count: 1 };
   const failed = ['format', 'lint', 'types', 'imports'].filter((name) => !step(name, `npm run --silent ${name}`));
-  const tests = runTests();
-  const count = failed.length + tests.failed;
+  const steps = failed.length;
+  const tests = runTests('tests', 'npm test');
   if (tests.failed > 0) failed.push('tests');
-  return { passed: tests.passed, failed, count };
+  const slow = runTests('slow tests', 'npm run test:slow');
+  if (slow.failed > 0) failed.push('slow tests');
+  return { passed: tests.passed + slow.passed, failed, count: steps + tests.failed + slow.failed };
 }
 
 const { passed, failed, count } = check();

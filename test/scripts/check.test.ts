@@ -18,17 +18,20 @@ afterEach(() => rm(root, { recursive: true }));
 /** Runs the gate on stubs: each says that it ran and ends with its exit status; the tests leave a report, if one is given. */
 async function gate(exits: Record<string, number>, report?: object): Promise<{ status: number; lines: string[] }> {
   const stub = (name: string) => `console.log('${name} ran'); process.exitCode = ${exits[name] ?? 0};`;
-  const steps = ['format', 'lint', 'types', 'imports', 'test'];
+  const steps = ['format', 'lint', 'types', 'imports', 'test', 'slow'];
   await writeFile(join(root, 'scripts/setup.mjs'), stub('setup'));
   for (const name of steps) await writeFile(join(root, `${name}.mjs`), stub(name));
-  if (report)
-    await writeFile(
-      join(root, 'test.mjs'),
-      `import { writeFileSync } from 'node:fs';
+  const slow = { numPassedTests: 2, numFailedTests: 0, testResults: [passing] };
+  const reports = { test: report, slow };
+  for (const [name, report] of Object.entries(reports))
+    if (report)
+      await writeFile(
+        join(root, `${name}.mjs`),
+        `import { writeFileSync } from 'node:fs';
        const path = process.argv.find((argument) => argument.startsWith('--outputFile.json=')).split('=')[1];
-       writeFileSync(path, ${JSON.stringify(JSON.stringify(report))}); ${stub('test')}`,
-    );
-  const scripts = Object.fromEntries(steps.map((name) => [name, `node ${name}.mjs`]));
+       writeFileSync(path, ${JSON.stringify(JSON.stringify(report))}); ${stub(name)}`,
+      );
+  const scripts = Object.fromEntries(steps.map((name) => [name === 'slow' ? 'test:slow' : name, `node ${name}.mjs`]));
   await writeFile(join(root, 'package.json'), JSON.stringify({ scripts }));
   return new Promise((done) => {
     execFile(join(root, '.ci/run'), { cwd: tmpdir() }, (error, stdout) =>
@@ -53,17 +56,19 @@ it('runs every step under its heading, and counts the tests in its last line', a
     'imports ran',
     '== tests: npm test ==',
     'test ran',
+    '== slow tests: npm run test:slow ==',
+    'slow ran',
   ]);
-  expect(lines.slice(-2)).toEqual(['Everything passed.', '7 passed, 0 failed']);
+  expect(lines.slice(-2)).toEqual(['Everything passed.', '9 passed, 0 failed']);
   expect(status).toBe(0);
 });
 
 it('goes on after a step that failed, and counts each of them', async () => {
   const report = { numPassedTests: 7, numFailedTests: 0, testResults: [passing] };
   const { status, lines } = await gate({ format: 1, imports: 5 }, report);
-  expect(lines.filter((line) => line.endsWith(' ran'))).toHaveLength(6);
+  expect(lines.filter((line) => line.endsWith(' ran'))).toHaveLength(7);
   expect(lines).toContain('== format failed ==');
-  expect(lines.slice(-2)).toEqual(['Failed: format, imports.', '7 passed, 2 failed']);
+  expect(lines.slice(-2)).toEqual(['Failed: format, imports.', '9 passed, 2 failed']);
   expect(status).toBe(1);
 });
 
@@ -72,7 +77,7 @@ it('counts failed tests, and a test file that could not be loaded', async () => 
   const broken = { status: 'failed', assertionResults: [] };
   const report = { numPassedTests: 3, numFailedTests: 1, testResults: [passing, failing, broken] };
   const { status, lines } = await gate({ test: 1 }, report);
-  expect(lines.slice(-2)).toEqual(['Failed: tests.', '3 passed, 2 failed']);
+  expect(lines.slice(-2)).toEqual(['Failed: tests.', '5 passed, 2 failed']);
   expect(status).toBe(1);
 });
 
@@ -82,7 +87,7 @@ it.each([
   ['tests that did not start', { test: 1 }, undefined, 0],
 ])('%s is a failure', async (_, exits, report, passed) => {
   const { status, lines } = await gate(exits, report);
-  expect(lines.slice(-2)).toEqual(['Failed: tests.', `${passed} passed, 1 failed`]);
+  expect(lines.slice(-2)).toEqual(['Failed: tests.', `${passed + 2} passed, 1 failed`]);
   expect(status).toBe(1);
 });
 
