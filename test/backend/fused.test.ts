@@ -141,325 +141,336 @@ const naive = {
   } satisfies Record<Activation, (x: tf.Tensor) => tf.Tensor>,
 };
 
-const backends = (await backendReport()).filter((report) => report.available).map(({ name }) => name);
-
-describe.each(backends)('on %s', (backend) => {
-  beforeAll(async () => {
-    await useBackend(backend);
-  });
-
-  describe('groupNorm', () => {
-    const options = (groups: number, activated: boolean, hasAdded: boolean, modulated: boolean): Operation =>
-      ((x: tf.Tensor4D, gamma: tf.Tensor1D, beta: tf.Tensor1D, ...rest: tf.Tensor2D[]) =>
-        groupNorm(x, gamma, beta, {
-          groups,
-          epsilon: 1e-5,
-          silu: activated,
-          added: hasAdded ? rest[0] : undefined,
-          modulation: modulated ? { scale: rest.at(-2)!, shift: rest.at(-1)! } : undefined,
-        })) as Operation;
-
-    it.each([
-      [2, 4, 4, 8, 4, 0],
-      [1, 3, 5, 6, 3, 2],
-      [3, 1, 1, 12, 1, 0],
-      [2, 2, 2, 4, 4, 20],
-      [1, 4, 4, 48, 8, 0],
-      [2, 3, 3, 5, 1, 0],
-    ])('of %i x %i x %i x %i in %i groups, mean %i', (b, h, w, c, groups, mean) => {
-      for (const activated of [false, true])
-        for (const hasAdded of [false, true])
-          for (const modulated of [false, true]) {
-            const inputs = [normal([b, h, w, c], mean), normal([c], 1), normal([c])];
-            if (hasAdded) inputs.push(normal([b, c]));
-            if (modulated) inputs.push(normal([b, c]), normal([b, c]));
-            const flags = [groups, activated, hasAdded, modulated] as const;
-            expectSame(options(...flags), naive.groupNorm(...flags), inputs, mean > 10 ? 1e-4 : 2e-5);
-          }
+for (const { name: backend, available } of await backendReport())
+  describe.skipIf(!available)(`on ${backend}${available ? '' : ' (skipped, since it is not available)'}`, () => {
+    beforeAll(async () => {
+      await useBackend(backend);
     });
 
-    it('of an empty batch; slopes; memory; shapes that do not fit', () => {
-      const all = options(2, true, true, true);
-      const inputs = (b: number) => [
-        normal([b, 2, 2, 4]),
-        normal([4]),
-        normal([4]),
-        ...[1, 2, 3].map(() => normal([b, 4])),
-      ];
-      expectEmpty(all, inputs(0), [0, 2, 2, 4]);
-      expectSlopes(all, inputs(1));
-      expectBalanced(all, inputs(2));
-      const x = tf.zeros<tf.Rank.R4>([1, 2, 2, 6]);
-      const six = tf.ones<tf.Rank.R1>([6]);
-      expect(() => groupNorm(x, six, six, { groups: 4, epsilon: 1e-5 })).toThrow(
-        '6 channels cannot be split into 4 groups',
-      );
-      expect(() => groupNorm(x, tf.ones([5]), six, { groups: 3, epsilon: 1e-5 })).toThrow(
-        'gamma has shape [5]; it must be [6]',
-      );
-      expect(() => groupNorm(x, six, six, { groups: 3, epsilon: 1e-5, added: tf.ones([2, 6]) })).toThrow(
-        'added has shape [2,6]; it must be [1,6]',
-      );
-    });
-  });
+    describe('groupNorm', () => {
+      const options = (groups: number, activated: boolean, hasAdded: boolean, modulated: boolean): Operation =>
+        ((x: tf.Tensor4D, gamma: tf.Tensor1D, beta: tf.Tensor1D, ...rest: tf.Tensor2D[]) =>
+          groupNorm(x, gamma, beta, {
+            groups,
+            epsilon: 1e-5,
+            silu: activated,
+            added: hasAdded ? rest[0] : undefined,
+            modulation: modulated ? { scale: rest.at(-2)!, shift: rest.at(-1)! } : undefined,
+          })) as Operation;
 
-  describe('layerNorm', () => {
-    const op = ((x: tf.Tensor, gamma: tf.Tensor1D, beta: tf.Tensor1D) => layerNorm(x, gamma, beta, 1e-5)) as Operation;
+      it.each([
+        [2, 4, 4, 8, 4, 0],
+        [1, 3, 5, 6, 3, 2],
+        [3, 1, 1, 12, 1, 0],
+        [2, 2, 2, 4, 4, 20],
+        [1, 4, 4, 48, 8, 0],
+        [2, 3, 3, 5, 1, 0],
+      ])('of %i x %i x %i x %i in %i groups, mean %i', (b, h, w, c, groups, mean) => {
+        for (const activated of [false, true])
+          for (const hasAdded of [false, true])
+            for (const modulated of [false, true]) {
+              const inputs = [normal([b, h, w, c], mean), normal([c], 1), normal([c])];
+              if (hasAdded) inputs.push(normal([b, c]));
+              if (modulated) inputs.push(normal([b, c]), normal([b, c]));
+              const flags = [groups, activated, hasAdded, modulated] as const;
+              expectSame(options(...flags), naive.groupNorm(...flags), inputs, mean > 10 ? 1e-4 : 2e-5);
+            }
+      });
 
-    it.each([[[3, 8]], [[2, 5, 16]], [[7]], [[1, 33]], [[2, 2, 3, 20]]])('of %j', (shape) => {
-      const c = shape.at(-1)!;
-      expectSame(op, naive.layerNorm, [normal(shape), normal([c], 1), normal([c])]);
-    });
-
-    it('of no rows; slopes; memory; shapes that do not fit', () => {
-      expectEmpty(op, [normal([0, 4]), normal([4]), normal([4])], [0, 4]);
-      expectSlopes(op, [normal([2, 6]), normal([6]), normal([6])]);
-      expectBalanced(op, [normal([2, 6]), normal([6]), normal([6])]);
-      expect(() => layerNorm(tf.zeros([2, 6]), tf.ones([6]), tf.ones([1]), 1e-5)).toThrow('beta has shape [1]');
-    });
-  });
-
-  describe('attention', () => {
-    const op = (batch: number, heads: number, mask?: tf.Tensor): Operation =>
-      ((q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) =>
-        attention(q, k, v, { batch, heads, mask: mask as tf.Tensor2D })) as Operation;
-
-    it.each([
-      [2, 4, 5, 6, 2],
-      [1, 1, 1, 3, 1],
-      [3, 16, 7, 8, 4],
-      [1, 35, 33, 20, 1],
-      [2, 64, 64, 32, 4],
-    ])('batch %i: %i rows to %i, %i channels, %i heads', (batch, n, m, c, heads) => {
-      const inputs = [normal([batch * n, c]), normal([batch, m, c]), normal([batch, m, c])];
-      expectSame(op(batch, heads), naive.attention(batch, heads), inputs);
-      const hidden = Array.from({ length: n * m }, (_, i) => (i % m > Math.floor(i / m) ? -1e9 : 0.1 * (i % 3)));
-      const mask = tf.tensor2d(hidden, [n, m]);
-      expectSame(op(batch, heads, mask), naive.attention(batch, heads, mask), inputs);
-    });
-
-    it('of an empty batch; slopes; memory; shapes that do not fit', () => {
-      const inputs = (b: number) => [normal([b, 2, 3, 4]), normal([b, 5, 4]), normal([b, 5, 4])];
-      expectEmpty(op(0, 2), inputs(0), [0, 2, 3, 4]);
-      expectSlopes(op(2, 2), inputs(2));
-      expectBalanced(op(2, 2, normal([6, 5])), inputs(2));
-      const [q, k, v] = inputs(2) as [tf.Tensor, tf.Tensor, tf.Tensor];
-      expect(() => attention(q, k, v, { batch: 2, heads: 3 })).toThrow('4 channels cannot be split into 3 heads');
-      expect(() => attention(q, k, v, { batch: 3, heads: 2 })).toThrow('k has shape [2,5,4]');
-      expect(() => attention(q, k, v.slice([0], [1]), { batch: 1, heads: 2 })).toThrow('k has 10 rows and v 5');
-      expect(() => attention(q, k, v, { batch: 2, heads: 2, mask: tf.zeros([5, 6]) })).toThrow('mask has shape [5,6]');
-    });
-  });
-
-  describe('linear', () => {
-    type Parts = { activation: Activation; bias: boolean; residual: boolean };
-    const op = ({ activation, bias, residual }: Parts): Operation =>
-      ((x: tf.Tensor, weight: tf.Tensor2D, ...rest: tf.Tensor[]) =>
-        linear(x, weight, {
-          bias: bias ? (rest[0] as tf.Tensor1D) : undefined,
-          activation,
-          residual: residual ? rest.at(-1) : undefined,
-        })) as Operation;
-    const definition =
-      ({ activation, bias, residual }: Parts): Operation =>
-      (x, weight, ...rest) => {
-        const [inputs, outputs] = weight!.shape.slice(-2) as [number, number];
-        const product = tf.matMul(x.reshape([-1, inputs]), weight!.reshape([inputs, outputs]));
-        const y = naive.activations[activation](bias ? product.add(rest[0]!) : product);
-        const shaped = y.reshape([...x.shape.slice(0, -1), outputs]);
-        return residual ? shaped.add(rest.at(-1)!) : shaped;
-      };
-    const inputsOf = (x: number[], weight: number[], { bias, residual }: Parts) => {
-      const out = weight.at(-1)!;
-      const inputs = [normal(x), normal(weight)];
-      if (bias) inputs.push(normal([out]));
-      if (residual) inputs.push(normal([...x.slice(0, -1), out]));
-      return inputs;
-    };
-
-    it.each([
-      [
-        [3, 4],
-        [4, 5],
-      ],
-      [
-        [1, 1],
-        [1, 1],
-      ],
-      [
-        [2, 3, 3, 8],
-        [1, 1, 8, 16],
-      ],
-      [
-        [300, 9],
-        [9, 33],
-      ],
-      [
-        [2, 7, 64],
-        [64, 70],
-      ],
-    ])('%j by %j', (x, weight) => {
-      for (const activation of ['none', 'silu', 'gelu', 'quick_gelu'] as const)
-        for (const bias of [false, true])
-          for (const residual of [false, true]) {
-            const parts = { activation, bias, residual };
-            expectSame(op(parts), definition(parts), inputsOf(x, weight, parts));
-          }
-    });
-
-    it('of no rows; slopes; memory; shapes that do not fit', () => {
-      for (const activation of ['silu', 'gelu', 'quick_gelu'] as const) {
-        const parts = { activation, bias: true, residual: true };
-        expectEmpty(op(parts), inputsOf([0, 3], [3, 4], parts), [0, 4]);
-        expectSlopes(op(parts), inputsOf([2, 3], [3, 4], parts));
-        expectBalanced(op(parts), inputsOf([2, 3], [3, 4], parts));
-      }
-      const x = tf.zeros([2, 3]);
-      expect(() => linear(x, tf.zeros([4, 3]))).toThrow('x has shape [2,3], which the weight [4,3] does not fit');
-      expect(() => linear(x, tf.zeros([2, 2, 3, 4]))).toThrow('does not fit');
-      expect(() => linear(x, tf.zeros([3, 4]), { bias: tf.zeros([3]) })).toThrow('bias has shape [3]; it must be [4]');
-      expect(() => linear(x, tf.zeros([3, 4]), { residual: tf.zeros([4]) })).toThrow('residual has shape [4]');
-    });
-
-    it('silu has the values of torch.nn.functional.silu', () => {
-      tf.tidy(() => {
-        const x = tf.tensor2d([-30, -1, 0, 2], [4, 1]);
-        const expected = tf.tensor2d([-2.8073e-12, -0.26894143, 0, 1.7615942], [4, 1]);
-        expectClose(linear(x, tf.ones([1, 1]), { activation: 'silu' }), expected, 1e-6, 'linear');
-        expectClose(silu(x), expected, 1e-6, 'silu');
+      it('of an empty batch; slopes; memory; shapes that do not fit', () => {
+        const all = options(2, true, true, true);
+        const inputs = (b: number) => [
+          normal([b, 2, 2, 4]),
+          normal([4]),
+          normal([4]),
+          ...[1, 2, 3].map(() => normal([b, 4])),
+        ];
+        expectEmpty(all, inputs(0), [0, 2, 2, 4]);
+        expectSlopes(all, inputs(1));
+        expectBalanced(all, inputs(2));
+        const x = tf.zeros<tf.Rank.R4>([1, 2, 2, 6]);
+        const six = tf.ones<tf.Rank.R1>([6]);
+        expect(() => groupNorm(x, six, six, { groups: 4, epsilon: 1e-5 })).toThrow(
+          '6 channels cannot be split into 4 groups',
+        );
+        expect(() => groupNorm(x, tf.ones([5]), six, { groups: 3, epsilon: 1e-5 })).toThrow(
+          'gamma has shape [5]; it must be [6]',
+        );
+        expect(() => groupNorm(x, six, six, { groups: 3, epsilon: 1e-5, added: tf.ones([2, 6]) })).toThrow(
+          'added has shape [2,6]; it must be [1,6]',
+        );
       });
     });
-  });
 
-  describe('gatedGelu', () => {
-    const definition: Operation = (x) => {
-      const [hidden, gate] = tf.split(x, 2, -1) as [tf.Tensor, tf.Tensor];
-      return hidden.mul(naive.activations.gelu(gate));
-    };
+    describe('layerNorm', () => {
+      const op = ((x: tf.Tensor, gamma: tf.Tensor1D, beta: tf.Tensor1D) =>
+        layerNorm(x, gamma, beta, 1e-5)) as Operation;
 
-    it.each([[[3, 2]], [[1, 34]], [[2, 3, 3, 16]]])('of %j', (shape) => {
-      expectSame(gatedGelu as Operation, definition, [normal(shape)]);
+      it.each([[[3, 8]], [[2, 5, 16]], [[7]], [[1, 33]], [[2, 2, 3, 20]]])('of %j', (shape) => {
+        const c = shape.at(-1)!;
+        expectSame(op, naive.layerNorm, [normal(shape), normal([c], 1), normal([c])]);
+      });
+
+      it('of no rows; slopes; memory; shapes that do not fit', () => {
+        expectEmpty(op, [normal([0, 4]), normal([4]), normal([4])], [0, 4]);
+        expectSlopes(op, [normal([2, 6]), normal([6]), normal([6])]);
+        expectBalanced(op, [normal([2, 6]), normal([6]), normal([6])]);
+        expect(() => layerNorm(tf.zeros([2, 6]), tf.ones([6]), tf.ones([1]), 1e-5)).toThrow('beta has shape [1]');
+      });
     });
 
-    it('of no rows; slopes; memory; a shape that does not fit', () => {
-      expectEmpty(gatedGelu as Operation, [normal([0, 6])], [0, 3]);
-      expectSlopes(gatedGelu as Operation, [normal([3, 6])]);
-      expectBalanced(gatedGelu as Operation, [normal([3, 6])]);
-      expect(() => gatedGelu(tf.zeros([2, 3]))).toThrow('3 channels cannot be halved');
-    });
-  });
+    describe('attention', () => {
+      const op = (batch: number, heads: number, mask?: tf.Tensor): Operation =>
+        ((q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) =>
+          attention(q, k, v, { batch, heads, mask: mask as tf.Tensor2D })) as Operation;
 
-  describe('convolution', () => {
-    const op = (strides: 1 | 2, pad: 'same' | 'valid'): Operation =>
-      ((x: tf.Tensor4D, filter: tf.Tensor4D, bias: tf.Tensor1D, residual?: tf.Tensor4D) =>
-        convolution(x, filter, bias, { strides, pad, residual })) as Operation;
-    const definition =
-      (strides: 1 | 2, pad: 'same' | 'valid'): Operation =>
-      (x, filter, bias, residual) => {
-        const y = tf.conv2d(x as tf.Tensor4D, filter as tf.Tensor4D, strides, pad).add(bias!);
-        return residual ? y.add(residual) : y;
+      it.each([
+        [2, 4, 5, 6, 2],
+        [1, 1, 1, 3, 1],
+        [3, 16, 7, 8, 4],
+        [1, 35, 33, 20, 1],
+        [2, 64, 64, 32, 4],
+      ])('batch %i: %i rows to %i, %i channels, %i heads', (batch, n, m, c, heads) => {
+        const inputs = [normal([batch * n, c]), normal([batch, m, c]), normal([batch, m, c])];
+        expectSame(op(batch, heads), naive.attention(batch, heads), inputs);
+        const hidden = Array.from({ length: n * m }, (_, i) => (i % m > Math.floor(i / m) ? -1e9 : 0.1 * (i % 3)));
+        const mask = tf.tensor2d(hidden, [n, m]);
+        expectSame(op(batch, heads, mask), naive.attention(batch, heads, mask), inputs);
+      });
+
+      it('of an empty batch; slopes; memory; shapes that do not fit', () => {
+        const inputs = (b: number) => [normal([b, 2, 3, 4]), normal([b, 5, 4]), normal([b, 5, 4])];
+        expectEmpty(op(0, 2), inputs(0), [0, 2, 3, 4]);
+        expectSlopes(op(2, 2), inputs(2));
+        expectBalanced(op(2, 2, normal([6, 5])), inputs(2));
+        const [q, k, v] = inputs(2) as [tf.Tensor, tf.Tensor, tf.Tensor];
+        expect(() => attention(q, k, v, { batch: 2, heads: 3 })).toThrow('4 channels cannot be split into 3 heads');
+        expect(() => attention(q, k, v, { batch: 3, heads: 2 })).toThrow('k has shape [2,5,4]');
+        expect(() => attention(q, k, v.slice([0], [1]), { batch: 1, heads: 2 })).toThrow('k has 10 rows and v 5');
+        expect(() => attention(q, k, v, { batch: 2, heads: 2, mask: tf.zeros([5, 6]) })).toThrow(
+          'mask has shape [5,6]',
+        );
+      });
+    });
+
+    describe('linear', () => {
+      type Parts = { activation: Activation; bias: boolean; residual: boolean };
+      const op = ({ activation, bias, residual }: Parts): Operation =>
+        ((x: tf.Tensor, weight: tf.Tensor2D, ...rest: tf.Tensor[]) =>
+          linear(x, weight, {
+            bias: bias ? (rest[0] as tf.Tensor1D) : undefined,
+            activation,
+            residual: residual ? rest.at(-1) : undefined,
+          })) as Operation;
+      const definition =
+        ({ activation, bias, residual }: Parts): Operation =>
+        (x, weight, ...rest) => {
+          const [inputs, outputs] = weight!.shape.slice(-2) as [number, number];
+          const product = tf.matMul(x.reshape([-1, inputs]), weight!.reshape([inputs, outputs]));
+          const y = naive.activations[activation](bias ? product.add(rest[0]!) : product);
+          const shaped = y.reshape([...x.shape.slice(0, -1), outputs]);
+          return residual ? shaped.add(rest.at(-1)!) : shaped;
+        };
+      const inputsOf = (x: number[], weight: number[], { bias, residual }: Parts) => {
+        const out = weight.at(-1)!;
+        const inputs = [normal(x), normal(weight)];
+        if (bias) inputs.push(normal([out]));
+        if (residual) inputs.push(normal([...x.slice(0, -1), out]));
+        return inputs;
       };
 
-    it.each([
-      [1, 8, 8, 3, 4, 3],
-      [3, 5, 7, 2, 5, 3],
-      [2, 4, 4, 8, 3, 1],
-      [1, 3, 3, 1, 1, 3],
-    ])('of %i x %i x %i x %i to %i channels, filter %i', (b, h, w, inChannels, outChannels, k) => {
-      for (const strides of [1, 2] as const)
-        for (const pad of ['same', 'valid'] as const) {
-          const inputs = [
-            normal([b, h, w, inChannels]),
-            normal([k, k, inChannels, outChannels]),
-            normal([outChannels]),
-          ];
-          const { shape } = definition(strides, pad)(...inputs);
-          expectSame(op(strides, pad), definition(strides, pad), inputs);
-          expectSame(op(strides, pad), definition(strides, pad), [...inputs, normal(shape)]);
+      it.each([
+        [
+          [3, 4],
+          [4, 5],
+        ],
+        [
+          [1, 1],
+          [1, 1],
+        ],
+        [
+          [2, 3, 3, 8],
+          [1, 1, 8, 16],
+        ],
+        [
+          [300, 9],
+          [9, 33],
+        ],
+        [
+          [2, 7, 64],
+          [64, 70],
+        ],
+      ])('%j by %j', (x, weight) => {
+        for (const activation of ['none', 'silu', 'gelu', 'quick_gelu'] as const)
+          for (const bias of [false, true])
+            for (const residual of [false, true]) {
+              const parts = { activation, bias, residual };
+              expectSame(op(parts), definition(parts), inputsOf(x, weight, parts));
+            }
+      });
+
+      it('of no rows; slopes; memory; shapes that do not fit', () => {
+        for (const activation of ['silu', 'gelu', 'quick_gelu'] as const) {
+          const parts = { activation, bias: true, residual: true };
+          expectEmpty(op(parts), inputsOf([0, 3], [3, 4], parts), [0, 4]);
+          expectSlopes(op(parts), inputsOf([2, 3], [3, 4], parts));
+          expectBalanced(op(parts), inputsOf([2, 3], [3, 4], parts));
         }
+        const x = tf.zeros([2, 3]);
+        expect(() => linear(x, tf.zeros([4, 3]))).toThrow('x has shape [2,3], which the weight [4,3] does not fit');
+        expect(() => linear(x, tf.zeros([2, 2, 3, 4]))).toThrow('does not fit');
+        expect(() => linear(x, tf.zeros([3, 4]), { bias: tf.zeros([3]) })).toThrow(
+          'bias has shape [3]; it must be [4]',
+        );
+        expect(() => linear(x, tf.zeros([3, 4]), { residual: tf.zeros([4]) })).toThrow('residual has shape [4]');
+      });
+
+      it('silu has the values of torch.nn.functional.silu', () => {
+        tf.tidy(() => {
+          const x = tf.tensor2d([-30, -1, 0, 2], [4, 1]);
+          const expected = tf.tensor2d([-2.8073e-12, -0.26894143, 0, 1.7615942], [4, 1]);
+          expectClose(linear(x, tf.ones([1, 1]), { activation: 'silu' }), expected, 1e-6, 'linear');
+          expectClose(silu(x), expected, 1e-6, 'silu');
+        });
+      });
     });
 
-    it('of an empty batch; slopes; memory; shapes that do not fit', () => {
-      const inputs = (b: number) => [normal([b, 4, 3, 2]), normal([3, 3, 2, 2]), normal([2]), normal([b, 4, 3, 2])];
-      expectEmpty(op(1, 'same'), inputs(0), [0, 4, 3, 2]);
-      expectSlopes(op(1, 'same'), inputs(2));
-      expectBalanced(op(1, 'same'), inputs(2));
-      const [x, filter] = inputs(1) as [tf.Tensor4D, tf.Tensor4D];
-      expect(() => convolution(x, filter, tf.zeros([3]))).toThrow('bias has shape [3]; it must be [2]');
-      expect(() => convolution(x, filter, tf.zeros([2]), { residual: tf.zeros([1, 4, 4, 2]) })).toThrow(
-        'residual has shape [1,4,4,2]; it must be [1,4,3,2]',
-      );
-    });
-  });
+    describe('gatedGelu', () => {
+      const definition: Operation = (x) => {
+        const [hidden, gate] = tf.split(x, 2, -1) as [tf.Tensor, tf.Tensor];
+        return hidden.mul(naive.activations.gelu(gate));
+      };
 
-  describe('upsampleNearest2x', () => {
-    const definition: Operation = (x) =>
-      tf.image.resizeNearestNeighbor(x as tf.Tensor4D, [2 * x.shape[1]!, 2 * x.shape[2]!]);
+      it.each([[[3, 2]], [[1, 34]], [[2, 3, 3, 16]]])('of %j', (shape) => {
+        expectSame(gatedGelu as Operation, definition, [normal(shape)]);
+      });
 
-    it.each([[[2, 3, 2, 4]], [[1, 1, 1, 1]], [[3, 5, 4, 17]]])('of %j', (shape) => {
-      expectSame(upsampleNearest2x as Operation, definition, [normal(shape)]);
+      it('of no rows; slopes; memory; a shape that does not fit', () => {
+        expectEmpty(gatedGelu as Operation, [normal([0, 6])], [0, 3]);
+        expectSlopes(gatedGelu as Operation, [normal([3, 6])]);
+        expectBalanced(gatedGelu as Operation, [normal([3, 6])]);
+        expect(() => gatedGelu(tf.zeros([2, 3]))).toThrow('3 channels cannot be halved');
+      });
     });
 
-    it('of an empty batch; slopes; memory', () => {
-      expectEmpty(upsampleNearest2x as Operation, [normal([0, 2, 3, 4])], [0, 4, 6, 4]);
-      expectSlopes(upsampleNearest2x as Operation, [normal([1, 2, 3, 2])]);
-      expectBalanced(upsampleNearest2x as Operation, [normal([1, 2, 3, 2])]);
+    describe('convolution', () => {
+      const op = (strides: 1 | 2, pad: 'same' | 'valid'): Operation =>
+        ((x: tf.Tensor4D, filter: tf.Tensor4D, bias: tf.Tensor1D, residual?: tf.Tensor4D) =>
+          convolution(x, filter, bias, { strides, pad, residual })) as Operation;
+      const definition =
+        (strides: 1 | 2, pad: 'same' | 'valid'): Operation =>
+        (x, filter, bias, residual) => {
+          const y = tf.conv2d(x as tf.Tensor4D, filter as tf.Tensor4D, strides, pad).add(bias!);
+          return residual ? y.add(residual) : y;
+        };
+
+      it.each([
+        [1, 8, 8, 3, 4, 3],
+        [3, 5, 7, 2, 5, 3],
+        [2, 4, 4, 8, 3, 1],
+        [1, 3, 3, 1, 1, 3],
+      ])('of %i x %i x %i x %i to %i channels, filter %i', (b, h, w, inChannels, outChannels, k) => {
+        for (const strides of [1, 2] as const)
+          for (const pad of ['same', 'valid'] as const) {
+            const inputs = [
+              normal([b, h, w, inChannels]),
+              normal([k, k, inChannels, outChannels]),
+              normal([outChannels]),
+            ];
+            const { shape } = definition(strides, pad)(...inputs);
+            expectSame(op(strides, pad), definition(strides, pad), inputs);
+            expectSame(op(strides, pad), definition(strides, pad), [...inputs, normal(shape)]);
+          }
+      });
+
+      it('of an empty batch; slopes; memory; shapes that do not fit', () => {
+        const inputs = (b: number) => [normal([b, 4, 3, 2]), normal([3, 3, 2, 2]), normal([2]), normal([b, 4, 3, 2])];
+        expectEmpty(op(1, 'same'), inputs(0), [0, 4, 3, 2]);
+        expectSlopes(op(1, 'same'), inputs(2));
+        expectBalanced(op(1, 'same'), inputs(2));
+        const [x, filter] = inputs(1) as [tf.Tensor4D, tf.Tensor4D];
+        expect(() => convolution(x, filter, tf.zeros([3]))).toThrow('bias has shape [3]; it must be [2]');
+        expect(() => convolution(x, filter, tf.zeros([2]), { residual: tf.zeros([1, 4, 4, 2]) })).toThrow(
+          'residual has shape [1,4,4,2]; it must be [1,4,3,2]',
+        );
+      });
     });
-  });
 
-  it('silu, plus, addToPixels', () => {
-    expectSame(silu as Operation, naive.activations.silu as Operation, [normal([3, 4, 5], 1)]);
-    expectSame(plus as Operation, (a, b) => a.add(b!), [normal([3, 4]), normal([3, 4])]);
-    expectSame(addToPixels as unknown as Operation, (x, row) => x.add(row!.reshape([2, 1, 1, 5])), [
-      normal([2, 3, 4, 5]),
-      normal([2, 5]),
-    ]);
-    expectBalanced(silu as Operation, [normal([3, 4])]);
-    expectBalanced(plus as Operation, [normal([3, 4]), normal([3, 4])]);
-  });
+    describe('upsampleNearest2x', () => {
+      const definition: Operation = (x) =>
+        tf.image.resizeNearestNeighbor(x as tf.Tensor4D, [2 * x.shape[1]!, 2 * x.shape[2]!]);
 
-  it('flatten, of any number of tensors of any shape', () => {
-    tf.tidy(() => {
-      const tensors = [[2, 3], [1], [4, 1, 2], []].map((shape) => normal(shape));
-      const expected = tensors.flatMap((t) => Array.from(t.dataSync()));
-      expect(Array.from(flatten(tensors).dataSync())).toEqual(expected);
-      expect(Array.from(flatten([tensors[0]!]).dataSync())).toEqual(expected.slice(0, 6));
+      it.each([[[2, 3, 2, 4]], [[1, 1, 1, 1]], [[3, 5, 4, 17]]])('of %j', (shape) => {
+        expectSame(upsampleNearest2x as Operation, definition, [normal(shape)]);
+      });
+
+      it('of an empty batch; slopes; memory', () => {
+        expectEmpty(upsampleNearest2x as Operation, [normal([0, 2, 3, 4])], [0, 4, 6, 4]);
+        expectSlopes(upsampleNearest2x as Operation, [normal([1, 2, 3, 2])]);
+        expectBalanced(upsampleNearest2x as Operation, [normal([1, 2, 3, 2])]);
+      });
     });
-  });
 
-  it('steps of AdamW, with decay and clipping', () => {
-    const weights = [[3, 4], [5], [1, 1, 2, 17]].map((shape) => normal(shape));
-    const count = 12 + 5 + 34;
-    const attrs = { learningRate: 0.03, beta1: 0.9, beta2: 0.99, epsilon: 1e-6, weightDecay: 0.1, gradientScale: 0.7 };
-    const expected = { m: new Float64Array(count), v: new Float64Array(count), w: [] as number[] };
-    expected.w = weights.flatMap((t) => Array.from(t.dataSync()));
-    let state = {
-      m: tf.zeros<tf.Rank.R1>([count]),
-      v: tf.zeros<tf.Rank.R1>([count]),
-      weights: weights as readonly tf.Tensor[],
-    };
-    const before = tf.memory().numTensors;
-    for (let step = 1; step <= 3; step++) {
-      const gradient = normal([count]) as tf.Tensor1D;
-      const next = adamWStep(gradient, state, { ...attrs, step });
-      for (const [i, value] of gradient.dataSync().entries()) {
-        const g = 0.7 * value;
-        expected.m[i] = 0.9 * expected.m[i]! + 0.1 * g;
-        expected.v[i] = 0.99 * expected.v[i]! + 0.01 * g * g;
-        const mean = expected.m[i]! / (1 - 0.9 ** step);
-        const deviation = Math.sqrt(expected.v[i]! / (1 - 0.99 ** step));
-        expected.w[i] = expected.w[i]! * (1 - 0.03 * 0.1) - (0.03 * mean) / (deviation + 1e-6);
+    it('silu, plus, addToPixels', () => {
+      expectSame(silu as Operation, naive.activations.silu as Operation, [normal([3, 4, 5], 1)]);
+      expectSame(plus as Operation, (a, b) => a.add(b!), [normal([3, 4]), normal([3, 4])]);
+      expectSame(addToPixels as unknown as Operation, (x, row) => x.add(row!.reshape([2, 1, 1, 5])), [
+        normal([2, 3, 4, 5]),
+        normal([2, 5]),
+      ]);
+      expectBalanced(silu as Operation, [normal([3, 4])]);
+      expectBalanced(plus as Operation, [normal([3, 4]), normal([3, 4])]);
+    });
+
+    it('flatten, of any number of tensors of any shape', () => {
+      tf.tidy(() => {
+        const tensors = [[2, 3], [1], [4, 1, 2], []].map((shape) => normal(shape));
+        const expected = tensors.flatMap((t) => Array.from(t.dataSync()));
+        expect(Array.from(flatten(tensors).dataSync())).toEqual(expected);
+        expect(Array.from(flatten([tensors[0]!]).dataSync())).toEqual(expected.slice(0, 6));
+      });
+    });
+
+    it('steps of AdamW, with decay and clipping', () => {
+      const weights = [[3, 4], [5], [1, 1, 2, 17]].map((shape) => normal(shape));
+      const count = 12 + 5 + 34;
+      const attrs = {
+        learningRate: 0.03,
+        beta1: 0.9,
+        beta2: 0.99,
+        epsilon: 1e-6,
+        weightDecay: 0.1,
+        gradientScale: 0.7,
+      };
+      const expected = { m: new Float64Array(count), v: new Float64Array(count), w: [] as number[] };
+      expected.w = weights.flatMap((t) => Array.from(t.dataSync()));
+      let state = {
+        m: tf.zeros<tf.Rank.R1>([count]),
+        v: tf.zeros<tf.Rank.R1>([count]),
+        weights: weights as readonly tf.Tensor[],
+      };
+      const before = tf.memory().numTensors;
+      for (let step = 1; step <= 3; step++) {
+        const gradient = normal([count]) as tf.Tensor1D;
+        const next = adamWStep(gradient, state, { ...attrs, step });
+        for (const [i, value] of gradient.dataSync().entries()) {
+          const g = 0.7 * value;
+          expected.m[i] = 0.9 * expected.m[i]! + 0.1 * g;
+          expected.v[i] = 0.99 * expected.v[i]! + 0.01 * g * g;
+          const mean = expected.m[i]! / (1 - 0.9 ** step);
+          const deviation = Math.sqrt(expected.v[i]! / (1 - 0.99 ** step));
+          expected.w[i] = expected.w[i]! * (1 - 0.03 * 0.1) - (0.03 * mean) / (deviation + 1e-6);
+        }
+        tf.dispose([gradient, state.m, state.v, ...state.weights]);
+        state = next as typeof state;
+        expect(tf.memory().numTensors).toBe(before);
       }
-      tf.dispose([gradient, state.m, state.v, ...state.weights]);
-      state = next as typeof state;
-      expect(tf.memory().numTensors).toBe(before);
-    }
-    expect(state.weights.map((t) => t.shape)).toEqual([[3, 4], [5], [1, 1, 2, 17]]);
-    const actual = state.weights.flatMap((t) => Array.from(t.dataSync()));
-    for (const [i, w] of expected.w.entries()) expect(actual[i]).toBeCloseTo(w, 4);
-    for (const [i, m] of expected.m.entries()) expect(state.m.dataSync()[i]).toBeCloseTo(m, 5);
-    tf.dispose([state.m, state.v, ...state.weights]);
+      expect(state.weights.map((t) => t.shape)).toEqual([[3, 4], [5], [1, 1, 2, 17]]);
+      const actual = state.weights.flatMap((t) => Array.from(t.dataSync()));
+      for (const [i, w] of expected.w.entries()) expect(actual[i]).toBeCloseTo(w, 4);
+      for (const [i, m] of expected.m.entries()) expect(state.m.dataSync()[i]).toBeCloseTo(m, 5);
+      tf.dispose([state.m, state.v, ...state.weights]);
+    });
   });
-});
 
 afterAll(() => tf.disposeVariables());
