@@ -79,7 +79,10 @@ describe('the command line', () => {
 
   it.each([
     [['trian'], /unknown command 'trian'\n\(Did you mean train\?\)/],
-    [['train', '--agent.learning-rte', '1'], /unknown option.*\n\(Did you mean --agent\.learning-rate\?\)/],
+    [
+      ['train', '--agent.learning-rte', '1'],
+      /^error: .*agent\.learningRte: no such option of the agent `ppo`\. Did you mean `learningRate`/,
+    ],
     [['train', '--epochs', 'many'], /^error: .*epochs: must be a number, actual value "many"\.\n$/],
   ])('%j: one clear message, no stack, exit code 1', async (args, message) => {
     const { code, out, err } = await cli(...args);
