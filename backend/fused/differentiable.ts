@@ -24,7 +24,13 @@ export function differentiable<T extends tf.Tensor>(
     const save = args.at(-1) as unknown as tf.GradSaveFunc;
     const { value, kept = [] } = forward();
     save([...kept]);
-    const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]) => [...backward(dy, saved)];
+    const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]) => {
+      const gradients = [...backward(dy, saved)];
+      // TensorFlow.js would free them when all gradients are computed. This is early enough to halve the memory of a
+      // training step, since the gradients take the place of what they were computed from.
+      tf.dispose(saved);
+      return gradients;
+    };
     return { value, gradFunc };
   });
   return op(...inputs) as T;

@@ -422,6 +422,15 @@ for (const { name: backend, available } of await backendReport())
       expectBalanced(plus as Operation, [normal([3, 4]), normal([3, 4])]);
     });
 
+    it('frees what a gradient was computed from as soon as it is computed', async () => {
+      const x = normal([1000]);
+      const chain = (t: tf.Tensor) => Array.from({ length: 8 }).reduce<tf.Tensor>((y) => silu(y), t);
+      const before = tf.memory().numBytes;
+      const { peakBytes } = await tf.profile(() => tf.grad(chain)(x));
+      // Each silu keeps two tensors of this size. If all were kept to the end, there would be 50 at a time.
+      expect((peakBytes - before) / (4 * x.size)).toBeLessThan(40);
+    });
+
     it('flatten, of any number of tensors of any shape', () => {
       tf.tidy(() => {
         const tensors = [[2, 3], [1], [4, 1, 2], []].map((shape) => normal(shape));
