@@ -29,7 +29,7 @@ import { type RunStatus, readStatus, writeStatus, writeStatusSync } from './stat
 
 /** What a run's folder may hold. A folder with nothing else in it is a run's, though it may lack its configuration. */
 const ownNames =
-  /^(config\.json|status\.json|metrics\.jsonl|log\.txt|report\.html|metrics\.csv|events\.out\.tfevents\..*|trackio\.json|lock|samples|checkpoints|best|\..*\.(tmp|old))$/;
+  /^(config\.json|status\.json|metrics\.jsonl|log\.txt|report\.html|metrics\.csv|events\.out\.tfevents\..*|trackio\.json|lock|samples|checkpoints|best|best|\..*\.(tmp|old))$/;
 
 /** A checkpoint's epoch; `-finite` is added to the last one before a run diverged, which is never removed. */
 const checkpointName = /^epoch-(\d+)(-finite)?$/;
