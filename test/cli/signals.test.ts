@@ -111,6 +111,6 @@ describe.each([
     expect(code, said).toBe(130);
     expect(said).toMatch(/stopped after epoch 0 of 1.* --resume/);
     // Of which the report takes some; the machine may be busy with other tests.
-    expect(seconds, name).toBeLessThan(5);
+    expect(seconds, name).toBeLessThan(20);
   });
 });
