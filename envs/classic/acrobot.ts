@@ -1,10 +1,11 @@
 import { GymError } from '../../core/errors.js';
 import type { NdArray } from '../../core/ndarray.js';
+import { shown } from '../../core/shown.js';
 import type { StepResult } from '../env.js';
 import { Box } from '../spaces/box.js';
 import { Discrete } from '../spaces/discrete.js';
 import { black, Canvas, type Point } from './canvas.js';
-import { ClassicEnv, type ClassicOptions, clip, invalidAction } from './classic-env.js';
+import { ClassicEnv, type ClassicOptions, checkNumber, clip, invalidAction } from './classic-env.js';
 
 export interface AcrobotOptions extends ClassicOptions {
   /** Whether the equations are those of Sutton and Barto's book or of Sutton's NIPS paper of 1996. Default 'book'. */
@@ -54,8 +55,9 @@ export class Acrobot extends ClassicEnv<NdArray<Float32Array>, number, 'low' | '
     if (dynamics !== 'book' && dynamics !== 'nips')
       throw new GymError(
         'E_CONFIG',
-        `Acrobot: \`dynamics\` must be 'book' or 'nips', actual value ${JSON.stringify(dynamics)}.`,
+        `Acrobot: \`dynamics\` must be 'book' or 'nips', actual value ${shown(dynamics)}.`,
       );
+    checkNumber('Acrobot', 'torqueNoise', torqueNoise, 0);
     this.#nips = dynamics === 'nips';
     this.#noise = torqueNoise;
   }

@@ -1,9 +1,10 @@
 import { GymError } from '../../core/errors.js';
 import type { NdArray } from '../../core/ndarray.js';
+import { shown } from '../../core/shown.js';
 import type { StepResult } from '../env.js';
 import { Box } from '../spaces/box.js';
 import { Discrete } from '../spaces/discrete.js';
-import { ClassicEnv, type ClassicOptions, invalidAction } from './classic-env.js';
+import { ClassicEnv, type ClassicOptions, checkNumber, invalidAction } from './classic-env.js';
 
 export interface BanditOptions extends ClassicOptions {
   /** The mean reward of each arm. Default [0, 0.5, 1]. */
@@ -26,10 +27,9 @@ export class Bandit extends ClassicEnv<NdArray<Float32Array>, number> {
   /** @throws GymError E_CONFIG when there are no arms, or numbers are not finite. */
   constructor({ arms = [0, 0.5, 1], std = 0, ...options }: BanditOptions = {}) {
     super(options);
-    if (arms.length === 0 || !arms.every(Number.isFinite))
-      throw new GymError('E_CONFIG', `Bandit: \`arms\` must be a list of numbers, actual value [${arms.join(', ')}].`);
-    if (!(Number.isFinite(std) && std >= 0))
-      throw new GymError('E_CONFIG', `Bandit: \`std\` must be at least 0, actual value ${std}.`);
+    if (!Array.isArray(arms) || arms.length === 0 || !arms.every(Number.isFinite))
+      throw new GymError('E_CONFIG', `Bandit: \`arms\` must be a list of numbers, actual value ${shown(arms)}.`);
+    checkNumber('Bandit', 'std', std, 0);
     this.#arms = [...arms];
     this.#std = std;
     this.actionSpace = new Discrete(arms.length);

@@ -3,7 +3,7 @@ import type { StepResult } from '../env.js';
 import { Box } from '../spaces/box.js';
 import { Discrete } from '../spaces/discrete.js';
 import { black, Canvas } from './canvas.js';
-import { ClassicEnv, type ClassicOptions, invalidAction } from './classic-env.js';
+import { ClassicEnv, type ClassicOptions, checkFlag, invalidAction } from './classic-env.js';
 
 export interface CartPoleOptions extends ClassicOptions {
   /**
@@ -49,9 +49,11 @@ export class CartPole extends ClassicEnv<NdArray<Float32Array>, number, 'low' | 
   #thetaDot = 0;
   #fallen = false;
 
-  constructor(options: CartPoleOptions = {}) {
+  /** @throws GymError E_CONFIG on an option of another type. */
+  constructor({ suttonBartoReward = false, ...options }: CartPoleOptions = {}) {
     super(options);
-    this.#suttonBarto = options.suttonBartoReward ?? false;
+    checkFlag('CartPole', 'suttonBartoReward', suttonBartoReward);
+    this.#suttonBarto = suttonBartoReward;
   }
 
   get state(): number[] {

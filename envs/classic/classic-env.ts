@@ -101,8 +101,11 @@ export abstract class ClassicEnv<O, A, R extends string = never> implements Env<
     for (const [name, value] of Object.entries(options)) {
       if (!Object.hasOwn(numbers, name)) throw unknownName(where, 'option', name, Object.keys(numbers));
       if (value === undefined) continue;
-      if (typeof value !== 'number' || !Number.isFinite(value))
-        throw new GymError('E_VALUE', `${where}: option \`${name}\` must be a number, actual value ${shown(value)}.`);
+      if (typeof value !== 'number' || !Number.isFinite(Math.fround(value)))
+        throw new GymError(
+          'E_VALUE',
+          `${where}: option \`${name}\` must be a number that is finite in float32, actual value ${shown(value)}.`,
+        );
       numbers[name] = value;
     }
     const { low, high } = numbers;
@@ -141,6 +144,19 @@ export abstract class ClassicEnv<O, A, R extends string = never> implements Env<
   toString(): string {
     return this.spec === undefined ? `<${this.constructor.name}>` : `<${this.constructor.name}<${this.spec.id}>>`;
   }
+}
+
+/** @throws GymError E_CONFIG unless an option is a finite number of at least `least`. */
+export function checkNumber(env: string, option: string, value: unknown, least = Number.NEGATIVE_INFINITY): void {
+  if (typeof value === 'number' && Number.isFinite(value) && value >= least) return;
+  const need = least === Number.NEGATIVE_INFINITY ? 'a number' : `a number of at least ${least}`;
+  throw new GymError('E_CONFIG', `${env}: \`${option}\` must be ${need}, actual value ${shown(value)}.`);
+}
+
+/** @throws GymError E_CONFIG unless an option is true or false. */
+export function checkFlag(env: string, option: string, value: unknown): void {
+  if (typeof value !== 'boolean')
+    throw new GymError('E_CONFIG', `${env}: \`${option}\` must be true or false, actual value ${shown(value)}.`);
 }
 
 /** The error for a value that is no action of the space. */

@@ -1,5 +1,6 @@
 import { GymError, unknownName } from '../../core/errors.js';
 import { isNdArray, type NdArray } from '../../core/ndarray.js';
+import { shown } from '../../core/shown.js';
 import type { StepResult } from '../env.js';
 import { bits } from '../random-source.js';
 import { checkSize } from '../spaces/arguments.js';
@@ -8,7 +9,7 @@ import { Discrete } from '../spaces/discrete.js';
 import { MultiBinary } from '../spaces/multi-binary.js';
 import { MultiDiscrete } from '../spaces/multi-discrete.js';
 import type { Space } from '../spaces/space.js';
-import { ClassicEnv, type ClassicOptions, invalidAction } from './classic-env.js';
+import { ClassicEnv, type ClassicOptions, checkNumber, invalidAction } from './classic-env.js';
 
 export type IdentityKind = 'discrete' | 'multidiscrete' | 'multibinary' | 'box';
 
@@ -40,10 +41,15 @@ export class Identity extends ClassicEnv<number | NdArray, number | NdArray> {
   /** @throws GymError E_NAME on an unknown kind, E_CONFIG on a size that is no integer of at least 1. */
   constructor({ kind = 'discrete', size = 2, tolerance = 0.5, ...options }: IdentityOptions = {}) {
     super(options);
-    if (!kinds.includes(kind)) throw unknownName('Identity', 'kind', String(kind), kinds);
+    if (!kinds.includes(kind))
+      throw unknownName('Identity', 'kind', typeof kind === 'string' ? kind : shown(kind), kinds);
     if (!Number.isInteger(size) || size < 1)
-      throw new GymError('E_CONFIG', `Identity: \`size\` must be an integer of at least 1, actual value ${size}.`);
+      throw new GymError(
+        'E_CONFIG',
+        `Identity: \`size\` must be an integer of at least 1, actual value ${shown(size)}.`,
+      );
     if (kind !== 'discrete') checkSize('Identity: an observation', size);
+    checkNumber('Identity', 'tolerance', tolerance, 0);
     this.#kind = kind;
     this.#size = size;
     this.#tolerance = tolerance;

@@ -3,7 +3,7 @@ import type { StepResult } from '../env.js';
 import { Box } from '../spaces/box.js';
 import { Discrete } from '../spaces/discrete.js';
 import { black, Canvas, type Point } from './canvas.js';
-import { ClassicEnv, type ClassicOptions, clip, invalidAction, scalarAction } from './classic-env.js';
+import { ClassicEnv, type ClassicOptions, checkNumber, clip, invalidAction, scalarAction } from './classic-env.js';
 
 export interface MountainCarOptions extends ClassicOptions {
   /** The least velocity with which the car must reach the goal. Default 0. */
@@ -24,6 +24,7 @@ abstract class Valley<A> extends ClassicEnv<NdArray<Float32Array>, A, 'low' | 'h
 
   constructor({ goalVelocity = 0, ...options }: MountainCarOptions = {}) {
     super(options);
+    checkNumber('MountainCar', 'goalVelocity', goalVelocity);
     this.goalVelocity = goalVelocity;
   }
 

@@ -3,7 +3,7 @@ import type { NdArray } from '../../core/ndarray.js';
 import type { StepResult } from '../env.js';
 import { Box } from '../spaces/box.js';
 import { black, Canvas } from './canvas.js';
-import { ClassicEnv, type ClassicOptions, clip, scalarAction } from './classic-env.js';
+import { ClassicEnv, type ClassicOptions, checkNumber, clip, scalarAction } from './classic-env.js';
 
 export interface PendulumOptions extends ClassicOptions {
   /** The gravitational acceleration in m/s². Default 10. */
@@ -40,6 +40,7 @@ export class Pendulum extends ClassicEnv<NdArray<Float32Array>, NdArray<Float32A
 
   constructor({ g = 10, ...options }: PendulumOptions = {}) {
     super(options);
+    checkNumber('Pendulum', 'g', g);
     this.#g = g;
   }
 

@@ -1,10 +1,11 @@
 import { unknownName } from '../../core/errors.js';
 import type { NdArray } from '../../core/ndarray.js';
+import { shown } from '../../core/shown.js';
 import type { StepResult } from '../env.js';
 import { Box } from '../spaces/box.js';
 import { Discrete } from '../spaces/discrete.js';
 import type { Space } from '../spaces/space.js';
-import { ClassicEnv, type ClassicOptions, invalidAction } from './classic-env.js';
+import { ClassicEnv, type ClassicOptions, checkFlag, invalidAction } from './classic-env.js';
 
 /**
  * Tasks that ask an agent for one ability each (Jones 2021, "Debugging RL, Without the Agonizing Pain"). An agent that
@@ -50,7 +51,9 @@ export class Probe extends ClassicEnv<NdArray<Float32Array>, ProbeAction> {
   /** @throws GymError E_NAME on an unknown kind. */
   constructor({ kind, continuous = false, ...options }: ProbeOptions) {
     super(options);
-    if (!probeKinds.includes(kind)) throw unknownName('Probe', 'kind', String(kind), probeKinds);
+    if (!probeKinds.includes(kind))
+      throw unknownName('Probe', 'kind', typeof kind === 'string' ? kind : shown(kind), probeKinds);
+    checkFlag('Probe', 'continuous', continuous);
     this.#kind = kind;
     const choices = kind === 'action' || kind === 'policy' ? 2 : 1;
     this.actionSpace = (continuous ? new Box(-1, 1, [1]) : new Discrete(choices)) as Space<ProbeAction>;

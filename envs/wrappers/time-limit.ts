@@ -1,4 +1,5 @@
 import { GymError } from '../../core/errors.js';
+import { shown } from '../../core/shown.js';
 import type { Snapshot } from '../../core/snapshot.js';
 import { type Awaitable, isPromiseLike } from '../../core/types.js';
 import { isStep, noStep, snapshotCount } from '../checks.js';
@@ -18,7 +19,7 @@ export class TimeLimit<O, A> extends PlainWrapper<O, A> {
     if (!Number.isInteger(maxEpisodeSteps) || maxEpisodeSteps < 1)
       throw new GymError(
         'E_VALUE',
-        `TimeLimit: maxEpisodeSteps must be an integer of at least 1, actual value ${maxEpisodeSteps}.`,
+        `TimeLimit: maxEpisodeSteps must be an integer of at least 1, actual value ${shown(maxEpisodeSteps)}.`,
       );
     this.maxEpisodeSteps = maxEpisodeSteps;
   }

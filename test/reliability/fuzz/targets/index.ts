@@ -1,4 +1,5 @@
 import type { Target } from '../target.js';
+import { registered } from './environments.js';
 import { expressions, formulas, rewards } from './expressions.js';
 import { commandLines, numbers } from './flags.js';
 import { jsonFiles, runFolders, spacesInJson } from './json.js';
@@ -25,6 +26,7 @@ export const targets: readonly Target[] = [
   rewards,
   prompts,
   promptFiles,
+  registered,
   environments,
   streams,
   roundTrips,
