@@ -1,9 +1,7 @@
 // Runs everything that a change must pass: format, lint, types, import rules, the tests by the command that the README
-// names, and those that it leaves out because they take long. Where CI is set, it builds the native backend first, runs its
-// test program with sanitizers, and compares with the recorded results of Python's libraries on each backend. A step that
-// fails does not stop the others, so that one run shows everything there is to mend. It runs as `npm run check`, which
-// needs Node and npm alone, and as `.ci/run`, which sets CI. Its last line is "N passed, N failed", which counts the tests,
-// and as failed also each other step that failed.
+// names, and those that it leaves out because they take long. A step that fails does not stop the others, so that one run
+// shows everything there is to mend. It runs as `npm run check` and as `.ci/run`, and needs Node and npm alone. Its last
+// line is "N passed, N failed", which counts the tests, and as failed also each other step that failed.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -20,17 +18,13 @@ function step(name, command, shown = command) {
   return ended;
 }
 
-/**
- * Runs tests.
- * @param command a command that runs vitest and passes on what follows it: `npm test --` for example
- * @returns how many passed and failed
- */
+/** Runs the tests of one of npm's scripts. @returns how many passed and failed */
 function runTests(name, command) {
   const folder = mkdtempSync(join(tmpdir(), 'check-'));
   try {
     const path = join(folder, 'tests.json');
     const reporters = `--reporter=default --reporter=json --outputFile.json="${path}"`;
-    const ended = step(name, `${command} ${reporters}`, command.replace(/ --$/, ''));
+    const ended = step(name, `${command} -- ${reporters}`, command);
     const { passed, failed } = readReport(path);
     // An error outside all tests, or a run of no test, is a failure too.
     return { passed, failed: failed === 0 && (!ended || passed === 0) ? 1 : failed };
@@ -57,23 +51,13 @@ function readReport(path) {
 /** Runs everything. @returns how many tests passed, which steps failed, and the number of failures */
 function check() {
   if (!step('set-up', 'node scripts/setup.mjs')) return { passed: 0, failed: ['set-up'], count: 1 };
-  const npmScripts = ['format', 'lint', 'types', 'imports'];
-  // A change must pass on the native backend too, whose build takes a C++ compiler, pip and a minute.
-  if (process.env.CI) npmScripts.push('native', 'native:sanitize');
-  const failed = npmScripts.filter((name) => !step(name, `npm run --silent ${name}`));
-  const result = { passed: 0, failed, count: failed.length };
-  const test = (name, command) => {
-    const { passed, failed: failures } = runTests(name, command);
-    result.passed += passed;
-    result.count += failures;
-    if (failures > 0) failed.push(name);
-  };
-  test('tests', 'npm test --');
-  test('slow tests', 'npm run test:slow --');
-  if (process.env.CI)
-    for (const backend of ['native', 'wasm', 'cpu'])
-      test(`parity on ${backend}`, `DENOISE_GYM_BACKEND=${backend} npm run test:parity --`);
-  return result;
+  const failed = ['format', 'lint', 'types', 'imports'].filter((name) => !step(name, `npm run --silent ${name}`));
+  const steps = failed.length;
+  const tests = runTests('tests', 'npm test');
+  if (tests.failed > 0) failed.push('tests');
+  const slow = runTests('slow tests', 'npm run test:slow');
+  if (slow.failed > 0) failed.push('slow tests');
+  return { passed: tests.passed + slow.passed, failed, count: steps + tests.failed + slow.failed };
 }
 
 const { passed, failed, count } = check();
