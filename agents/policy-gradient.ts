@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Scalar, Tensor1D } from '@tensorflow/tfjs';
 import * as tf from '@tensorflow/tfjs';
 import * as z from 'zod';
+import { euclideanNorm } from '../backend/index.js';
 import { GymError } from '../core/errors.js';
 import { readJson, writeFileAtomic } from '../core/files.js';
 import type { NdArray } from '../core/ndarray.js';
@@ -419,7 +420,9 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
     const rows = minibatch.slice(0, this.#algorithm.options.microBatch);
     const own = await this.#optimizer.gradient(rows, this.#lossOver(batch));
     const score = await this.#optimizer.gradient(rows, this.#lossOver(batch, scoreFunctionLoss));
-    const distance = tf.tidy(() => own.gradient.sub(score.gradient).norm().div(score.gradient.norm().add(1e-12)));
+    const distance = tf.tidy(() =>
+      euclideanNorm(own.gradient.sub(score.gradient)).div(euclideanNorm(score.gradient).add(1e-12)),
+    );
     const error = (await distance.data())[0]!;
     tf.dispose([distance, own.gradient, score.gradient]);
     this.#checks.agreement(error);

@@ -4,7 +4,7 @@ import type { Tensor2D, Tensor4D, Variable } from '@tensorflow/tfjs';
 import * as tf from '@tensorflow/tfjs';
 import * as z from 'zod';
 import { AdamW } from '../agents/optimization/adamw.js';
-import { useBackend } from '../backend/index.js';
+import { euclideanNorm, useBackend } from '../backend/index.js';
 import { GymError } from '../core/errors.js';
 import { readJson, recoverFolder, writeFileAtomic, writeFolderAtomic } from '../core/files.js';
 import type { NdArray } from '../core/ndarray.js';
@@ -214,7 +214,7 @@ export async function* pretrain(options: PretrainOptions): AsyncGenerator<Pretra
         return tf.squaredDifference(output, target).mean<tf.Scalar>();
       }, [...optimizer.variables]);
       const gradient = optimizer.flatten(grads);
-      const norm = tf.tidy(() => gradient.norm());
+      const norm = euclideanNorm(gradient);
       const loss = (await value.data())[0]!;
       const gradNorm = (await norm.data())[0]!;
       tf.dispose([value, norm, ...Object.values(grads)]);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Scalar, Tensor1D, Variable } from '@tensorflow/tfjs';
 import * as tf from '@tensorflow/tfjs';
 import * as z from 'zod';
+import { euclideanNorm } from '../../backend/index.js';
 import { breathe } from '../../core/breathe.js';
 import { readJson, writeFileAtomic } from '../../core/files.js';
 import type { NdArray } from '../../core/ndarray.js';
@@ -140,7 +141,7 @@ export class MinibatchOptimizer {
     signal?: AbortSignal,
   ): Promise<Update> {
     const { gradient, ...result } = await this.gradient(rows, source, signal);
-    const norm = tf.tidy(() => gradient.norm());
+    const norm = euclideanNorm(gradient);
     const gradNorm = (await norm.data())[0]!;
     norm.dispose();
     const applied = Number.isFinite(gradNorm) && Number.isFinite(result.loss);

@@ -18,6 +18,11 @@ export function flatten(tensors: readonly tf.Tensor[]): tf.Tensor1D {
   return tf.tidy(() => tf.concat1d(tensors.map((t) => t.flatten())));
 }
 
+/** The length of a vector. `tf.norm` raises each value to a power, which takes fifty times as long on native. */
+export function euclideanNorm(x: tf.Tensor1D): tf.Scalar {
+  return tf.tidy(() => x.square().sum<tf.Scalar>().sqrt());
+}
+
 /**
  * One step of AdamW (Loshchilov and Hutter 2019) as PyTorch makes it, of all weights at once: with `g = gradient ·
  * gradientScale`, `m' = β₁ m + (1 − β₁) g` and `v' = β₂ v + (1 − β₂) g²`, each weight becomes `w · (1 − learningRate ·

@@ -1,4 +1,4 @@
-export { type AdamWState, adamWStep, flatten } from './adamw.js';
+export { type AdamWState, adamWStep, euclideanNorm, flatten } from './adamw.js';
 export { type AttentionOptions, attention } from './attention.js';
 export { type ConvolutionOptions, convolution } from './convolution.js';
 export { addToPixels, plus, silu } from './elementwise.js';

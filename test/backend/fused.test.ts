@@ -9,6 +9,7 @@ import {
   attention,
   backendReport,
   convolution,
+  euclideanNorm,
   flatten,
   gatedGelu,
   groupNorm,
@@ -438,6 +439,18 @@ for (const { name: backend, available } of await backendReport())
         expect(Array.from(flatten(tensors).dataSync())).toEqual(expected);
         expect(Array.from(flatten([tensors[0]!]).dataSync())).toEqual(expected.slice(0, 6));
       });
+    });
+
+    it('euclideanNorm', () => {
+      tf.tidy(() => {
+        expect(euclideanNorm(tf.tensor1d([3, -4, 12])).dataSync()[0]).toBeCloseTo(13, 5);
+        expect(euclideanNorm(tf.tensor1d([1, Number.NaN])).dataSync()[0]).toBeNaN();
+        expect(euclideanNorm(tf.tensor1d([1, -Number.POSITIVE_INFINITY])).dataSync()[0]).toBe(Number.POSITIVE_INFINITY);
+      });
+      const x = normal([5]) as tf.Tensor1D;
+      const before = tf.memory().numTensors;
+      euclideanNorm(x).dispose();
+      expect(tf.memory().numTensors).toBe(before);
     });
 
     it('steps of AdamW, with decay and clipping', () => {
