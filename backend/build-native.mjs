@@ -16,6 +16,7 @@ import { createRequire } from 'node:module';
 import { arch, platform } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import {
   compileAddon,
   compileOperations,
@@ -50,46 +51,38 @@ function locate(file) {
 /**
  * Which wheel has TensorFlow's library for a machine, as its name on PyPI and its platform tags; undefined if none has.
  */
-function wheelFor(os, cpu) {
+function wheelFor(os, cpu, gpu) {
+  if (gpu && !(os === 'linux' && cpu === 'x64')) return undefined;
   if (os === 'linux' && cpu === 'x64')
-    return { name: 'tensorflow-cpu', tags: ['manylinux_2_27_x86_64', 'manylinux_2_17_x86_64'] };
+    return { name: gpu ? 'tensorflow' : 'tensorflow-cpu', tags: ['manylinux_2_27_x86_64', 'manylinux_2_17_x86_64'] };
   if (os === 'linux' && cpu === 'arm64')
     return { name: 'tensorflow', tags: ['manylinux_2_27_aarch64', 'manylinux_2_17_aarch64'] };
   if (os === 'darwin' && cpu === 'arm64') return { name: 'tensorflow', tags: ['macosx_12_0_arm64'] };
   return undefined;
 }
 
+/** The arguments with which pip downloads wheels alone, without what they depend on, into `folder`. */
+const pipDownload = (folder) => [
+  ...['-m', 'pip', 'download', '--no-deps', '--only-binary', ':all:', '--disable-pip-version-check', '-d', folder],
+];
+
 /**
  * Downloads TensorFlow's wheel into `folder`. It may be for any version of Python, since only the C library is used.
+ * @returns the path of the wheel
  */
 async function download(python, wheel, folder, temp) {
-  const base = [
-    '-m',
-    'pip',
-    'download',
-    '--no-deps',
-    '--only-binary',
-    ':all:',
-    '--disable-pip-version-check',
-    '-d',
-    folder,
-  ];
   const spec = `${wheel.name}==${tensorflow}`;
   const platforms = wheel.tags.flatMap((tag) => ['--platform', tag]);
   const attempts = [
     [], // The wheel for the local Python is tried first, since pip may have it in its cache.
     ...['3.13', '3.12', '3.11', '3.10'].map((version) => [
-      '--python-version',
-      version,
-      '--implementation',
-      'cp',
-      ...platforms,
+      ...['--python-version', version, '--implementation', 'cp', ...platforms],
     ]),
   ];
   let failure = '';
   for (const attempt of attempts) {
     // pip keeps an incomplete download in TMPDIR, which is removed with everything else of this run.
-    const result = await run(python, [...base, ...attempt, spec], {
+    const result = await run(python, [...pipDownload(folder), ...attempt, spec], {
       show: process.stdout.isTTY,
       env: { TMPDIR: temp },
     });
@@ -105,12 +98,36 @@ async function download(python, wheel, folder, temp) {
   );
 }
 
+/** A Python program that prints what a wheel asks for in its extra `and-cuda`: NVIDIA's libraries. */
+const cudaRequirements = `
+import re, sys, zipfile
+with zipfile.ZipFile(sys.argv[1]) as archive:
+    metadata = next(name for name in archive.namelist() if name.endswith('.dist-info/METADATA'))
+    text = archive.read(metadata).decode()
+print(*re.findall(r'^Requires-Dist: (nvidia-[^;]+); extra == "and-cuda"', text, re.M), sep='\\n')
+`;
+
+/** Downloads NVIDIA's libraries for a wheel of TensorFlow into `folder`. @returns the paths of their wheels */
+async function downloadCuda(python, wheel, folder, temp) {
+  const printed = await run(python, ['-c', cudaRequirements, wheel]);
+  const specs = printed.output.trim().split('\n').filter(Boolean);
+  if (!printed.ok || specs.length === 0)
+    throw new NativeError(`${wheel} does not say which of NVIDIA's libraries it needs.`);
+  const result = await run(python, [...pipDownload(folder), ...specs], {
+    show: process.stdout.isTTY,
+    env: { TMPDIR: temp },
+  });
+  if (!result.ok) throw new NativeError(`pip could not download NVIDIA's libraries:\n${lastLines(result.output)}`);
+  return (await readdir(folder)).filter((name) => name.endsWith('.whl')).map((name) => join(folder, name));
+}
+
 /**
- * A Python program that unpacks the two libraries and the headers that the addon needs, where the addon looks for them.
+ * A Python program that unpacks the two libraries and the headers that the addon needs, where the addon looks for them,
+ * and beside them NVIDIA's libraries, where wheels of these are given too.
  */
 const unpack = `
 import os, re, shutil, sys, zipfile
-wheel, deps = sys.argv[1:]
+deps, wheel, *cuda = sys.argv[1:]
 headers = re.compile(r'tensorflow/include/((tensorflow/c|tsl/platform|xla/tsl/c|tensorflow/core/platform|'
                      r'tensorflow/core/common_runtime/next_pluggable_device/c)/.*\\.h)$')
 library = re.compile(r'tensorflow/(libtensorflow_(cc|framework)(\\.so\\.2|\\.2\\.dylib))$')
@@ -129,6 +146,15 @@ with zipfile.ZipFile(wheel) as archive:
             suffix = '.dylib' if lib.group(3).endswith('dylib') else '.so'
             name = 'libtensorflow' if lib.group(2) == 'cc' else 'libtensorflow_framework'
             os.symlink(lib.group(1), os.path.join(deps, 'lib', name + suffix))
+for wheel in cuda:
+    with zipfile.ZipFile(wheel) as archive:
+        for member in archive.namelist():
+            # TensorFlow's libraries look for them in ../nvidia/*/lib.
+            if re.match(r'nvidia/[^/]+/lib/[^/]+\\.so[^/]*$', member):
+                target = os.path.join(deps, member)
+                os.makedirs(os.path.dirname(target), exist_ok=True)
+                with archive.open(member) as source, open(target, 'wb') as sink:
+                    shutil.copyfileobj(source, sink, 1 << 20)
 if found != {'cc', 'framework'} or not os.path.exists(os.path.join(deps, 'include', 'tensorflow', 'c', 'c_api.h')):
     sys.exit('this wheel lacks the C library or its headers')
 `;
@@ -199,11 +225,11 @@ async function put(from, to, temp) {
 
 /**
  * Builds the addon if it is not built yet, and checks in any case that it works.
- * @param {{ log?: (line: string) => void, wheel?: string }} [options] `wheel`: the path of a TensorFlow wheel, so that
- *   none is downloaded
+ * @param {{ log?: (line: string) => void, wheel?: string, gpu?: boolean }} [options] `wheel`: the path of a TensorFlow
+ *   wheel, so that none is downloaded; `gpu`: with the library that computes on NVIDIA's GPUs
  * @returns {Promise<{ built: boolean, addon: string, tensorflow: string }>}
  */
-export async function buildNative({ log = console.log, wheel: givenWheel } = {}) {
+export async function buildNative({ log = console.log, wheel: givenWheel, gpu = false } = {}) {
   const manifest = locate(`${addonPackage}/package.json`);
   if (!manifest)
     throw new NativeError(
@@ -215,10 +241,10 @@ export async function buildNative({ log = console.log, wheel: givenWheel } = {})
     throw new NativeError(
       `${addonPackage} is ${version}; this builds ${addonVersion}. Install that one with:\n  npm install --ignore-scripts ${addonPackage}@${addonVersion}`,
     );
-  const wheel = wheelFor(platform(), arch());
+  const wheel = wheelFor(platform(), arch(), gpu);
   if (!wheel)
     throw new NativeError(
-      `no TensorFlow library is published for ${platform()} on ${arch()}. The wasm backend needs nothing${platform() === 'win32' ? '; or use Linux in WSL' : ''}.`,
+      `no TensorFlow library${gpu ? ' for GPUs' : ''} is published for ${platform()} on ${arch()}. The wasm backend needs nothing${platform() === 'win32' ? '; or use Linux in WSL' : ''}.`,
     );
   if (platform() === 'linux' && !process.report.getReport().header.glibcVersionRuntime)
     throw new NativeError(
@@ -236,8 +262,11 @@ export async function buildNative({ log = console.log, wheel: givenWheel } = {})
     (text) => text.trim() === hash,
     () => false,
   );
+  const stamp = await readFile(join(deps, stampName), 'utf8').then(JSON.parse, () => ({}));
+  // A library for GPUs computes on a CPU too, so it is good enough for whoever does not ask for it.
+  const haveKind = stamp.gpu === true || !gpu;
   let haveAddon = existsSync(addon);
-  if (haveAddon) {
+  if (haveAddon && haveKind) {
     const state = await verify(packageFolder, haveOperations ? operations : undefined);
     if (state.ok && haveOperations) {
       await rm(wheels, { recursive: true, force: true });
@@ -264,11 +293,13 @@ export async function buildNative({ log = console.log, wheel: givenWheel } = {})
   };
   try {
     await mkdir(temp, { recursive: true });
-    const stamp = await readFile(join(deps, stampName), 'utf8').then(JSON.parse, () => ({}));
-    const haveDeps = stamp.tensorflow === tensorflow && stamp.arch === arch() && stamp.unpacked === unpackVersion;
-    const ready = existsSync(wheels) ? (await readdir(wheels)).find((name) => name.endsWith('.whl')) : undefined;
+    const haveDeps =
+      haveKind && stamp.tensorflow === tensorflow && stamp.arch === arch() && stamp.unpacked === unpackVersion;
+    const ready = existsSync(wheels)
+      ? (await readdir(wheels)).find((name) => name.startsWith(`${wheel.name.replace('-', '_')}-`))
+      : undefined;
     let file = givenWheel ? resolve(givenWheel) : ready && join(wheels, ready);
-    const tools = await findTools({ needPython: !haveDeps, needPip: !haveDeps && !file });
+    const tools = await findTools({ needPython: !haveDeps, needPip: !haveDeps && (!file || gpu) });
     log(
       `native backend: ${[tools.compiler, tools.python].filter(Boolean).join(', ')}, Node ${process.versions.node}: everything needed is here.`,
     );
@@ -277,16 +308,24 @@ export async function buildNative({ log = console.log, wheel: givenWheel } = {})
       if (file && !existsSync(file)) throw new NativeError(`--wheel ${file}: there is no such file.`);
       if (!file) {
         const downloads = join(temp, 'wheel');
-        await timed(`downloading the wheel ${wheel.name} ${tensorflow} (about 270 MB)`, async () => {
+        await timed(`downloading the wheel ${wheel.name} ${tensorflow} (about ${gpu ? 570 : 270} MB)`, async () => {
           await mkdir(downloads, { recursive: true });
           file = await download(tools.python, wheel, downloads, temp);
           await put(downloads, wheels, temp);
           file = join(wheels, file.slice(downloads.length + 1));
         });
       }
+      let cuda = [];
+      if (gpu) {
+        const downloads = join(temp, 'cuda');
+        await timed("downloading NVIDIA's libraries (about 2 GB)", async () => {
+          await mkdir(downloads, { recursive: true });
+          cuda = await downloadCuda(tools.python, file, downloads, temp);
+        });
+      }
       await timed('unpacking the C library and its headers (about 850 MB)', async () => {
         const half = join(temp, 'deps');
-        const result = await run(tools.python, ['-c', unpack, file, half]);
+        const result = await run(tools.python, ['-c', unpack, half, file, ...cuda]);
         if (!result.ok) {
           await rm(wheels, { recursive: true, force: true });
           const todo = givenWheel ? 'Give another wheel.' : 'Run this again to download it anew.';
@@ -294,7 +333,7 @@ export async function buildNative({ log = console.log, wheel: givenWheel } = {})
         }
         await writeFile(
           join(half, stampName),
-          `${JSON.stringify({ tensorflow, arch: arch(), unpacked: unpackVersion })}\n`,
+          `${JSON.stringify({ tensorflow, arch: arch(), unpacked: unpackVersion, gpu })}\n`,
         );
         await put(half, deps, temp);
       });
@@ -344,11 +383,15 @@ function nodeHeaders() {
 }
 
 if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
-  const args = process.argv.slice(2);
+  const options = { wheel: { type: 'string' }, gpu: { type: 'boolean' } };
   try {
-    if (args.length !== 0 && (args.length !== 2 || args[0] !== '--wheel'))
-      throw new NativeError(`unknown arguments: ${args.join(' ')}. Usage: native [--wheel FILE]`);
-    await buildNative({ wheel: args[1] });
+    let values;
+    try {
+      ({ values } = parseArgs({ options }));
+    } catch (error) {
+      throw new NativeError(`${error.message}\nUsage: native [--gpu] [--wheel FILE]`);
+    }
+    await buildNative(values);
   } catch (error) {
     if (!(error instanceof NativeError)) throw error;
     console.error(`native backend: ${error.message}`);

@@ -141,14 +141,26 @@ export function howToGetNative(): string {
   return `build it with ${installed ? '' : install}\`npx denoise-gym native\``;
 }
 
+/** The options of {@link buildNative}. */
+export interface NativeBuildOptions {
+  /** Is told about each step. */
+  log?: (line: string) => void;
+  /** The path of a TensorFlow wheel, so that none is downloaded. */
+  wheel?: string;
+  /**
+   * Whether the library that computes on NVIDIA's GPUs is taken. There, TensorFlow's own kernels compute everything. It is
+   * not verified on a GPU.
+   */
+  gpu?: boolean;
+}
+
 /**
- * Builds the addon of the native backend (see build-native.mjs), and tells `log` about each step.
- * @param options.wheel the path of a TensorFlow wheel, so that none is downloaded
+ * Builds the addon of the native backend and its operations (see build-native.mjs).
  * @throws GymError E_BACKEND that says what is missing and which command installs it
  */
-export async function buildNative(options: { log?: (line: string) => void; wheel?: string } = {}): Promise<void> {
+export async function buildNative(options: NativeBuildOptions = {}): Promise<void> {
   const { buildNative: build } = await importScript<{
-    buildNative(options: { log?: (line: string) => void; wheel?: string }): Promise<unknown>;
+    buildNative(options: NativeBuildOptions): Promise<unknown>;
   }>('build-native.mjs');
   try {
     await build(options);
