@@ -47,7 +47,7 @@ it('says where the time of a run went, and takes itself away', async () => {
   const names = profile.phases.map(({ phase }) => phase);
   for (const phase of ['sampling', 'learning', 'evaluating', 'saving']) expect(names).toContain(phase);
   const learning = profile.phases.find(({ phase }) => phase === 'learning')!;
-  expect(learning.kernels.find(({ kernel }) => kernel === 'Conv2DBackpropFilter')!.calls).toBeGreaterThan(0);
+  expect(learning.kernels.find(({ kernel }) => kernel === 'FusedConvolutionGrad')!.calls).toBeGreaterThan(0);
   for (const { seconds, kernelSeconds } of profile.phases) expect(kernelSeconds).toBeLessThanOrEqual(seconds);
   // Two batches of training, and two evaluations of one batch.
   expect(profile.rewards).toMatchObject([{ name: 'jpeg-incompressibility', batches: 4 }]);
