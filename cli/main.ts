@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { writeSync } from 'node:fs';
-import { Command, Option } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { describeError } from '../core/errors.js';
 import { packageVersion } from '../training/package-root.js';
 import { whileUnfinished } from '../training/unfinished.js';
@@ -24,7 +24,9 @@ const program = new Command('denoise-gym')
   .version(packageVersion(), '--version', 'print the version')
   .option('--debug', 'print the stack of an error')
   .configureHelp({ showGlobalOptions: true })
-  .showHelpAfterError('(add --help for what there is)');
+  .showHelpAfterError('(add --help for what there is)')
+  // Its own way out is process.exit, which cuts what is still to be written to a pipe.
+  .exitOverride();
 
 const asksForHelp = process.argv.some((argument) => argument === '--help' || argument === '-h');
 const help = asksForHelp ? process.argv : undefined;
@@ -165,8 +167,12 @@ try {
   for (const command of [train, evaluate, benchmarks]) await addRunFlags(command, help);
   await program.parseAsync(asksForHelp ? process.argv : withSetFlags(process.argv));
 } catch (error) {
-  process.stderr.write(`error: ${describeError(error, { debug: program.opts().debug === true })}\n`);
-  process.exitCode = 1;
+  // What commander ends with, it has said: help, the version, or what is wrong with a flag.
+  if (error instanceof CommanderError) process.exitCode = error.exitCode;
+  else {
+    process.stderr.write(`error: ${describeError(error, { debug: program.opts().debug === true })}\n`);
+    process.exitCode = 1;
+  }
 }
 done();
 // What a user's reward file has open (a timer, a pool of connections) must not keep the process; what is printed first must out.

@@ -20,7 +20,7 @@ export async function shell(command: string, cwd: string): Promise<string> {
   if (free === 0) await new Promise<void>((turn) => waiting.push(turn));
   else free--;
   const env = Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => !/^(VITEST|NODE_OPTIONS|NODE_ENV|TEST$|npm_)/.test(name)),
+    Object.entries(process.env).filter(([name]) => !/^(VITEST|NODE_OPTIONS|NODE_ENV|TEST$|SLOW$|npm_)/.test(name)),
   );
   try {
     return await new Promise<string>((resolve, reject) => {

@@ -56,7 +56,9 @@ describe('the page', () => {
       expect(page).toContain(text);
     // Nothing is loaded from anywhere, and what a prompt holds is text.
     // The configuration may name a server, as text.
-    expect(page.replaceAll('http://www.w3.org', '').replaceAll('<td>http:', '')).not.toMatch(/(src|href)="(?!data:)|url\(|https?:|<script/);
+    expect(page.replaceAll('http://www.w3.org', '').replaceAll('<td>http:', '')).not.toMatch(
+      /(src|href)="(?!data:)|url\(|https?:|<script/,
+    );
     expect(page).toContain('&#60;script&#62;alert(');
     // 24 pictures, twice, and 12 of them again as best and worst.
     expect(page.match(/data:image\/png/g)).toHaveLength(24 * 2 + 12);
