@@ -98,6 +98,12 @@ describe('the command line', () => {
     expect(out).toMatch(/✔ backend: wasm/);
   });
 
+  it('waits for the workers that it was asked for: nothing else keeps the process while they begin', async () => {
+    const { code, err } = await cli(...trainArguments('workers', 1), '--workers', '1');
+    expect(err).not.toMatch(/warning/);
+    expect(code).toBe(0);
+  });
+
   it('trains, resumes after kill -9 and Ctrl-C with the same numbers, evaluates, samples, exports and reports', async () => {
     const whole = await cli(...trainArguments('whole', 8), '--json');
     expect(whole.err).toMatch(/backend: wasm .*\n/);

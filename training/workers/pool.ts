@@ -113,12 +113,13 @@ export class WorkerPool implements WorkUnits {
     worker.on('message', (reply: UnitReply) => this.#take(hand, reply));
     worker.on('error', (error) => this.#lose(hand, messageOf(error)));
     worker.on('exit', (code) => this.#lose(hand, `it exited with code ${code}`));
-    worker.unref();
   }
 
   #take(hand: Hand, reply: UnitReply): void {
     if (reply.kind === 'ready') {
       hand.ready = true;
+      // While somebody waited for it to begin the process could not end; from here on only its units keep the process.
+      hand.worker.unref();
       hand.begun();
       this.#dispatch();
       return;
@@ -127,6 +128,7 @@ export class WorkerPool implements WorkUnits {
     if (unit === undefined) {
       // It could not even begin.
       if (reply.kind === 'error') this.#giveUp(reply.message);
+      hand.worker.unref();
       hand.begun();
       return;
     }
