@@ -57,7 +57,7 @@ describe.each([
   [
     'collecting from a synchronous environment',
     'SIGINT',
-    ['--env', 'CartPole-v1', '--epochs', '1', '--evaluation.samples', '0', '--agent.collect', '{steps: 2000000}'],
+    ['--env', 'CartPole-v1', '--epochs', '1', '--evaluation.samples', '0', '--agent.collect', '{steps: 1000000}'],
   ],
   [
     'evaluating on an environment without an end',
