@@ -1,4 +1,4 @@
-import type { Tensor1D, Variable } from '@tensorflow/tfjs';
+import type { Tensor1D, Tensor2D, Variable } from '@tensorflow/tfjs';
 import type { Random } from '../core/random.js';
 import type { Awaitable, Info } from '../core/types.js';
 import type { Decision, Extras } from './agent.js';
@@ -31,6 +31,27 @@ export interface Evaluation {
   kl?: Tensor1D;
 }
 
+/** How the KL to a reference is measured. */
+export interface ReferenceOptions {
+  /**
+   * `exact`: that of the distributions of the action. `prediction`: the mean squared distance of what the two networks
+   * predict, whatever the step's σ; for denoising policies alone. Default `exact`.
+   */
+  readonly kl?: 'exact' | 'prediction';
+  /** exact, for denoising policies: the most that the squared distance of predictions weighs (κ). Default: no limit. */
+  readonly klCap?: number;
+}
+
+/** What a value function is told of some states; constants. */
+export interface StateFeatures {
+  /** [rows, width] */
+  readonly features: Tensor2D;
+  /** The step of its episode that each row is at, where episodes are chains of `chainLength` steps; else 0. */
+  readonly steps: Int32Array;
+  /** How many steps there are; 1 where they do not matter. */
+  readonly chainLength: number;
+}
+
 /**
  * A differentiable distribution over actions. Gradient algorithms work on this and know nothing of what is behind it:
  * an MLP on CartPole and a diffusion model are fine-tuned by the same code.
@@ -61,8 +82,16 @@ export interface Policy<O, A, P extends Prepared = Prepared> {
   /**
    * Keeps a frozen copy of the present weights, which `evaluate` measures the KL to. An agent that wants one calls this
    * when it is made: a resumed run builds its policy from the same model or seed first, and so has the same reference.
+   * @throws GymError E_CONFIG on a KL that this policy does not have.
    */
-  keepReference?(): void;
+  keepReference?(options?: ReferenceOptions): void;
+  /**
+   * ln π(a|s) − ln π_reference(a|s) of the actions that were taken, in nats: summed over the action's dimensions, also where
+   * `logProb` is a mean over them.
+   */
+  referenceLogRatio?(prepared: P, rows: Int32Array): Tensor1D;
+  /** What a value function is told of the states of some rows. */
+  stateFeatures?(prepared: P, rows: Int32Array): StateFeatures;
   /** V(s) of each row, from a policy with a critic; differentiable, called inside a gradient. */
   value?(prepared: P, rows: Int32Array): Tensor1D;
   /** V(s) of observations, on the host, from a policy with a critic: for bootstrapping where a rollout was cut. */

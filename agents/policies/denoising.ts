@@ -1,4 +1,4 @@
-import type { Tensor1D, Tensor3D, Tensor4D, Variable } from '@tensorflow/tfjs';
+import type { Tensor, Tensor1D, Tensor2D, Tensor3D, Tensor4D, Variable } from '@tensorflow/tfjs';
 import * as tf from '@tensorflow/tfjs';
 import { GymError } from '../../core/errors.js';
 import { type NdArray, sizeOf, stack, unstack } from '../../core/ndarray.js';
@@ -7,7 +7,7 @@ import type { GaussianSampler, GaussianStep } from '../../diffusion/schedulers/g
 import { gaussianLogProb } from '../../diffusion/schedulers/log-prob.js';
 import type { DenoisingObservation } from '../../envs/denoising/denoising.js';
 import type { Decision } from '../agent.js';
-import type { Evaluation, Policy, Prepared, SampleOptions } from '../policy.js';
+import type { Evaluation, Policy, Prepared, ReferenceOptions, SampleOptions, StateFeatures } from '../policy.js';
 import { noReference } from './reference.js';
 
 /** What predicts noise, sample or velocity: `UNet2DConditionModel`, `UNet2DModel`, or anything of their form. */
@@ -80,6 +80,7 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
   readonly #embeddings = new Map<string, Float32Array>();
   #embeddingShape: [number, number] = [0, 0];
   #reference: DenoisingNetwork | undefined;
+  #klOptions: ReferenceOptions = {};
 
   /** @throws GymError E_CONFIG when the scheduler has no timesteps or an option is out of range. */
   constructor({ unet, sampler, embed }: DenoisingPolicyParts, options: DenoisingPolicyOptions = {}) {
@@ -167,32 +168,60 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
     return Uint8Array.from(prepared.steps, (step) => (this.#stochastic[step]!.sigma > 0 ? 1 : 0));
   }
 
-  keepReference(): void {
+  keepReference(options: ReferenceOptions = {}): void {
     this.#reference?.dispose();
     this.#reference = this.unet.clone();
+    this.#klOptions = options;
   }
 
   /**
-   * `kl` is that of one step, KL(p_θ(x_{t−1} | x_t, z) ‖ p_ref) = ‖μ_θ − μ_ref‖² / 2σ_t², as a mean over the latents'
-   * dimensions, as the log-probability is.
+   * `kl` is a mean over the latents' dimensions, as the log-probability is, in one of two forms. `exact` is that of one step,
+   * KL(p_θ(x_{t−1} | x_t, z) ‖ p_ref) = ‖μ_θ − μ_ref‖² / 2σ_t² (arXiv 2305.16381 eq. 9): κ_t ‖ε_θ − ε_ref‖² with
+   * κ_t = (∂μ/∂ε)² / 2σ_t² (unless x̂_0 is clipped), which a cap can hold down: of a chain of 10 steps the last but one has
+   * most of the sum. `prediction` is ‖ε_θ − ε_ref‖², as DPOK's released code has it. ε is what the network predicts, with
+   * guidance, be it noise or a velocity.
    */
   evaluate(prepared: PreparedDenoising, rows: Int32Array, options: { reference?: boolean } = {}): Evaluation {
-    const reference = this.#reference;
-    if (options.reference && reference === undefined) throw noReference('DenoisingPolicy');
+    const reference = options.reference ? this.#kept() : undefined;
     return tf.tidy(() => {
-      const steps = Array.from(rows, (row) => this.#stochastic[prepared.steps[row]!]!);
-      const latents = take(prepared.latents, rows);
-      const prompts = Array.from(rows, (row) => prepared.prompts[row]!);
-      const mean = this.#mean(latents, steps, prompts);
+      const { steps, latents, prompts } = this.#inputs(prepared, rows);
+      const output = this.#output(latents, steps, prompts);
+      const { mean } = this.sampler.mean(output, latents, steps);
       const sigmas = steps.map(({ sigma }) => sigma);
       const logProb = gaussianLogProb(take(prepared.actions, rows), mean, sigmas);
-      if (!options.reference) return { logProb };
-      const distance = mean
-        .sub(this.#mean(latents, steps, prompts, reference))
-        .square()
-        .mean<Tensor1D>([1, 2, 3]);
-      return { logProb, kl: distance.div(tf.tensor1d(sigmas.map((sigma) => 2 * sigma * sigma))) };
+      if (reference === undefined) return { logProb };
+      const referenceOutput = this.#output(latents, steps, prompts, reference);
+      if (this.#klOptions.kl === 'prediction') return { logProb, kl: meanSquare(output.sub(referenceOutput)) };
+      const distance = meanSquare(mean.sub(this.sampler.mean(referenceOutput, latents, steps).mean));
+      return { logProb, kl: distance.mul(tf.tensor1d(steps.map((step) => this.#klWeight(step)))) };
     }) as Evaluation;
+  }
+
+  /** ln p_θ(x_{t−1} | x_t, z) − ln p_ref(x_{t−1} | x_t, z) in nats: the sum over the latents' dimensions. */
+  referenceLogRatio(prepared: PreparedDenoising, rows: Int32Array): Tensor1D {
+    const reference = this.#kept();
+    return tf.tidy(() => {
+      const { steps, latents, prompts } = this.#inputs(prepared, rows);
+      const sigmas = steps.map(({ sigma }) => sigma);
+      const actions = take(prepared.actions, rows);
+      const score = (unet: DenoisingNetwork) =>
+        gaussianLogProb(actions, this.#mean(latents, steps, prompts, unet), sigmas);
+      return score(this.unet)
+        .sub<Tensor1D>(score(reference))
+        .mul<Tensor1D>(sizeOf(latents.shape.slice(1)));
+    });
+  }
+
+  /** x_t, flat, and the mean of the prompt's embedding over its tokens. */
+  stateFeatures(prepared: PreparedDenoising, rows: Int32Array): StateFeatures {
+    const features = tf.tidy(() => {
+      const latents = take(prepared.latents, rows).reshape<Tensor2D>([rows.length, -1]);
+      if (!this.#embed) return latents;
+      const prompts = Array.from(rows, (row) => prepared.prompts[row]!);
+      return tf.concat<Tensor2D>([latents, this.#lookUp(prompts).mean<Tensor2D>(1)], 1);
+    });
+    const steps = rows.map((row) => prepared.steps[row]!);
+    return { features, steps, chainLength: this.sampler.timesteps.length };
   }
 
   /** Episodes are compared with others of the same prompt. */
@@ -215,8 +244,44 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
     this.#reference = undefined;
   }
 
-  /** μ_θ of guided rows; ε̃ = ε_u + w(ε_c − ε_u) (arXiv 2207.12598), both halves in one forward pass. */
+  #kept(): DenoisingNetwork {
+    if (this.#reference === undefined) throw noReference('DenoisingPolicy');
+    return this.#reference;
+  }
+
+  #inputs(prepared: PreparedDenoising, rows: Int32Array) {
+    return {
+      steps: Array.from(rows, (row) => this.#stochastic[prepared.steps[row]!]!),
+      latents: take(prepared.latents, rows),
+      prompts: Array.from(rows, (row) => prepared.prompts[row]!),
+    };
+  }
+
+  /** What ‖μ_θ − μ_ref‖² weighs in the exact KL: 1 / 2σ², or less, so that κ stays at its cap. */
+  #klWeight({ sigma, gain, timestep }: GaussianStep): number {
+    const { klCap } = this.#klOptions;
+    const weight = 1 / (2 * sigma * sigma);
+    if (klCap === undefined) return weight;
+    if (gain === undefined)
+      throw new GymError(
+        'E_CONFIG',
+        `DenoisingPolicy: the sampler gives its step at timestep ${timestep} no \`gain\`, which a cap on the KL's weight is about; add it to coefficients(), or leave klCap out.`,
+      );
+    return Math.min(weight, klCap / (gain * gain));
+  }
+
+  /** μ_θ of some rows. */
   #mean(
+    latents: Tensor4D,
+    rows: readonly GaussianStep[],
+    prompts: readonly string[],
+    unet?: DenoisingNetwork,
+  ): Tensor4D {
+    return this.sampler.mean(this.#output(latents, rows, prompts, unet), latents, rows).mean;
+  }
+
+  /** The network's prediction for guided rows; ε̃ = ε_u + w(ε_c − ε_u) (arXiv 2207.12598), both halves in one forward pass. */
+  #output(
     latents: Tensor4D,
     rows: readonly GaussianStep[],
     prompts: readonly string[],
@@ -226,20 +291,16 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
       rows.map(({ timestep }) => timestep),
       'float32',
     );
-    let output: Tensor4D;
-    if (!this.#embed) output = unet.apply(latents, timesteps);
-    else if (this.#guidanceScale === 1) output = unet.apply(latents, timesteps, this.#lookUp(prompts));
-    else {
-      const negative = prompts.map(() => this.#negativePrompt);
-      const both = unet.apply(
-        tf.concat([latents, latents]),
-        tf.concat([timesteps, timesteps]),
-        this.#lookUp([...negative, ...prompts]),
-      );
-      const [unconditional, conditional] = tf.split(both, 2) as [Tensor4D, Tensor4D];
-      output = unconditional.add(conditional.sub(unconditional).mul(this.#guidanceScale));
-    }
-    return this.sampler.mean(output, latents, rows).mean;
+    if (!this.#embed) return unet.apply(latents, timesteps);
+    if (this.#guidanceScale === 1) return unet.apply(latents, timesteps, this.#lookUp(prompts));
+    const negative = prompts.map(() => this.#negativePrompt);
+    const both = unet.apply(
+      tf.concat([latents, latents]),
+      tf.concat([timesteps, timesteps]),
+      this.#lookUp([...negative, ...prompts]),
+    );
+    const [unconditional, conditional] = tf.split(both, 2) as [Tensor4D, Tensor4D];
+    return unconditional.add(conditional.sub(unconditional).mul(this.#guidanceScale));
   }
 
   #lookUp(prompts: readonly string[]): Tensor3D {
@@ -286,6 +347,11 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
 
 function seededNoise({ noiseSeed, step }: DenoisingObservation, size: number): Float32Array {
   return new Random(`${noiseSeed}/${step}`).normals(size);
+}
+
+/** The mean of x² over all dimensions but the first. */
+function meanSquare(x: Tensor): Tensor1D {
+  return x.square().mean<Tensor1D>([1, 2, 3]);
 }
 
 /** Some rows of a stacked array, as a tensor. */

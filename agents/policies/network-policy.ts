@@ -6,7 +6,7 @@ import type { Random } from '../../core/random.js';
 import { BaseSpace, type FlatLayout } from '../../envs/spaces/base.js';
 import type { Space } from '../../envs/spaces/space.js';
 import type { Decision, Extras } from '../agent.js';
-import type { Evaluation, Policy, Prepared, SampleOptions } from '../policy.js';
+import type { Evaluation, Policy, Prepared, ReferenceOptions, SampleOptions, StateFeatures } from '../policy.js';
 import { Cnn, isPicture } from './cnn.js';
 import type { ActionDistribution } from './distributions/distribution.js';
 import type { Bounds } from './distributions/gaussian.js';
@@ -136,10 +136,20 @@ export class NetworkPolicy<O, A> implements Policy<O, A, PreparedVectors> {
     }) as unknown as Evaluation;
   }
 
-  keepReference(): void {
+  keepReference({ kl, klCap }: ReferenceOptions = {}): void {
+    if (kl === 'prediction' || klCap !== undefined)
+      throw new GymError(
+        'E_CONFIG',
+        `NetworkPolicy: a KL of predictions (kl: ${kl ?? 'exact'}) and a cap on its weight (klCap: ${klCap ?? 'none'}) are for denoising policies; use kl: exact, without a cap.`,
+      );
     this.#reference?.dispose();
     this.#reference = this.#actor.clone();
     this.#distribution.keepReference();
+  }
+
+  /** The observation, flat. */
+  stateFeatures(prepared: PreparedVectors, rows: Int32Array): StateFeatures {
+    return { features: this.#observationRows(prepared, rows), steps: new Int32Array(rows.length), chainLength: 1 };
   }
 
   value(prepared: PreparedVectors, rows: Int32Array): Tensor1D {

@@ -2,6 +2,7 @@ import { GymError } from '../../core/errors.js';
 import {
   type ConfigFile,
   GaussianScheduler,
+  gainOf,
   originalFrom,
   readConfig,
   readSchedulerConfig,
@@ -63,18 +64,21 @@ export class DDIMScheduler extends GaussianScheduler<DDIMConfig> {
     else if (prediction === 'sample') noise = { original: 0, sample: 1 / spread, output: -signal / spread };
     else noise = { original: 0, sample: spread, output: signal };
 
+    const original = originalFrom(prediction, alphaProd);
+    const mean = {
+      original: Math.sqrt(alphaProdPrev) + direction * noise.original,
+      sample: direction * noise.sample,
+      output: direction * noise.output,
+    };
     return {
       timestep,
       previousTimestep,
       alphaProd,
       alphaProdPrev,
       sigma,
-      original: originalFrom(prediction, alphaProd),
-      mean: {
-        original: Math.sqrt(alphaProdPrev) + direction * noise.original,
-        sample: direction * noise.sample,
-        output: direction * noise.output,
-      },
+      gain: gainOf(original, mean),
+      original,
+      mean,
     };
   }
 }

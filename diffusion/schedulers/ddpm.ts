@@ -2,6 +2,7 @@ import { GymError, unknownName } from '../../core/errors.js';
 import {
   type ConfigFile,
   GaussianScheduler,
+  gainOf,
   originalFrom,
   readConfig,
   readSchedulerConfig,
@@ -62,18 +63,21 @@ export class DDPMScheduler extends GaussianScheduler<DDPMConfig> {
     const small = ((1 - alphaProdPrev) / (1 - alphaProd)) * beta;
     const variance = timestep === 0 ? 0 : this.config.variance_type === 'fixed_large' ? beta : small;
 
+    const original = originalFrom(this.config.prediction_type, alphaProd);
+    const mean = {
+      original: (Math.sqrt(alphaProdPrev) * beta) / (1 - alphaProd),
+      sample: (Math.sqrt(alpha) * (1 - alphaProdPrev)) / (1 - alphaProd),
+      output: 0,
+    };
     return {
       timestep,
       previousTimestep,
       alphaProd,
       alphaProdPrev,
       sigma: eta * Math.sqrt(Math.max(variance, 0)),
-      original: originalFrom(this.config.prediction_type, alphaProd),
-      mean: {
-        original: (Math.sqrt(alphaProdPrev) * beta) / (1 - alphaProd),
-        sample: (Math.sqrt(alpha) * (1 - alphaProdPrev)) / (1 - alphaProd),
-        output: 0,
-      },
+      gain: gainOf(original, mean),
+      original,
+      mean,
     };
   }
 }

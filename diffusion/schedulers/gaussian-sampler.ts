@@ -6,6 +6,11 @@ export interface GaussianStep {
   readonly timestep: number;
   /** Standard deviation of the step; 0 for a deterministic one, which has no log-probability. */
   readonly sigma: number;
+  /**
+   * How strongly the mean follows the network's output, |∂μ/∂output|; −dt for an Euler step of flow matching. GRPO-Guard
+   * evens out by it what the steps of a chain contribute to a gradient.
+   */
+  readonly gain?: number;
 }
 
 /**

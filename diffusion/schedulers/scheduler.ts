@@ -48,6 +48,11 @@ export interface StepCoefficients extends GaussianStep {
   readonly mean: { readonly original: number; readonly sample: number; readonly output: number };
 }
 
+/** |∂μ/∂output| of a step: directly and by way of x̂_0, where that is not clipped. */
+export function gainOf(original: StepCoefficients['original'], mean: StepCoefficients['mean']): number {
+  return Math.abs(mean.original * original.output + mean.output);
+}
+
 export interface StepOptions {
   /** Share of the ancestral noise, 0 (deterministic) to 1. DDIM's default is 0, DDPM's 1. */
   readonly eta?: number;

@@ -265,6 +265,65 @@ it('the KL to the reference is |μ − μ_ref|² / 2σ², a mean over dimensions
   expect(await kl()).toBeCloseTo((difference * difference) / (2 * sigma * sigma), 4);
 });
 
+describe('the KL in two forms', () => {
+  // κ_t = c_t² / 2σ_t² of Stable Diffusion's chains, in NumPy from its ᾱ (float64)
+  it.each([
+    [50, { 0: 0.1314, 25: 0.0706, 40: 0.1001, 48: 5.3621, 49: 0.5032 }],
+    [10, { 0: 0.8353, 5: 0.4772, 8: 34.61 }],
+  ])('a chain of %i steps weighs the distance of predictions by κ', async (steps, expected) => {
+    make(steps);
+    for (const [step, kappa] of Object.entries(expected)) {
+      const observation = observe(Number(step));
+      const prepared = await policy.prepare([observation], [observation.latents]);
+      const kl = async (options: Parameters<typeof policy.keepReference>[0]) => {
+        network.b.assign(tf.scalar(-0.2));
+        policy.keepReference(options);
+        network.b.assign(tf.scalar(0.3));
+        const evaluation = policy.evaluate(prepared, Int32Array.of(0), { reference: true });
+        const value = (await evaluation.kl!.data())[0]!;
+        tf.dispose([evaluation.kl!, evaluation.logProb]);
+        return value;
+      };
+      const distance = await kl({ kl: 'prediction' });
+      expect(distance).toBeCloseTo((0.5 * 'prompt 0'.length * 0.1) ** 2, 5);
+      expect((await kl({ kl: 'exact' })) / distance / kappa).toBeCloseTo(1, 2);
+      expect((await kl({ klCap: 0.3 })) / distance / Math.min(kappa, 0.3)).toBeCloseTo(1, 2);
+    }
+  });
+
+  it('the log-ratio to the reference is a sum over dimensions: with one μ moved by δ its mean under π is δ²·n / 2σ²', async () => {
+    make(5);
+    policy.keepReference();
+    network.b.assign(tf.scalar(0.3));
+    const observations = Array.from({ length: 2000 }, (_, i) => ({ ...observe(1), noiseSeed: i }));
+    const { actions } = await policy.sample(observations, { explore: true });
+    const prepared = await policy.prepare(observations, actions);
+    const rows = Int32Array.from(observations, (_, i) => i);
+    const ratio = policy.referenceLogRatio(prepared, rows);
+    const { logProb, kl } = policy.evaluate(prepared, rows, { reference: true });
+    const [sum, exact] = [(await ratio.mean().data())[0]!, (await kl!.mean().data())[0]! * size];
+    // ln π / π_ref = KL + √(2 KL)·z, so the mean of 2000 is within 4 √(2 KL / 2000) but once in 16,000.
+    expect(Math.abs(sum - exact)).toBeLessThan(4 * Math.sqrt((2 * exact) / 2000));
+    tf.dispose([ratio, logProb, kl!]);
+  });
+});
+
+it('a value function is told the latents, the prompt and the step', async () => {
+  make(5);
+  const observations = [observe(3, 1), observe(0)];
+  const prepared = await policy.prepare(
+    observations,
+    observations.map((o) => o.latents),
+  );
+  const { features, steps, chainLength } = policy.stateFeatures(prepared, Int32Array.of(1, 0));
+  expect(features.shape).toEqual([2, size + 1]);
+  const rows = (await features.array()) as number[][];
+  expect(rows[1]!.slice(0, size)).toEqual([...observations[0]!.latents.data]);
+  expect(rows[0]![size]).toBeCloseTo('prompt 0'.length / 10, 6);
+  expect([[...steps], chainLength]).toEqual([[0, 3], 5]);
+  features.dispose();
+});
+
 describe('options', () => {
   it.each([
     [{ eta: 2 }, /eta must be in \[0, 1\], actual value 2/],
