@@ -99,7 +99,10 @@ function prepareEnvironment(): void {
   // the processor, would make TensorFlow compute small matrix products on oneDNN too, which is slower, and print three
   // lines.
   env.TF_ENABLE_ONEDNN_OPTS ??= '0';
-  if (env.OMP_NUM_THREADS) env.TF_NUM_INTRAOP_THREADS ??= env.OMP_NUM_THREADS;
+  // One thread: the other cores are the workers' (training/workers), and how a sum is split over threads changes its last
+  // bits, which must not depend on the machine. TensorFlow reads the environment of the process, which a worker thread
+  // cannot set; but it asks once a process, and the main thread, which loads this before it starts workers, can.
+  env.TF_NUM_INTRAOP_THREADS ??= env.OMP_NUM_THREADS || '1';
   // tfjs-node calls two functions of `util` that Node 23 has no more.
   const util = createRequire(import.meta.url)('node:util') as Record<string, unknown>;
   util.isNullOrUndefined ??= (x: unknown) => x === null || x === undefined;

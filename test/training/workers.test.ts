@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { defineAgent } from '../../agents/index.js';
-import { useBackend } from '../../backend/index.js';
+import { backendReport, useBackend } from '../../backend/index.js';
 import type { Metrics } from '../../core/types.js';
 import { runTraining } from '../../training/run.js';
 import { saveTinyDenoiser } from './tiny-denoiser.js';
@@ -41,21 +41,36 @@ const start = (name: string, workers: number | 'auto', more: object = {}, option
 const withoutTime = (metrics: Metrics[]) =>
   metrics.map((line) => Object.fromEntries(Object.entries(line).filter(([key]) => !key.startsWith('time/'))));
 
+/** Whether runs on a backend have the same metrics without workers, with one, with two, and with two and then none. */
+async function expectSameNumbers(backend: 'native' | 'wasm') {
+  const { folder } = await start(`${backend}-none`, 0, { backend });
+  const expected = withoutTime(await folder.metrics());
+  const before = tf.memory().numTensors;
+  for (const workers of [1, 2]) {
+    const { folder } = await start(`${backend}-workers-${workers}`, workers, { backend });
+    expect(withoutTime(await folder.metrics()), `${workers} workers`).toEqual(expected);
+  }
+  await start(`${backend}-resumed`, 2, { backend, epochs: 1 });
+  const { folder: resumed } = await start(`${backend}-resumed`, 0, { backend, epochs: 3 }, { resume: true });
+  const keys = (m: object) =>
+    Object.fromEntries(Object.entries(m).filter(([key]) => !key.startsWith('train/learningRate')));
+  expect(withoutTime(await resumed.metrics()).map(keys)).toEqual(expected.map(keys));
+  expect(tf.memory().numTensors).toBe(before);
+}
+
+const native = (await backendReport()).some(({ name, available }) => name === 'native' && available);
+
 describe('workers', () => {
   it('give the same numbers as none, one or several, also after a resume with another number', async () => {
-    const { folder } = await start('none', 0);
-    const expected = withoutTime(await folder.metrics());
-    const before = tf.memory().numTensors;
-    for (const workers of [1, 2]) {
-      const { folder } = await start(`workers-${workers}`, workers);
-      expect(withoutTime(await folder.metrics()), `${workers} workers`).toEqual(expected);
+    await expectSameNumbers('wasm');
+  });
+
+  it.skipIf(!native)('do so natively too (skipped without `npm run native`)', async () => {
+    try {
+      await expectSameNumbers('native');
+    } finally {
+      await useBackend('wasm');
     }
-    await start('resumed', 2, { epochs: 1 });
-    const { folder: resumed } = await start('resumed', 0, { epochs: 3 }, { resume: true });
-    const keys = (m: object) =>
-      Object.fromEntries(Object.entries(m).filter(([key]) => !key.startsWith('train/learningRate')));
-    expect(withoutTime(await resumed.metrics()).map(keys)).toEqual(expected.map(keys));
-    expect(tf.memory().numTensors).toBe(before);
   });
 
   it('are replaced when they die, and their work is done again with the same numbers', async () => {
