@@ -61,6 +61,9 @@ function wheelFor(os, cpu, gpu) {
   return undefined;
 }
 
+/** A download that takes longer is given up, so that nothing waits for ever on a network that does not answer. */
+const downloadLimit = 20 * 60_000;
+
 /** The arguments with which pip downloads wheels alone, without what they depend on, into `folder`. */
 const pipDownload = (folder) => [
   ...['-m', 'pip', 'download', '--no-deps', '--only-binary', ':all:', '--disable-pip-version-check', '-d', folder],
@@ -85,6 +88,7 @@ async function download(python, wheel, folder, temp) {
     const result = await run(python, [...pipDownload(folder), ...attempt, spec], {
       show: process.stdout.isTTY,
       env: { TMPDIR: temp },
+      limit: downloadLimit,
     });
     if (result.ok) {
       const file = (await readdir(folder)).find((name) => name.endsWith('.whl'));
@@ -116,6 +120,7 @@ async function downloadCuda(python, wheel, folder, temp) {
   const result = await run(python, [...pipDownload(folder), ...specs], {
     show: process.stdout.isTTY,
     env: { TMPDIR: temp },
+    limit: downloadLimit,
   });
   if (!result.ok) throw new NativeError(`pip could not download NVIDIA's libraries:\n${lastLines(result.output)}`);
   return (await readdir(folder)).filter((name) => name.endsWith('.whl')).map((name) => join(folder, name));

@@ -7,12 +7,16 @@ import { platform } from 'node:os';
 /** An error whose message says what to do. Only the message is printed, without a stack. */
 export class NativeError extends Error {}
 
-/** Runs a program and gives its output. With `show`, its standard output goes to the terminal instead. */
-export function run(command, args, { show = false, env = {}, cwd } = {}) {
+/**
+ * Runs a program and gives its output. With `show`, its standard output goes to the terminal instead. After `limit`
+ * milliseconds, where they are given, it is ended.
+ */
+export function run(command, args, { show = false, env = {}, cwd, limit } = {}) {
   return new Promise((done) => {
     const child = spawn(command, args, {
       cwd,
       env: { ...process.env, ...env },
+      timeout: limit,
       stdio: ['ignore', show ? 'inherit' : 'pipe', 'pipe'],
     });
     let output = '';

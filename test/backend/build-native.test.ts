@@ -4,8 +4,9 @@ import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 
 const run = promisify(execFile);
-const { installCommand } = (await import('../../backend/native/tools.mjs' as string)) as {
+const { installCommand, run: runTool } = (await import('../../backend/native/tools.mjs' as string)) as {
   installCommand(missing: string[], os?: string, release?: string): string;
+  run(command: string, args: string[], options: { limit?: number }): Promise<{ ok: boolean; output: string }>;
 };
 
 describe('what installs the missing tools', () => {
@@ -23,4 +24,9 @@ describe('what installs the missing tools', () => {
 it('names the arguments that it does not know', async () => {
   const error = await run(process.execPath, ['backend/build-native.mjs', '--fast']).catch((e: unknown) => e);
   expect(error).toMatchObject({ code: 1, stderr: expect.stringContaining("Unknown option '--fast'") });
+});
+
+it('ends a program that takes longer than its limit', async () => {
+  const result = await runTool(process.execPath, ['-e', 'setTimeout(() => {}, 60_000)'], { limit: 200 });
+  expect(result).toEqual({ ok: false, output: '\nended by SIGTERM' });
 });

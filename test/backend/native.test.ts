@@ -1,5 +1,7 @@
 // Where the native backend is built (`npm run native`), these tests compute on it; where it is not, they check what
 // people are told about it, and continuous integration fails.
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import * as tf from '@tensorflow/tfjs';
 import { describe, expect, it } from 'vitest';
 import { type BackendName, backendReport, useBackend } from '../../backend/index.js';
@@ -28,12 +30,36 @@ function values(shape: number[], seed: number) {
 
 if (!native?.available)
   console.log(
-    'skipped: tests of the native backend, here, in fused.test.ts and in test/training/determinism; build it with `npm run native`',
+    'skipped: tests of the native backend, here, in fused.test.ts, in test/training/determinism and, of the slow ones, in test/training/workers.test.ts; build it with `npm run native`',
   );
+
+it.runIf(process.env.CI)('is built in continuous integration', () => {
+  expect(native).toMatchObject({ available: true });
+});
 
 describe.skipIf(!native?.available)('the native backend (skipped without `npm run native`)', () => {
   it('runs convolutions on oneDNN', () => {
     expect(native).toMatchObject({ available: true, version: expect.stringMatching(/^2\.\d+/), onednn: true });
+  });
+
+  it.runIf(process.platform === 'linux')('starts one thread, unless the environment says otherwise', async () => {
+    const code = `const { useBackend } = await import('./backend/index.js');
+const { readdirSync } = await import('node:fs');
+const started = () => readdirSync('/proc/self/task').length;
+const before = started();
+const { threads } = await useBackend('native');
+console.log(JSON.stringify({ threads, started: started() - before }));`;
+    const load = async (env: Record<string, string>) => {
+      const args = ['--import', './register.mjs', '--input-type=module', '-e', code];
+      const unset = { OMP_NUM_THREADS: '', TF_NUM_INTRAOP_THREADS: undefined };
+      const options = { env: { ...process.env, ...unset, ...env } };
+      return JSON.parse((await promisify(execFile)(process.execPath, args, options)).stdout) as Record<string, number>;
+    };
+    const one = await load({});
+    expect(one.threads).toBe(1);
+    expect(await load({ OMP_NUM_THREADS: '9' })).toEqual({ threads: 9, started: one.started! + 8 });
+    const both = { OMP_NUM_THREADS: '9', TF_NUM_INTRAOP_THREADS: '5' };
+    expect(await load(both)).toEqual({ threads: 5, started: one.started! + 4 });
   });
 
   const cases = [1, 3, 4].flatMap((k) =>
