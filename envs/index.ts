@@ -1,6 +1,7 @@
 import './families.js'; // its declarations bring the types of the ids, which no export below names
 
 export * from './classic/index.js';
+export * from './data/index.js';
 export * from './denoising/index.js';
 export type { Env, EnvSpec, ResetOptions, ResetResult, StepResult } from './env.js';
 export { NumpyRandom, type NumpyRandomState } from './numpy-random.js';

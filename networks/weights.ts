@@ -146,45 +146,68 @@ export function copiedParameters(parameters: ReadonlyMap<string, tf.Variable>): 
 export class Scope {
   readonly #source: ParameterSource;
   readonly #parameters: Map<string, tf.Variable>;
+  readonly #buffers: Map<string, tf.Variable>;
   readonly #prefix: string;
 
-  constructor(source: ParameterSource, parameters: Map<string, tf.Variable>, prefix = '') {
+  constructor(
+    source: ParameterSource,
+    parameters: Map<string, tf.Variable>,
+    buffers: Map<string, tf.Variable>,
+    prefix = '',
+  ) {
     this.#source = source;
     this.#parameters = parameters;
+    this.#buffers = buffers;
     this.#prefix = prefix;
   }
 
   /** The place of that name below this one: `scope.at('resnets', 0)` is the place `resnets.0`. */
   at(...path: readonly (string | number)[]): Scope {
-    return new Scope(this.#source, this.#parameters, `${this.#prefix}${path.join('.')}.`);
+    return new Scope(this.#source, this.#parameters, this.#buffers, `${this.#prefix}${path.join('.')}.`);
   }
 
   /** Makes the variable of one parameter, in TensorFlow's layout. */
   variable<R extends tf.Rank>(name: string, shape: readonly number[], initial: Initial): tf.Variable<R> {
+    return this.#make(name, shape, initial, this.#parameters);
+  }
+
+  /** Makes the variable of a value that belongs to the network but is not trained, such as tracked statistics. */
+  buffer<R extends tf.Rank>(name: string, shape: readonly number[], initial: Initial): tf.Variable<R> {
+    return this.#make(name, shape, initial, this.#buffers);
+  }
+
+  #make<R extends tf.Rank>(
+    name: string,
+    shape: readonly number[],
+    initial: Initial,
+    into: Map<string, tf.Variable>,
+  ): tf.Variable<R> {
     const key = this.#prefix + name;
     const value = this.#source.tensor(key, shape, initial);
-    const variable = tf.variable(value);
+    const variable = tf.variable(value, into === this.#parameters);
     value.dispose();
-    this.#parameters.set(key, variable);
+    into.set(key, variable);
     return variable as tf.Variable<R>;
   }
 }
 
 /**
  * Builds a network from a source of parameters. If that fails, the variables that were made are freed.
- * @returns the network, and its parameters by name
+ * @returns the network, its parameters by name, and what of it is not trained
  */
 export function build<T>(
   source: ParameterSource,
   make: (scope: Scope) => T,
-): { network: T; parameters: ReadonlyMap<string, tf.Variable> } {
+): { network: T; parameters: ReadonlyMap<string, tf.Variable>; buffers: ReadonlyMap<string, tf.Variable> } {
   const parameters = new Map<string, tf.Variable>();
+  const buffers = new Map<string, tf.Variable>();
   try {
-    const network = make(new Scope(source, parameters));
+    const network = make(new Scope(source, parameters, buffers));
     source.finish?.();
-    return { network, parameters };
+    return { network, parameters, buffers };
   } catch (error) {
     disposeParameters(parameters);
+    disposeParameters(buffers);
     throw error;
   }
 }

