@@ -121,6 +121,12 @@ program
   .command('pretrain')
   .description('train the embedded model of shapes from nothing')
   .requiredOption('--out <folder>', 'where the model goes')
+  .addOption(
+    new Option('--objective <name>', 'what the network learns to predict (default velocity)').choices([
+      'velocity',
+      'flow-matching',
+    ]),
+  )
   .option('--seed <n>', 'fixes everything random', whole('--seed', 0))
   .option('--steps <n>', 'optimiser steps', whole('--steps', 1))
   .option('--batch-size <n>', 'pictures a step', whole('--batch-size', 1, 65_536))

@@ -8,7 +8,7 @@ import { CLIPTokenizer } from '../networks/clip-tokenizer.js';
 import { DIFFUSERS_VERSION, writeJson } from '../networks/model-folder.js';
 import { UNet2DModel } from '../networks/unet-2d.js';
 import { UNet2DConditionModel } from '../networks/unet-2d-condition.js';
-import { DDIMScheduler, type DDPMScheduler, loadScheduler } from './schedulers/index.js';
+import { DDIMScheduler, DDPMScheduler, loadScheduler, type ModelScheduler } from './schedulers/index.js';
 
 const INDEX = 'model_index.json';
 
@@ -21,7 +21,7 @@ export interface Denoiser {
   /** The text encoder, which is there if and only if the tokenizer is. Without both, the model is unconditional. */
   readonly textEncoder?: CLIPTextModel;
   readonly tokenizer?: CLIPTokenizer;
-  readonly scheduler: DDIMScheduler | DDPMScheduler;
+  readonly scheduler: ModelScheduler;
   /** The folder from which it was loaded. */
   readonly folder?: string;
 }
@@ -73,7 +73,8 @@ export async function loadDenoiser(folder: string): Promise<Denoiser> {
  *
  * Python reads the model too: each part by `from_pretrained(folder, subfolder=...)` of its class; an unconditional
  * model as a `DDIMPipeline` or `DDPMPipeline`; a model with text, whose samples are pixels, as a
- * `StableDiffusionPipeline` with `vae=None` that is called with `output_type='latent'`.
+ * `StableDiffusionPipeline` with `vae=None` that is called with `output_type='latent'`. (That pipeline cannot sample a
+ * model of flow matching, which is written all the same: its parts are read, and the loop over timesteps is one's own.)
  * @throws GymError E_CONFIG where the parts do not fit together, E_FILE where a file cannot be written
  */
 export async function saveDenoiser(folder: string, denoiser: Denoiser): Promise<void> {
@@ -84,13 +85,18 @@ export async function saveDenoiser(folder: string, denoiser: Denoiser): Promise<
   await textEncoder?.save(join(folder, 'text_encoder'));
   await tokenizer?.save(join(folder, 'tokenizer'));
 
+  // The loop of DDPMPipeline, without a word about the noise, is that of flow matching too.
   const solver = scheduler instanceof DDIMScheduler ? 'DDIM' : 'DDPM';
+  const solverClass =
+    scheduler instanceof DDIMScheduler || scheduler instanceof DDPMScheduler
+      ? `${solver}Scheduler`
+      : 'FlowMatchEulerDiscreteScheduler';
   const none = [null, null];
   await writeJson(join(folder, INDEX), {
     _class_name: textEncoder ? 'StableDiffusionPipeline' : `${solver}Pipeline`,
     _diffusers_version: DIFFUSERS_VERSION,
     unet: ['diffusers', unet instanceof UNet2DConditionModel ? 'UNet2DConditionModel' : 'UNet2DModel'],
-    scheduler: ['diffusers', `${solver}Scheduler`],
+    scheduler: ['diffusers', solverClass],
     ...(textEncoder && {
       text_encoder: ['transformers', 'CLIPTextModel'],
       tokenizer: ['transformers', 'CLIPTokenizer'],

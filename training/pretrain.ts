@@ -16,7 +16,9 @@ import {
   CLIPTokenizer,
   DDIMScheduler,
   type Denoiser,
+  FlowMatchEulerDiscreteScheduler,
   flooredCosineBetas,
+  type ModelScheduler,
   saveDenoiser,
   UNet2DConditionModel,
   type UNet2DConditionOptions,
@@ -25,9 +27,15 @@ import { caption, drawScene, kinds, randomScene, shapesVocabulary } from '../rew
 import { Ema } from './ema.js';
 import { differingFiles, digestFolder, nonFiniteTensor } from './run-folder/index.js';
 
+/** What the network learns to predict: the velocity of a diffusion with a cosine ᾱ, or that of a straight flow. */
+export const objectives = ['velocity', 'flow-matching'] as const;
+export type Objective = (typeof objectives)[number];
+
 export interface PretrainOptions {
   /** The diffusers folder to write, e.g. `models/shapes`. */
   out: string;
+  /** Default `velocity`, with which the embedded model is trained. */
+  objective?: Objective;
   seed?: number;
   /** Optimiser steps. Default 5200. */
   steps?: number;
@@ -97,9 +105,15 @@ export function shapesScheduler(): DDIMScheduler {
   });
 }
 
+/** The scheduler of a model that is trained by flow matching; on pictures this small the noise needs no shift. */
+function flowScheduler(): FlowMatchEulerDiscreteScheduler {
+  return FlowMatchEulerDiscreteScheduler.fromConfig({ num_train_timesteps: TRAIN_TIMESTEPS, shift: 1 });
+}
+
 /** The network, text encoder and tokenizer of the embedded model, untrained. */
 export function newShapesDenoiser(
   random: Random,
+  scheduler: ModelScheduler = shapesScheduler(),
 ): Denoiser & { unet: UNet2DConditionModel } & Required<Pick<Denoiser, 'textEncoder' | 'tokenizer'>> {
   const tokenizer = CLIPTokenizer.fromWords(shapesVocabulary, textConfig.max_position_embeddings);
   return {
@@ -115,7 +129,7 @@ export function newShapesDenoiser(
       random.child('text'),
     ),
     tokenizer,
-    scheduler: shapesScheduler(),
+    scheduler,
   };
 }
 
@@ -141,16 +155,18 @@ function draw(count: number, tokenizer: CLIPTokenizer, random: Random): DataSet 
 
 /**
  * Trains a small text-conditional pixel-space diffusion model on the world of shapes and writes it as a diffusers folder:
- * the velocity objective (Salimans & Ho, arXiv 2202.00512), captions dropped for classifier-free guidance
- * (arXiv 2207.12598), and the moving average of the weights at the end.
+ * the velocity objective (Salimans & Ho, arXiv 2202.00512) or flow matching (arXiv 2210.02747), captions dropped for
+ * classifier-free guidance (arXiv 2207.12598), and the moving average of the weights at the end.
  *
  * Yields after every step. Killed or stopped at any moment, it goes on with `resume` from its last checkpoint, beside `out`.
- * @throws GymError E_STATE when `resume` finds no checkpoint, E_FILE when that is damaged, E_VALUE when the loss is no
+ * @throws GymError E_STATE when `resume` finds no checkpoint, E_FILE when that is damaged, E_CONFIG when it was begun with
+ *   another objective, E_VALUE when the loss is no
  *   longer finite, E_DIVERGED when the weights are not; what was saved before stays.
  */
 export async function* pretrain(options: PretrainOptions): AsyncGenerator<PretrainProgress, void> {
   const {
     out,
+    objective = 'velocity',
     seed = 0,
     steps = 5200,
     batchSize = 64,
@@ -165,10 +181,14 @@ export async function* pretrain(options: PretrainOptions): AsyncGenerator<Pretra
   } = options;
   await useBackend();
   const root = new Random(seed);
-  const denoiser = newShapesDenoiser(root.child('weights'));
+  const denoiser = newShapesDenoiser(
+    root.child('weights'),
+    objective === 'velocity' ? shapesScheduler() : flowScheduler(),
+  );
   const { unet, textEncoder, tokenizer, scheduler } = denoiser;
   const data = draw(images, tokenizer, root.child('images'));
   const blank = tokenizer.encode('').inputIds;
+  const { trainTimesteps } = scheduler;
   const parameters = new Map<string, Variable>([
     ...[...unet.parameters].map(([name, v]) => [`unet.${name}`, v] as const),
     ...[...textEncoder.parameters].map(([name, v]) => [`text.${name}`, v] as const),
@@ -180,7 +200,7 @@ export async function* pretrain(options: PretrainOptions): AsyncGenerator<Pretra
   let random = root.child('steps');
   let start = 0;
   let running = Number.NaN;
-  if (options.resume) ({ random, start, running } = await restore(checkpoint, parameters, optimizer, ema));
+  if (options.resume) ({ random, start, running } = await restore(checkpoint, objective, parameters, optimizer, ema));
   try {
     for (let step = start; step < steps; step++) {
       const rate =
@@ -188,7 +208,7 @@ export async function* pretrain(options: PretrainOptions): AsyncGenerator<Pretra
           ? (learningRate * (step + 1)) / warmup
           : (learningRate * (1 + Math.cos((Math.PI * (step - warmup)) / Math.max(1, steps - warmup)))) / 2;
       const rows = Array.from({ length: batchSize }, () => random.integer(images));
-      const timesteps = rows.map(() => random.integer(TRAIN_TIMESTEPS));
+      const timesteps = rows.map(() => trainTimesteps[random.integer(trainTimesteps.length)]!);
       const ids = rows.map((row) => (random.next() < captionDropout ? blank : data.tokens[row]!));
       const noise = random.normals(batchSize * SIZE * SIZE * 3);
       const { value, grads } = tf.variableGrads(() => {
@@ -208,7 +228,7 @@ export async function* pretrain(options: PretrainOptions): AsyncGenerator<Pretra
           'int32',
         ) as Tensor2D;
         const noisy = scheduler.addNoise(clean, epsilon, timesteps);
-        const target = scheduler.velocity(clean, epsilon, timesteps);
+        const target = scheduler.target(clean, epsilon, timesteps);
         const prompt = textEncoder.apply(tokens).lastHiddenState;
         const output: Tensor4D = unet.apply(noisy, tf.tensor1d(timesteps, 'float32'), prompt);
         return tf.squaredDifference(output, target).mean<tf.Scalar>();
@@ -229,7 +249,7 @@ export async function* pretrain(options: PretrainOptions): AsyncGenerator<Pretra
       running = Number.isNaN(running) ? loss : 0.98 * running + 0.02 * loss;
       const done = step + 1;
       if ((done % checkpointEvery === 0 && done < steps) || signal?.aborted)
-        await save(checkpoint, parameters, optimizer, ema, { random: random.state(), start: done, running });
+        await save(checkpoint, parameters, optimizer, ema, { objective, random: random.state(), start: done, running });
       yield { step: done, steps, loss: running, learningRate: rate };
       if (signal?.aborted) return;
     }
@@ -245,6 +265,7 @@ export async function* pretrain(options: PretrainOptions): AsyncGenerator<Pretra
 }
 
 interface Position {
+  objective: Objective;
   random: RandomState;
   start: number;
   /** The running mean of the loss. */
@@ -252,6 +273,7 @@ interface Position {
 }
 
 const savedPosition = z.strictObject({
+  objective: z.enum(objectives),
   random: z.custom<RandomState>(
     (value) => typeof value === 'object' && value !== null,
     'must be the state of a stream',
@@ -295,6 +317,7 @@ async function save(
 
 async function restore(
   folder: string,
+  objective: Objective,
   parameters: ReadonlyMap<string, Variable>,
   optimizer: AdamW,
   ema: Ema,
@@ -311,6 +334,11 @@ async function restore(
       `pretrain: ${folder} is damaged: ${damages.join(', ')}; restore it from a copy, or start without resume.`,
     );
   const { random, start, running } = value!;
+  if (value!.objective !== objective)
+    throw new GymError(
+      'E_CONFIG',
+      `pretrain: ${folder} was begun with the objective ${value!.objective}, and cannot go on with ${objective}; name the same, or start without resume.`,
+    );
   const weights = await readSafetensors(join(folder, 'weights.safetensors'));
   for (const [name, variable] of parameters) {
     const value = weights.get(name);

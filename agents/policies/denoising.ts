@@ -337,7 +337,8 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
 
   #checkStep({ step, timestep }: DenoisingObservation): void {
     const expected = this.sampler.timesteps[step];
-    if (expected !== timestep)
+    // Environments observe integers, and the timesteps of flow matching are none.
+    if (expected === undefined || Math.round(expected) !== timestep)
       throw new GymError(
         'E_STATE',
         `DenoisingPolicy: the observation is at step ${step}, timestep ${timestep}, but the schedule has ${expected ?? `only ${this.sampler.timesteps.length} steps`} there; build environment and policy from the same scheduler.`,

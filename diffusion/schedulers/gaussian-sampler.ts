@@ -33,3 +33,38 @@ export interface GaussianSampler<Step extends GaussianStep = GaussianStep> {
    */
   mean(modelOutput: Tensor4D, sample: Tensor4D, rows: readonly Step[]): { mean: Tensor4D };
 }
+
+/** The way from samples to noise, on which a denoising network is trained. */
+export interface ForwardProcess {
+  /** The timesteps of training, from the least noise to the most. */
+  readonly trainTimesteps: readonly number[];
+  /** x_t of samples x_0 and standard normal noise, one timestep a row. The caller frees it. */
+  addNoise(original: Tensor4D, noise: Tensor4D, timesteps: readonly number[]): Tensor4D;
+  /** What the network learns to say of that x_t: by the kind of model the noise, x_0 or a velocity. The caller frees it. */
+  target(original: Tensor4D, noise: Tensor4D, timesteps: readonly number[]): Tensor4D;
+}
+
+/** A scheduler of diffusers: how a model was trained and how it is sampled. Layout of the tensors: any, batch first. */
+export interface Scheduler<Step extends GaussianStep = GaussianStep> extends GaussianSampler<Step>, ForwardProcess {
+  /** What `scheduler_config.json` says, without the keys that the class does not know. */
+  readonly config: { readonly num_train_timesteps: number };
+  /** Chooses a chain of `count` steps; before that, `timesteps` is empty. */
+  setTimesteps(count: number): void;
+  /**
+   * The mean of the transition and the predicted x_0, differentiable in `modelOutput` and `sample`.
+   * @param rows one entry a row of the batch; rows may be at different timesteps.
+   * @returns tensors that the caller frees.
+   */
+  mean(modelOutput: Tensor4D, sample: Tensor4D, rows: readonly Step[]): { mean: Tensor4D; predOriginal: Tensor4D };
+  /** One step of the whole batch; `noise` (standard normal, of the sample's shape) is needed where sigma > 0. */
+  step(
+    modelOutput: Tensor4D,
+    timestep: number,
+    sample: Tensor4D,
+    options?: { readonly eta?: number; readonly noise?: Tensor4D },
+  ): { prevSample: Tensor4D; predOriginal: Tensor4D };
+  /** x̂_0 from the network's output; one timestep a row. */
+  predOriginal(modelOutput: Tensor4D, sample: Tensor4D, timesteps: readonly number[]): Tensor4D;
+  /** Writes `scheduler_config.json` as Python's diffusers reads it. */
+  save(folder: string): Promise<void>;
+}

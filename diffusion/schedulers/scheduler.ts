@@ -4,7 +4,7 @@ import { GymError, unknownName } from '../../core/errors.js';
 import { readJson } from '../../core/files.js';
 import { checkIntegers, takeFields } from '../../networks/config-fields.js';
 import { writeJson } from '../../networks/model-folder.js';
-import type { GaussianSampler, GaussianStep } from './gaussian-sampler.js';
+import type { GaussianStep, Scheduler } from './gaussian-sampler.js';
 import { BETA_SCHEDULES, cumulativeAlphas, makeBetas, type NoiseScheduleConfig } from './noise-schedule.js';
 
 /** What the network's output is: the noise, the clean sample, or the velocity √ᾱ·ε − √(1−ᾱ)·x_0. */
@@ -60,44 +60,21 @@ export interface StepOptions {
   readonly useClippedModelOutput?: boolean;
 }
 
-/** A sampler of diffusion models whose every step is a Gaussian. Layout of the tensors: any, batch first. */
-export interface Scheduler extends GaussianSampler<StepCoefficients> {
+/** A scheduler whose x_t = √ᾱ_t·x_0 + √(1−ᾱ_t)·ε keeps the variance (Song et al. 2021, arXiv:2011.13456, §3.4). */
+export interface VariancePreservingScheduler extends Scheduler<StepCoefficients> {
   readonly config: SchedulerConfig;
   /** ᾱ_0 .. ᾱ_{T−1}. */
   readonly alphasCumprod: Float32Array;
-  /** The timesteps of the chain, from noise to sample; empty before {@link Scheduler.setTimesteps}. */
-  readonly timesteps: readonly number[];
-  /** Standard deviation of x_T. */
-  readonly initNoiseSigma: number;
-  /** Chooses a chain of `count` steps. */
-  setTimesteps(count: number): void;
   /** The numbers of the transition that starts at `timestep`. */
   coefficients(timestep: number, options?: StepOptions): StepCoefficients;
-  /**
-   * The mean of the transition and the predicted x_0, differentiable in `modelOutput` and `sample`.
-   * @param rows one entry a row of the batch; rows may be at different timesteps.
-   * @returns tensors that the caller frees.
-   */
-  mean(
-    modelOutput: tf.Tensor4D,
-    sample: tf.Tensor4D,
-    rows: readonly StepCoefficients[],
-  ): { mean: tf.Tensor4D; predOriginal: tf.Tensor4D };
-  /** One step of the whole batch; `noise` (standard normal, of the sample's shape) is needed where sigma > 0. */
   step(
     modelOutput: tf.Tensor4D,
     timestep: number,
     sample: tf.Tensor4D,
     options?: StepOptions & { readonly noise?: tf.Tensor4D },
   ): { prevSample: tf.Tensor4D; predOriginal: tf.Tensor4D };
-  /** x̂_0 from the network's output, clipped where the configuration says so; one timestep a row. */
-  predOriginal(modelOutput: tf.Tensor4D, sample: tf.Tensor4D, timesteps: readonly number[]): tf.Tensor4D;
-  /** √ᾱ_t·x_0 + √(1−ᾱ_t)·noise; one timestep a row. */
-  addNoise(original: tf.Tensor4D, noise: tf.Tensor4D, timesteps: readonly number[]): tf.Tensor4D;
   /** √ᾱ_t·noise − √(1−ᾱ_t)·x_0, what a v_prediction network learns; one timestep a row. */
   velocity(original: tf.Tensor4D, noise: tf.Tensor4D, timesteps: readonly number[]): tf.Tensor4D;
-  /** Writes `scheduler_config.json` as Python's diffusers reads it. */
-  save(folder: string): Promise<void>;
 }
 
 /** A configuration as read from a file: any class's, any keys. */
@@ -105,11 +82,16 @@ export type ConfigFile = Readonly<Record<string, unknown>>;
 
 const CONFIG_FILE = 'scheduler_config.json';
 /** Published models have 1000 training steps, some 4000; a schedule is as long as this number. */
-const MOST_TIMESTEPS = 100_000;
+export const MOST_TIMESTEPS = 100_000;
 
 /** Reads `scheduler_config.json` of a folder. @throws GymError E_FILE when it is missing or broken. */
 export async function readSchedulerConfig(folder: string): Promise<ConfigFile> {
   return (await readJson(join(folder, CONFIG_FILE))) as ConfigFile;
+}
+
+/** Writes `scheduler_config.json` into a folder. @throws GymError E_FILE when it cannot be written. */
+export function writeSchedulerConfig(folder: string, className: string, config: object): Promise<void> {
+  return writeJson(join(folder, CONFIG_FILE), { ...config, _class_name: className });
 }
 
 export const SHARED_DEFAULTS: SchedulerConfig = {
@@ -176,7 +158,45 @@ function column<T>(rows: readonly T[], value: (row: T) => number): tf.Tensor4D {
   );
 }
 
-function checkBatch(where: string, a: tf.Tensor4D, b: tf.Tensor4D, rows: number): void {
+/** Where in a chain a timestep is. @throws GymError E_STATE without a chain, E_VALUE when it is not in it. */
+export function placeInChain(where: string, timesteps: readonly number[], timestep: number): number {
+  if (timesteps.length === 0)
+    throw new GymError('E_STATE', `${where}: no timesteps were chosen; call setTimesteps(count) first.`);
+  const index = timesteps.indexOf(timestep);
+  if (index < 0)
+    throw new GymError(
+      'E_VALUE',
+      `${where}: timestep ${timestep} is not one of the chain's ${timesteps.length} ` +
+        `(${timesteps.slice(0, 3).join(', ')}, ...); take them from scheduler.timesteps.`,
+    );
+  return index;
+}
+
+/** x_p = μ + σ · noise of a whole batch at one timestep. @throws GymError E_VALUE when σ > 0 and there is no noise. */
+export function gaussianStep<Step extends GaussianStep>(
+  where: string,
+  scheduler: Pick<Scheduler<Step>, 'mean'>,
+  row: Step,
+  modelOutput: tf.Tensor4D,
+  sample: tf.Tensor4D,
+  noise: tf.Tensor4D | undefined,
+): { prevSample: tf.Tensor4D; predOriginal: tf.Tensor4D } {
+  if (row.sigma > 0 && !noise)
+    throw new GymError(
+      'E_VALUE',
+      `${where}.step: the step at timestep ${row.timestep} has sigma ${row.sigma} and no noise was given; ` +
+        'pass `noise`, or `eta: 0` for a deterministic step.',
+    );
+  if (noise) checkBatch(`${where}.step, noise`, noise, sample, sample.shape[0]);
+  return tf.tidy(() => {
+    const rows = Array.from({ length: sample.shape[0] }, () => row);
+    const { mean, predOriginal } = scheduler.mean(modelOutput, sample, rows);
+    if (row.sigma === 0 || !noise) return { prevSample: mean, predOriginal };
+    return { prevSample: mean.add(noise.mul(row.sigma)) as tf.Tensor4D, predOriginal };
+  });
+}
+
+export function checkBatch(where: string, a: tf.Tensor4D, b: tf.Tensor4D, rows: number): void {
   if (a.shape.length !== b.shape.length || a.shape.some((n, axis) => n !== b.shape[axis]))
     throw new GymError('E_SHAPE', `${where}: shapes [${a.shape}] and [${b.shape}] differ.`);
   if (a.shape[0] !== rows)
@@ -184,7 +204,7 @@ function checkBatch(where: string, a: tf.Tensor4D, b: tf.Tensor4D, rows: number)
 }
 
 /** What DDIM and DDPM share; each adds only the numbers of its transition. */
-export abstract class GaussianScheduler<C extends SchedulerConfig> implements Scheduler {
+export abstract class GaussianScheduler<C extends SchedulerConfig> implements VariancePreservingScheduler {
   readonly config: C;
   readonly alphasCumprod: Float32Array;
   readonly initNoiseSigma = 1;
@@ -198,6 +218,11 @@ export abstract class GaussianScheduler<C extends SchedulerConfig> implements Sc
   }
 
   abstract coefficients(timestep: number, options?: StepOptions): StepCoefficients;
+
+  /** 0 .. T−1. */
+  get trainTimesteps(): readonly number[] {
+    return Array.from(this.alphasCumprod, (_, t) => t);
+  }
 
   get timesteps(): readonly number[] {
     return this.#timesteps;
@@ -275,21 +300,14 @@ export abstract class GaussianScheduler<C extends SchedulerConfig> implements Sc
     sample: tf.Tensor4D,
     options: StepOptions & { readonly noise?: tf.Tensor4D } = {},
   ): { prevSample: tf.Tensor4D; predOriginal: tf.Tensor4D } {
-    const row = this.coefficients(timestep, options);
-    const { noise } = options;
-    if (row.sigma > 0 && !noise)
-      throw new GymError(
-        'E_VALUE',
-        `${this.#className}.step: the step at timestep ${timestep} has sigma ${row.sigma} and no noise was given; ` +
-          'pass `noise`, or `eta: 0` for a deterministic step.',
-      );
-    if (noise) checkBatch(`${this.#className}.step, noise`, noise, sample, sample.shape[0]);
-    return tf.tidy(() => {
-      const rows = Array.from({ length: sample.shape[0] }, () => row);
-      const { mean, predOriginal } = this.mean(modelOutput, sample, rows);
-      if (row.sigma === 0 || !noise) return { prevSample: mean, predOriginal };
-      return { prevSample: mean.add(noise.mul(row.sigma)) as tf.Tensor4D, predOriginal };
-    });
+    return gaussianStep(
+      this.#className,
+      this,
+      this.coefficients(timestep, options),
+      modelOutput,
+      sample,
+      options.noise,
+    );
   }
 
   predOriginal(modelOutput: tf.Tensor4D, sample: tf.Tensor4D, timesteps: readonly number[]): tf.Tensor4D {
@@ -319,9 +337,14 @@ export abstract class GaussianScheduler<C extends SchedulerConfig> implements Sc
     return tf.tidy(() => combine(alphas, noise, Math.sqrt, original, (alpha) => -Math.sqrt(1 - alpha)));
   }
 
-  async save(folder: string): Promise<void> {
-    const config: SchedulerConfig = this.config;
-    await writeJson(join(folder, CONFIG_FILE), { ...config, _class_name: this.#className });
+  target(original: tf.Tensor4D, noise: tf.Tensor4D, timesteps: readonly number[]): tf.Tensor4D {
+    if (this.config.prediction_type === 'v_prediction') return this.velocity(original, noise, timesteps);
+    checkBatch(`${this.#className}.target`, original, noise, timesteps.length);
+    return (this.config.prediction_type === 'epsilon' ? noise : original).clone();
+  }
+
+  save(folder: string): Promise<void> {
+    return writeSchedulerConfig(folder, this.#className, this.config);
   }
 
   /** ᾱ of a training step. @throws GymError E_VALUE outside 0 .. T−1. */
@@ -337,16 +360,7 @@ export abstract class GaussianScheduler<C extends SchedulerConfig> implements Sc
 
   /** The place of a timestep in the chain. @throws GymError E_STATE without a chain, E_VALUE when it is not in it. */
   protected indexOf(timestep: number): number {
-    if (this.#timesteps.length === 0)
-      throw new GymError('E_STATE', `${this.#className}: no timesteps were chosen; call setTimesteps(count) first.`);
-    const index = this.#timesteps.indexOf(timestep);
-    if (index < 0)
-      throw new GymError(
-        'E_VALUE',
-        `${this.#className}: timestep ${timestep} is not one of the chain's ${this.#timesteps.length} ` +
-          `(${this.#timesteps.slice(0, 3).join(', ')}, ...); take them from scheduler.timesteps.`,
-      );
-    return index;
+    return placeInChain(this.#className, this.#timesteps, timestep);
   }
 
   get #clips(): boolean {
@@ -400,7 +414,7 @@ export function originalFrom(prediction: PredictionType, alphaProd: number): { s
 }
 
 /** a·x + b·y with one a and one b a row, in few operations. */
-function combine<T>(
+export function combine<T>(
   rows: readonly T[],
   x: tf.Tensor4D,
   a: (row: T) => number,

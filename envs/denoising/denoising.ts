@@ -19,7 +19,10 @@ import { maxPromptLength, type Prompt, type PromptSource, promptList } from './p
 export interface DenoisingObservation {
   /** The latents x_t, float32 [height, width, channels]. */
   readonly latents: NdArray<Float32Array>;
-  /** The scheduler's timestep t, at which the network is to be asked; 0 when the episode is over. */
+  /**
+   * The scheduler's timestep t, at which the network is to be asked, to the nearest integer (those of flow matching are
+   * none); 0 when the episode is over.
+   */
   readonly timestep: number;
   /** The number of steps that were taken: 0 .. horizon. */
   readonly step: number;
@@ -127,8 +130,8 @@ export class Denoising implements VectorEnv<DenoisingObservation, DenoisingActio
     const { timesteps, latentShape, numEnvs, initNoiseSigma = 1, seed = 0, rewardTimeoutMs } = options;
     const wrong = (option: string, need: string, value: unknown) =>
       new GymError('E_CONFIG', `Denoising: \`${option}\` must be ${need}, actual value ${shownJson(value)}.`);
-    if (!(timesteps?.length > 0) || !timesteps.every((t) => Number.isInteger(t) && t >= 0))
-      throw wrong('timesteps', 'a list of integers of at least 0 (a scheduler has them)', timesteps);
+    if (!(timesteps?.length > 0) || !timesteps.every((t) => Number.isFinite(t) && t >= 0))
+      throw wrong('timesteps', 'a list of numbers of at least 0 (a scheduler has them)', timesteps);
     if (latentShape?.length !== 3 || !latentShape.every((n) => Number.isInteger(n) && n > 0))
       throw wrong('latentShape', '[height, width, channels]', latentShape);
     if (!(Number.isInteger(numEnvs) && numEnvs > 0 && numEnvs <= mostEnvs))
@@ -155,7 +158,7 @@ export class Denoising implements VectorEnv<DenoisingObservation, DenoisingActio
         'E_CONFIG',
         `Denoising: latents of ${latentShape[2]} channels are no RGB images; hand in \`decode\`, which turns them into uint8 [n, H, W, 3].`,
       );
-    this.#timesteps = [...timesteps];
+    this.#timesteps = timesteps.map(Math.round);
     this.#shape = [...latentShape];
     this.#sigma = initNoiseSigma;
     this.#decode = decode ?? identityDecode;
@@ -169,7 +172,7 @@ export class Denoising implements VectorEnv<DenoisingObservation, DenoisingActio
     this.actionSpace = new Box(minusInf, inf, latentShape);
     this.observationSpace = new Dict({
       latents: new Box(minusInf, inf, latentShape),
-      timestep: new Discrete(timesteps.reduce((most, t) => Math.max(most, t), 0) + 1),
+      timestep: new Discrete(this.#timesteps.reduce((most, t) => Math.max(most, t), 0) + 1),
       step: new Discrete(timesteps.length + 1),
       prompt: new Text(maxPromptLength, { minLength: 0, charset: 'any' }),
       noiseSeed: new Discrete(noiseSeeds),

@@ -291,6 +291,18 @@ describe('any scheduler', () => {
     const [x, noise] = [four(0.5, -1, 0.25, 2), four(-0.2, 0.4, 1, -0.6)];
     await expectClose(scheduler.addNoise(x, noise, [500]), [-0.0526026, 0.1052052, 1.0300443, -0.0183476], 6);
     await expectClose(scheduler.velocity(x, noise, [500]), [-0.5359412, 1.0718824, 0.0388419, -2.0879807], 6);
+    // The target is what the network predicts.
+    await expectClose(scheduler.target(x, noise, [500]), [-0.2, 0.4, 1, -0.6], 6);
+    await expectClose(
+      DDIMScheduler.fromConfig({ prediction_type: 'sample' }).target(x, noise, [500]),
+      [0.5, -1, 0.25, 2],
+    );
+    await expectClose(
+      DDIMScheduler.fromConfig({ prediction_type: 'v_prediction' }).target(x, noise, [500]),
+      [-0.5359412, 1.0718824, 0.0388419, -2.0879807],
+      6,
+    );
+    expect(scheduler.trainTimesteps).toEqual(Array.from({ length: 1000 }, (_, t) => t));
     expect(() => scheduler.addNoise(x, noise, [500, 1])).toThrow(/a batch of 1 with 2 timesteps/);
     expect(() => scheduler.addNoise(x, noise, [1000])).toThrow(/0\.\.999, actual value 1000/);
     expect(() => scheduler.velocity(x, tf.zeros([1, 2, 2, 2]), [1])).toThrow(/shapes \[1,2,2,1\] and \[1,2,2,2\]/);
@@ -316,8 +328,8 @@ describe('any scheduler', () => {
     expect(() => DDIMScheduler.fromConfig({ timestep_spacing: 'trailling' })).toThrow(/Did you mean `trailing`/);
     expect(() => DDIMScheduler.fromConfig({ beta_schedule: 'cosine' })).toThrow(/beta_schedule `cosine`/);
     expect(() => DDIMScheduler.fromConfig({ num_train_timesteps: 1.5 })).toThrow(/actual value 1.5/);
-    await writeFile(join(folder, 'scheduler_config.json'), '{"_class_name": "FlowMatchEulerDiscreteScheduler"}');
-    await expect(loadScheduler(folder)).rejects.toThrow(/unknown scheduler `FlowMatch/);
+    await writeFile(join(folder, 'scheduler_config.json'), '{"_class_name": "FlowMatchHeunDiscreteScheduler"}');
+    await expect(loadScheduler(folder)).rejects.toThrow(/unknown scheduler `FlowMatchHeun/);
     await expect(loadScheduler(join(folder, 'absent'))).rejects.toThrow(/absent.*does not exist/);
   });
 

@@ -83,3 +83,14 @@ it('does not save weights that have diverged over those that have not', async ()
   expect(existsSync(join(temporary, 'at-once'))).toBe(false);
   expect(await steps({ out, resume: true })).toEqual(losses.slice(2));
 });
+
+it('trains by flow matching, and does not go on with another objective', async () => {
+  const out = join(temporary, 'flow');
+  // Another target, so other losses from the first step on.
+  const first = await steps({ out, objective: 'flow-matching' }, 2);
+  expect(first[0]).not.toBe(losses[0]);
+  await expect(steps({ out, resume: true })).rejects.toThrow(/objective flow-matching, and cannot go on with velocity/);
+  await steps({ out, objective: 'flow-matching', resume: true });
+  const config = JSON.parse(await readFile(join(out, 'scheduler', 'scheduler_config.json'), 'utf8'));
+  expect(config).toMatchObject({ _class_name: 'FlowMatchEulerDiscreteScheduler', shift: 1 });
+});

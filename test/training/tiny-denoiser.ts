@@ -4,13 +4,17 @@ import {
   CLIPTokenizer,
   DDIMScheduler,
   disposeDenoiser,
+  type ModelScheduler,
   saveDenoiser,
   UNet2DConditionModel,
 } from '../../diffusion/index.js';
 import { shapesVocabulary } from '../../rewards/index.js';
 
 /** Writes an untrained text-conditional denoiser that takes milliseconds: 8×8 pixels, a few thousand weights. */
-export async function saveTinyDenoiser(folder: string): Promise<void> {
+export async function saveTinyDenoiser(
+  folder: string,
+  scheduler: ModelScheduler = DDIMScheduler.fromConfig({ clip_sample: true }),
+): Promise<void> {
   const random = new Random('tiny');
   const tokenizer = CLIPTokenizer.fromWords(shapesVocabulary, 16);
   const denoiser = {
@@ -44,7 +48,7 @@ export async function saveTinyDenoiser(folder: string): Promise<void> {
       random.child('text'),
     ),
     tokenizer,
-    scheduler: DDIMScheduler.fromConfig({ clip_sample: true }),
+    scheduler,
   };
   await saveDenoiser(folder, denoiser);
   disposeDenoiser(denoiser);

@@ -37,17 +37,22 @@ const prompts = z
 const sampling = z
   .strictObject({
     steps: count.default(10).describe('denoising steps an episode'),
-    scheduler: z.enum(['ddim', 'ddpm']).default('ddim').describe('the rule from x_t to x_{t-1}'),
+    scheduler: z
+      .enum(['auto', 'ddim', 'ddpm', 'flow-match'])
+      .default('auto')
+      .describe('the rule from x_t to x_{t-1}; auto: flow-match for a model of flow matching, ddim for all others'),
     spacing: z
       .enum(['trailing', 'leading', 'linspace'])
       .default('trailing')
-      .describe('which timesteps of the training schedule are used'),
+      .describe('which timesteps of the training schedule are used; flow matching has its own rule'),
     eta: z
       .number()
       .min(0)
       .max(1)
       .default(1)
-      .describe("DDIM's η: how much noise a step adds; learning needs more than 0"),
+      .describe(
+        "DDIM's η, or the noise level of flow matching: how much noise a step adds; learning needs more than 0",
+      ),
     guidanceScale: z.number().min(0).default(1).describe('classifier-free guidance; 1 is none and half the work'),
   })
   .prefault({});
@@ -131,7 +136,7 @@ export const denoising: Family = {
       problems.push(
         `samplesPerEpoch: must be a multiple of numEnvs (${config.numEnvs}), because samples are made in batches of that size, actual value ${config.samplesPerEpoch}.`,
       );
-    if (config.sampling.eta === 0 && config.sampling.scheduler === 'ddim')
+    if (config.sampling.eta === 0 && config.sampling.scheduler !== 'ddpm')
       problems.push('sampling.eta: must be more than 0, because without noise there is no probability to learn from.');
     return problems;
   },
@@ -301,12 +306,24 @@ export function modelFolder(model: string): string {
   );
 }
 
-/** The scheduler of a run: that of the model, with the run's spacing, set to the run's steps. */
+/**
+ * The scheduler of a run: that of the model, with the run's spacing, set to the run's steps.
+ * @throws GymError E_CONFIG when the run wants a scheduler that the model was not trained for.
+ */
 export async function makeScheduler(denoiser: Denoiser, sampling: SamplingConfig): Promise<Scheduler> {
-  const { DDIMScheduler, DDPMScheduler } = await import('../../diffusion/index.js');
-  const config = { ...denoiser.scheduler.config, timestep_spacing: sampling.spacing };
-  const scheduler = sampling.scheduler === 'ddim' ? DDIMScheduler.fromConfig(config) : DDPMScheduler.fromConfig(config);
-  scheduler.setTimesteps(sampling.steps);
+  const { DDIMScheduler, DDPMScheduler, FlowMatchEulerDiscreteScheduler } = await import('../../diffusion/index.js');
+  const own = denoiser.scheduler;
+  const isFlow = own instanceof FlowMatchEulerDiscreteScheduler;
+  const { scheduler: wanted, spacing, steps } = sampling;
+  if (wanted !== 'auto' && isFlow !== (wanted === 'flow-match'))
+    throw new GymError(
+      'E_CONFIG',
+      `sampling.scheduler: must be ${isFlow ? 'flow-match' : 'ddim or ddpm'} (or auto) for this model, because it was ${isFlow ? '' : 'not '}trained by flow matching, actual value ${wanted}.`,
+    );
+  const config = { ...own.config, timestep_spacing: spacing };
+  const kind = isFlow ? FlowMatchEulerDiscreteScheduler : wanted === 'ddpm' ? DDPMScheduler : DDIMScheduler;
+  const scheduler: Scheduler = kind.fromConfig(config);
+  scheduler.setTimesteps(steps);
   return scheduler;
 }
 

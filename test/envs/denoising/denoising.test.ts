@@ -48,6 +48,13 @@ const codeOf = (run: () => unknown): string => {
 };
 
 describe('a batch', () => {
+  it('observes timesteps that are no integers as the nearest ones', async () => {
+    const env = make({ timesteps: [960.129, 8.929] });
+    const { observations } = env.reset();
+    expect(observations[0]!.timestep).toBe(960);
+    expect(env.observationSpace.contains(observations[0]!)).toBe(true);
+  });
+
   it('goes through the timesteps in lockstep and ends with the reward', async () => {
     const env = make();
     const { observations } = env.reset();
@@ -272,7 +279,8 @@ describe('mistakes', () => {
   it('in options are named', () => {
     const tries: [Partial<DenoisingOptions>, RegExp][] = [
       [{ timesteps: [] }, /timesteps/],
-      [{ timesteps: [1.5] }, /timesteps/],
+      [{ timesteps: [-1] }, /timesteps/],
+      [{ timesteps: [Number.NaN] }, /timesteps/],
       [{ latentShape: [4, 4, 4] }, /decode/],
       [{ latentShape: [4, 4] as unknown as [number, number, number] }, /latentShape/],
       [{ numEnvs: 0 }, /numEnvs/],
