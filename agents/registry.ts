@@ -8,12 +8,18 @@ import type { VectorEnv } from '../envs/vector-env.js';
 import { a2c } from './a2c.js';
 import type { Agent } from './agent.js';
 import { type AgentDefinition, type AgentDescription, checkDefinition } from './define.js';
+import { strategies } from './federated/index.js';
 import type { Policy, PolicyKind } from './policy.js';
 import { ppo } from './ppo.js';
 import { reinforce } from './reinforce.js';
 
 /** The agents of this package, a line each. Types of observations, actions and options are erased. */
-const registry = new NameRegistry<AgentDescription>('agent', [ppo, reinforce, a2c] as readonly AgentDescription[]);
+const registry = new NameRegistry<AgentDescription>('agent', [
+  ppo,
+  reinforce,
+  a2c,
+  ...strategies,
+] as readonly AgentDescription[]);
 
 /** Agents that a user's file defines, by the path as it was given. */
 const files = new Map<string, AgentDescription>();

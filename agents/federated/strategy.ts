@@ -1,0 +1,161 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as z from 'zod';
+import { GymError } from '../../core/errors.js';
+import { readJson, writeFileAtomic } from '../../core/files.js';
+import { Random, type RandomState } from '../../core/random.js';
+import { proportions } from '../../envs/federated/averages.js';
+import {
+  answered,
+  type FederatedAction,
+  type FederatedDecision,
+  type FederatedObservation,
+  federatedAction,
+} from '../../envs/federated/spaces.js';
+import { Dict } from '../../envs/spaces/dict.js';
+import type { ActOptions, Agent, Decision } from '../agent.js';
+import { type AgentDefinition, type AgentDescription, defineAgent } from '../define.js';
+import { count, fraction } from '../options.js';
+
+/**
+ * A federated strategy in the two methods by which Flower's users know one. An instance serves one episode, so it may
+ * remember what it likes from round to round; the methods are called in this order before every round.
+ */
+export interface Strategy {
+  /** Makes the next model of the clients' answers. Default: their mean, weighted as `weightedBy` says. */
+  aggregateTrain?(observation: FederatedObservation): Pick<FederatedDecision, 'clientWeights' | 'parameters'>;
+  /** Says how clients are to train next. Default: by the cross-entropy alone. */
+  configureTrain?(observation: FederatedObservation): Pick<FederatedDecision, 'clusters' | 'unbiased' | 'local'>;
+}
+
+/** Options of every strategy, by Flower's names. */
+const commonOptions = {
+  fractionTrain: fraction.describe('the share of the available clients that train in a round, drawn anew each time'),
+  minTrainNodes: count.describe('at least so many of them train, where as many are available'),
+  weightedBy: z
+    .enum(['num-examples', 'uniform'])
+    .describe("what clients' models are weighted by in a mean: their numbers of examples, or all alike"),
+};
+
+type CommonOptions = z.output<z.ZodObject<typeof commonOptions>>;
+
+export interface StrategyDescription<Shape extends z.ZodRawShape> {
+  readonly name: string;
+  readonly aliases?: readonly string[];
+  readonly summary: string;
+  readonly paper: string;
+  /** Its own options, beside those of every strategy. */
+  readonly options: Shape;
+  readonly defaults: z.input<z.ZodObject<Shape>>;
+  /** Makes the strategy of one episode. */
+  make(options: z.output<z.ZodObject<Shape>> & CommonOptions): Strategy;
+}
+
+/** Describes an agent that is a strategy: a rule, which learns nothing between episodes. */
+export function defineStrategy<const Shape extends z.ZodRawShape>({
+  options,
+  defaults,
+  make,
+  ...description
+}: StrategyDescription<Shape>): AgentDescription {
+  type Options = Parameters<typeof make>[0];
+  const schema = z.strictObject({ ...commonOptions, ...options });
+  const common: CommonOptions = { fractionTrain: 1, minTrainNodes: 2, weightedBy: 'num-examples' };
+  const definition: AgentDefinition<FederatedObservation, FederatedAction> = {
+    ...description,
+    options: schema,
+    defaults: { network: { ...common, ...defaults } },
+    make: ({ env, options, random }) => {
+      if (!(env.actionSpace instanceof Dict && env.actionSpace.keys.includes('clusterPrototypes')))
+        throw new GymError(
+          'E_CONFIG',
+          `agent ${description.name}: it is a federated strategy, and acts on clients' answers (FederatedPrototypes-v0, without knobs); its action space here is ${env.actionSpace}.`,
+        );
+      return new StrategyAgent(options as unknown as CommonOptions, () => make(options as Options), random);
+    },
+  };
+  return defineAgent(definition) as unknown as AgentDescription;
+}
+
+/** The agent around a strategy: a new one for each episode, and what all of them have in common. */
+class StrategyAgent implements Agent<FederatedObservation, FederatedAction> {
+  readonly collect = 'nothing';
+  readonly #options: CommonOptions;
+  readonly #make: () => Strategy;
+  #random: Random;
+  /** The stream as `learn` left it. */
+  #learned: RandomState;
+  #strategies: Strategy[] = [];
+
+  constructor(options: CommonOptions, make: () => Strategy, random: Random) {
+    this.#options = options;
+    this.#make = make;
+    this.#random = random;
+    this.#learned = random.state();
+  }
+
+  act(
+    observations: readonly FederatedObservation[],
+    { starts, random = this.#random }: ActOptions = {},
+  ): Decision<FederatedAction> {
+    return {
+      actions: observations.map((observation, i) => {
+        // Whoever does not say where episodes start can tell by their first observation.
+        if (starts ? starts[i] : observation.round.data[0] === 0) this.#strategies[i] = this.#make();
+        this.#strategies[i] ??= this.#make();
+        const strategy = this.#strategies[i];
+        return federatedAction(observation, {
+          ...(strategy.aggregateTrain?.(observation) ?? this.#mean(observation)),
+          ...strategy.configureTrain?.(observation),
+          nextClients: this.#sampled(observation, random),
+        });
+      }),
+    };
+  }
+
+  #mean(observation: FederatedObservation): { clientWeights: ArrayLike<number> } {
+    return { clientWeights: weightsOf(observation, this.#options) };
+  }
+
+  /** Flower's FedAvg.configure_train: the share, but at least the minimum, of those that are there. */
+  #sampled({ available }: FederatedObservation, random: Random): Int8Array {
+    const { fractionTrain, minTrainNodes } = this.#options;
+    const there = [...available.data.keys()].filter((m) => available.data[m]);
+    const number = Math.max(Math.floor(there.length * fractionTrain), minTrainNodes);
+    if (number >= there.length) return available.data;
+    const asked = new Int8Array(available.data.length);
+    for (const i of random.permutation(there.length).subarray(0, number)) asked[there[i]!] = 1;
+    return asked;
+  }
+
+  learn() {
+    this.#learned = this.#random.state();
+    return {};
+  }
+
+  async save(folder: string): Promise<void> {
+    await mkdir(folder, { recursive: true });
+    await writeFileAtomic(join(folder, 'strategy.json'), `${JSON.stringify({ random: this.#learned })}\n`);
+  }
+
+  async restore(folder: string): Promise<void> {
+    const { random } = (await readJson(join(folder, 'strategy.json'))) as { random: RandomState };
+    this.#random = Random.restore(random);
+    this.#learned = random;
+    this.#strategies = [];
+  }
+
+  dispose(): void {}
+}
+
+/** [M] What the clients' models are weighted by: 0 where there is no answer, and a sum of 1 where there is any. */
+export function weightsOf(
+  observation: FederatedObservation,
+  { weightedBy }: Pick<CommonOptions, 'weightedBy'>,
+): Float64Array {
+  if (weightedBy === 'num-examples') return proportions(observation.numExamples.data);
+  const weights = new Float64Array(observation.numExamples.data.length);
+  const ok = answered(observation);
+  for (const m of ok) weights[m] = 1 / ok.length;
+  return weights;
+}
