@@ -14,7 +14,7 @@ import {
 } from '../../envs/federated/spaces.js';
 import { Dict } from '../../envs/spaces/dict.js';
 import type { ActOptions, Agent, Decision } from '../agent.js';
-import { type AgentDefinition, type AgentDescription, defineAgent } from '../define.js';
+import { type AgentDefinition, type AgentDescription, defineAgent, type MetricDescription } from '../define.js';
 import { count, fraction } from '../options.js';
 
 /**
@@ -35,6 +35,22 @@ const commonOptions = {
   weightedBy: z
     .enum(['num-examples', 'uniform'])
     .describe("what clients' models are weighted by in a mean: their numbers of examples, or all alike"),
+};
+
+/** What the environment says of an episode, as it stands in the metrics. */
+const metrics: Readonly<Record<string, MetricDescription>> = {
+  'term/accuracy': {
+    title: 'Accuracy',
+    unit: 'share of test images',
+    about: 'The mean over domains, in the last three rounds of an episode.',
+    progress: { label: 'accuracy', share: true },
+  },
+  'term/worst': {
+    title: 'Accuracy on the weakest domain',
+    unit: 'share of test images',
+    about: 'The same of the domain with the lowest accuracy.',
+    progress: { label: 'worst', share: true },
+  },
 };
 
 type CommonOptions = z.output<z.ZodObject<typeof commonOptions>>;
@@ -64,6 +80,7 @@ export function defineStrategy<const Shape extends z.ZodRawShape>({
   const definition: AgentDefinition<FederatedObservation, FederatedAction> = {
     ...description,
     options: schema,
+    metrics,
     defaults: { network: { ...common, ...defaults } },
     make: ({ env, options, random }) => {
       if (!(env.actionSpace instanceof Dict && env.actionSpace.keys.includes('clusterPrototypes')))
