@@ -118,6 +118,13 @@ program
   .action(async (run, options) => (await import('./report.js')).reportCommand(run, options));
 
 program
+  .command('audit')
+  .description("look for what is wrong with a run's numbers and pictures; the exit status is 3 if something is")
+  .argument('<run>', "the run's folder")
+  .addOption(json())
+  .action(async (run, options) => (await import('./audit.js')).auditCommand(run, options));
+
+program
   .command('pretrain')
   .description('train the embedded model of shapes from nothing')
   .requiredOption('--out <folder>', 'where the model goes')

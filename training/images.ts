@@ -116,6 +116,37 @@ export async function cutGrid(png: Buffer, layout: GridLayout): Promise<Buffer[]
 }
 
 /**
+ * The pictures of a PNG that {@link gridPng} drew, as they were: uint8 [h, w, 3] each.
+ * @throws GymError E_FILE when it is no picture, or is too small for its layout.
+ */
+export async function readGrid(png: Buffer, layout: GridLayout): Promise<NdArray<Uint8Array>[]> {
+  const { data, info } = await sharp(png)
+    .removeAlpha()
+    .toColorspace('srgb')
+    .raw()
+    .toBuffer({ resolveWithObject: true })
+    .catch((error: Error) => {
+      throw new GymError('E_FILE', `grid: is no picture (${error.message}); restore it from a copy.`, { cause: error });
+    });
+  const { width, height, scale, count } = layout;
+  const end = tileAt(layout, count - 1);
+  if (info.channels !== 3 || end.top + height * scale > info.height || end.left + width * scale > info.width)
+    throw new GymError(
+      'E_FILE',
+      `grid: ${info.width}×${info.height} pixels are too few for its ${count} pictures; restore it from a copy.`,
+    );
+  return Array.from({ length: count }, (_, index) => {
+    const { left, top } = tileAt(layout, index);
+    const picture = new Uint8Array(height * width * 3);
+    for (let y = 0; y < height; y++)
+      for (let x = 0; x < width; x++)
+        for (let c = 0; c < 3; c++)
+          picture[(y * width + x) * 3 + c] = data[((top + y * scale) * info.width + left + x * scale) * 3 + c]!;
+    return { data: picture, shape: [height, width, 3] };
+  });
+}
+
+/**
  * An animated WebP that loops. Each frame is a grid of pictures; the last one is held for longer.
  * @param frames uint8 [h, w, 3], the same number in each frame.
  * @param options those of {@link gridLayout}; `delay` and `hold`: milliseconds that each frame, and the last one, is shown.

@@ -81,6 +81,7 @@ export function epochLine(
     rewardText(metrics, options.rewarded),
     ...agentTexts(metrics, options.metrics),
     ...(metrics['eval/mean'] === undefined ? [] : [`evaluation ${number(metrics['eval/mean'])}`]),
+    ...(metrics['watch/guard'] === undefined ? [] : [`guard ${number(metrics['watch/guard'])}`]),
     ...rateText(metrics, options),
     `${number(metrics['time/epoch'])} s`,
     ...(options.left === undefined || epoch >= epochs ? [] : [`${duration(options.left)} left`]),
@@ -211,6 +212,8 @@ function barReporter(stream: NodeJS.WriteStream, options: ProgressOptions): Prog
   let running = false;
   /** What the last epoch said; a narrow terminal cuts off the end, so what matters most comes first. */
   let [before, after]: [string[], string[]] = [[], []];
+  /** Of the latest look of the watch. */
+  let guard: string[] = [];
   let lastPhase: string | undefined;
   const titleOf = ({ epoch, epochs }: TrainEvent & { type: 'start' | 'epoch' }) => `epoch ${epoch}/${epochs}`;
   const statusOf = (phase: string) => [...before, phase, ...after].join(' · ');
@@ -237,7 +240,8 @@ function barReporter(stream: NodeJS.WriteStream, options: ProgressOptions): Prog
         const facts = { ...options, ...pace.note(event) };
         before = [rewardText(event.metrics, facts.rewarded)];
         if (event.epoch < event.epochs) before.push(`${duration(facts.left!)} left`);
-        after = [...agentTexts(event.metrics, options.metrics), ...rateText(event.metrics, facts)];
+        if (event.metrics['watch/guard'] !== undefined) guard = [`guard ${number(event.metrics['watch/guard'])}`];
+        after = [...guard, ...agentTexts(event.metrics, options.metrics), ...rateText(event.metrics, facts)];
         bar?.update(event.epoch, {
           title: titleOf(event),
           status: statusOf(event.epoch < event.epochs ? 'next epoch' : 'finished'),

@@ -106,7 +106,62 @@ function varies(points: readonly (readonly [number, number])[]): boolean {
 }
 
 /** Keys that the page tells in its own words, or elsewhere. */
-const own = /^(epoch|envSteps|episodes|rewardQueries|updates|(reward|term|episode|eval|time)\/.*)$/;
+const own = /^(epoch|envSteps|episodes|rewardQueries|updates|(reward|term|episode|eval|time|watch)\/.*)$/;
+
+/** What the watch sees, on prompts and noises that are always the same. */
+const watched: readonly Diagnostic[] = [
+  {
+    title: 'Watch: trained reward',
+    unit: 'mean',
+    about:
+      'Training samples with noise; a model is often used without. A wide gap says that what was learned needs the noise.',
+    curves: [
+      ['watch/reward', 'with the noise of training'],
+      ['watch/rewardDeterministic', 'without noise (η = 0)'],
+    ],
+  },
+  {
+    title: 'Watch: guard',
+    unit: 'mean',
+    about: 'A reward that is not trained on. That it falls while the trained one rises is over-optimisation.',
+    curves: [
+      ['watch/guard', 'with the noise of training'],
+      ['watch/guardDeterministic', 'without noise (η = 0)'],
+    ],
+  },
+  {
+    title: 'Watch: diversity',
+    unit: 'root mean square difference, 0 to 1',
+    about: 'How far pictures of one prompt are apart. Towards 0, they are all the same.',
+    curves: [['watch/diversity', 'diversity']],
+  },
+  {
+    title: 'Watch: pictures',
+    unit: 'of 1',
+    about: 'What pictures look like, whatever they show. None of it should run away.',
+    curves: [
+      ['watch/brightness', 'brightness'],
+      ['watch/saturation', 'saturation'],
+      ['watch/highFrequency', 'high frequencies'],
+      ['watch/blank', 'share that is blank'],
+    ],
+  },
+  {
+    title: 'Watch: KL to the start',
+    unit: "nats a chain, mean over a latent's dimensions",
+    about: 'How far sampling has gone from what it was when the run began.',
+    curves: [['watch/kl', 'KL']],
+  },
+];
+
+const whyNothingIsClipped =
+  'Here an epoch has one update: its samples were made by the very weights that it starts from, so every ratio is exactly 1, and nothing can be clipped. That is as it must be.';
+
+/** Whether each epoch had a single update, which is made where the samples come from. */
+function isOnPolicy(metrics: readonly Metrics[]): boolean {
+  const updates = metrics.flatMap((m) => m.updates ?? []);
+  return updates.length > 0 && updates.every((count, i) => count - (updates[i - 1] ?? 0) === 1);
+}
 
 function diagnosticsOf({ metrics, agent }: Story): Diagnostic[] {
   const keys = [...new Set(metrics.flatMap((m) => Object.keys(m)))];
@@ -119,10 +174,11 @@ function diagnosticsOf({ metrics, agent }: Story): Diagnostic[] {
       about: 'What the reward is made of.',
       curves: terms.map((key) => [key, key.slice('term/'.length)]),
     },
+    ...watched,
     ...Object.entries(agent.metrics).map(([key, { title, unit, about }]) => ({
       title,
       unit,
-      about,
+      about: key === 'train/clipFraction' && isOnPolicy(metrics) ? `${about} ${whyNothingIsClipped}` : about,
       curves: [[key, title] as const],
     })),
     ...undescribed.map((key) => ({ title: key, unit: '', about: '', curves: [[key, key] as const] })),

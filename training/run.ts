@@ -19,6 +19,7 @@ import { provenance, type RunRecord, readRunRecord } from './run-record.js';
 import { type Callback, type TrainEvent, type TrainProgress, train } from './train.js';
 import { signatureOf } from './trust.js';
 import { whileUnfinished } from './unfinished.js';
+import { watchCallback } from './watch/index.js';
 
 export interface RunOptions extends ComposeOptions {
   /** Go on with the run of that name. */
@@ -262,6 +263,7 @@ class Run {
       random: new Random('evaluation'),
       decode: parts.decode,
     });
+    const watch = parts.watch && watchCallback({ ...parts.watch, warn });
     let end: Pick<RunResult, 'reason' | 'why'> = { reason: 'stopped' };
     try {
       for await (const event of train({
@@ -276,6 +278,7 @@ class Run {
         keepCheckpoints: config.keepCheckpoints,
         callbacks: withConfiguredCallbacks(config, {
           evaluation,
+          watch,
           callbacks,
           rewardThreshold: parts.envs[0]?.spec?.rewardThreshold,
         }),

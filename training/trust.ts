@@ -20,14 +20,16 @@ export interface UserCode {
 
 /** The code that a configuration names. Nothing is loaded, and the configuration need not be valid. */
 export function codeOf(config: unknown): UserCode[] {
-  const { env, agent, reward, wrappers } = (config ?? {}) as Readonly<Record<string, unknown>>;
+  const { env, agent, reward, watch, wrappers } = (config ?? {}) as Readonly<Record<string, unknown>>;
+  const guard = (watch as { guard?: unknown } | null | undefined)?.guard;
   const agentName = typeof agent === 'string' ? agent : (agent as { name?: unknown } | null | undefined)?.name;
   const code: UserCode[] = [];
   const add = (purpose: string, name: string) =>
     code.push({ purpose, module: isModulePath(name) ? resolve(name) : name });
   if (typeof env === 'string' && env.includes(':')) add('environment', env.slice(0, env.lastIndexOf(':')));
   if (typeof agentName === 'string' && isModulePath(agentName)) add('agent', agentName);
-  if (typeof reward === 'string') for (const file of rewardFiles(reward)) add('reward', file);
+  for (const spec of [reward, guard])
+    if (typeof spec === 'string') for (const file of rewardFiles(spec)) add('reward', file);
   for (const file of wrapperFiles(wrappers)) add('wrapper', file);
   return code;
 }

@@ -92,6 +92,18 @@ describe('the command line', () => {
     expect(err).not.toMatch(/\n {4}at /);
   });
 
+  it.each([
+    [['--help'], 0],
+    [['train', '--help'], 0],
+    [['--version'], 0],
+    [['train', '--nonsense'], 1],
+    [['nonsense'], 1],
+  ])('%s ends with status %i', async (args, status) => {
+    const { code, err } = await cli(...args);
+    expect(err).not.toMatch(/process\.exit/);
+    expect(code).toBe(status);
+  });
+
   it('doctor finds a backend', async () => {
     const { code, out } = await cli('doctor');
     expect(code).toBe(0);
@@ -139,6 +151,11 @@ describe('the command line', () => {
     expect(results.map((r) => r.name)).toEqual(['before', 'epoch-8']);
     // The same prompts and noises as the run's own evaluation.
     expect(results[1]!.mean).toBe(expected[7]!['eval/mean']);
+
+    const audited = await cli('audit', run, '--json');
+    const audit = JSON.parse(audited.out) as { epoch: number; findings: unknown[] };
+    expect(audit.epoch).toBe(8);
+    expect(audited.code).toBe(audit.findings.length > 0 ? 3 : 0);
 
     const out = join(temporary, 'sample.png');
     const sampled = await cli(

@@ -17,10 +17,13 @@ export function withConfiguredCallbacks(
   config: RunConfig,
   {
     evaluation,
+    watch,
     callbacks,
     rewardThreshold,
   }: {
     readonly evaluation: AnyCallback;
+    /** Before the evaluation, which may then be that of an agent that was set back. */
+    readonly watch?: AnyCallback | undefined;
     readonly callbacks: readonly AnyCallback[];
     readonly rewardThreshold: number | undefined;
   },
@@ -42,6 +45,7 @@ export function withConfiguredCallbacks(
   const isEvaluated = ([watched]: (typeof configured)[number]) => watched === 'eval/mean';
   return [
     ...configured.filter((entry) => !isEvaluated(entry)),
+    ...(watch === undefined ? [] : ([['', watch]] as const)),
     ...(samples > 0 ? ([['', evaluation]] as const) : []),
     ...configured.filter(isEvaluated),
   ]

@@ -14,6 +14,7 @@ import type { VectorEnv } from '../../envs/vector-env.js';
 import type { RunConfig } from '../config/run-config.js';
 import { packageRoot } from '../package-root.js';
 import { filesBelow } from '../run-folder/index.js';
+import type { MakeDenoising } from './denoising-watch.js';
 import type { ComposeOptions, Composition, Family } from './family.js';
 
 const count = z.int().min(1);
@@ -57,6 +58,31 @@ const sampling = z
   })
   .prefault({});
 
+const watch = z
+  .strictObject({
+    every: z.int().min(0).default(0).describe('epochs between looks at what training does to pictures; 0: no watch'),
+    samples: count.max(4096).default(32).describe('how many pictures a look makes with noise, and without'),
+    perPrompt: count.default(4).describe('how many of them of each prompt, whose diversity is measured'),
+    prompts: z
+      .array(z.string())
+      .min(1)
+      .optional()
+      .describe('held-out prompts; default: the captions that prompts.limit leaves out, or else those of training'),
+    guard: text.optional().describe('a reward that is not trained on: a name, a file or an expression'),
+    rule: z
+      .enum(['warn', 'stop', 'rollback'])
+      .default('warn')
+      .describe(
+        'once the trained reward has risen and the guard fallen: say so, end the run, or end it as it was before',
+      ),
+    tolerance: z
+      .number()
+      .min(0)
+      .default(0.5)
+      .describe('how far the guard may fall, in standard deviations of its scores at the start'),
+  })
+  .prefault({});
+
 const options = {
   model: text.default('models/shapes').describe('the folder of the denoiser, in the layout of diffusers'),
   reward: text
@@ -84,6 +110,7 @@ const options = {
     .max(256)
     .default(4)
     .describe('how many batches may still be scored while the next one of the epoch is sampled'),
+  watch: watch.describe('what training does to pictures beside raising their reward'),
   evaluation: z.strictObject({
     pictures: z.int().min(0).max(4096).default(64).describe('how many of the evaluated samples are kept as pictures'),
   }),
@@ -136,6 +163,13 @@ export const denoising: Family = {
       problems.push(
         `samplesPerEpoch: must be a multiple of numEnvs (${config.numEnvs}), because samples are made in batches of that size, actual value ${config.samplesPerEpoch}.`,
       );
+    const { every, guard, rule, samples, perPrompt } = config.watch;
+    if (every === 0 && (guard !== undefined || rule !== 'warn'))
+      problems.push('watch: there is none, because watch.every is 0; say after how many epochs it looks.');
+    if (every > 0 && rule !== 'warn' && guard === undefined)
+      problems.push(`watch.guard: needed, because watch.rule is ${rule}; name a reward that is not trained on.`);
+    if (samples % perPrompt !== 0)
+      problems.push(`watch.samples: must be a multiple of watch.perPrompt (${perPrompt}), actual value ${samples}.`);
     if (config.sampling.eta === 0 && config.sampling.scheduler !== 'ddpm')
       problems.push('sampling.eta: must be more than 0, because without noise there is no probability to learn from.');
     return problems;
@@ -197,7 +231,7 @@ async function agentOn(
   ]);
   const scheduler = await makeScheduler(denoiser, config.sampling);
   const policy = await denoisingPolicy(denoiser, scheduler, config.sampling);
-  const make = (numEnvs: number) =>
+  const make: MakeDenoising = (numEnvs, other = {}) =>
     new Denoising({
       timesteps: scheduler.timesteps,
       latentShape: latentShape(denoiser),
@@ -208,6 +242,7 @@ async function agentOn(
       numEnvs,
       seed: config.seed,
       rewardTimeoutMs: config.rewardTimeout * 1000,
+      ...other,
     });
   const first = make(config.numEnvs);
   const { name, ...agentOptions } = config.agent;
@@ -244,9 +279,10 @@ async function composeWith(
   while (envs.length < Math.min(config.overlap + 1, batches)) envs.push(make(config.numEnvs));
   const evaluationSize = Math.min(config.numEnvs, Math.max(1, config.evaluation.samples));
   const evaluationEnvs = envs.slice(0, 2).map(() => make(evaluationSize));
+  const watched = config.watch.every > 0 ? await watchOf(config, policy, { make, prompts, reward }) : undefined;
   // Rewards that are pending are aborted now, and not only when everything that goes on has ended.
   const stop = () => {
-    for (const env of [...envs, ...evaluationEnvs]) env.close();
+    for (const env of [...envs, ...evaluationEnvs, ...(watched?.envs ?? [])]) env.close?.();
   };
   options.signal?.addEventListener('abort', stop);
   return {
@@ -254,6 +290,7 @@ async function composeWith(
     envs: envs as VectorEnv<unknown, unknown>[],
     evaluationEnvs: evaluationEnvs as VectorEnv<unknown, unknown>[],
     decode: identityDecode,
+    watch: watched,
     pictures: config.evaluation.pictures,
     saveModel: (folder) => saveDenoiser(folder, denoiser),
     close: async () => {
@@ -359,20 +396,39 @@ export async function makePrompts(config: DenoisingConfig['prompts'], seed: numb
     import('../../envs/denoising/prompts.js'),
     import('../../rewards/index.js'),
   ]);
-  const { kind, kinds, list, path, limit, order } = config;
+  const { kind, list, path, limit, order } = config;
   if (kind === 'file') return promptList(limited(await readPrompts(path!), limit, seed), { order });
   if (kind === 'list') return promptList(limited(list!, limit, seed), { order });
-  // Each kind as often as another, however many captions it has.
-  const share = (i: number) => limit && Math.floor(limit / kinds.length) + (i < limit % kinds.length ? 1 : 0);
-  const captions = kinds
-    .map((k, i) => limited(shapesPrompts(k), share(i), seed))
-    .filter((captions) => captions.length > 0);
+  const captions = captionsOf(config, seed, shapesPrompts);
   return promptGenerator((episode, random) => {
     const turn = captions[order === 'sequential' ? episode % captions.length : random.integer(captions.length)]!;
     return order === 'sequential'
       ? turn[Math.floor(episode / captions.length) % turn.length]!
       : turn[random.integer(turn.length)]!;
   });
+}
+
+/** The captions of shapes that training draws from, by kind: each kind as often as another, however many captions it has. */
+function captionsOf(
+  { kinds, limit }: DenoisingConfig['prompts'],
+  seed: number,
+  all: (kind: (typeof kinds)[number]) => readonly string[],
+): (readonly string[])[] {
+  const share = (i: number) => limit && Math.floor(limit / kinds.length) + (i < limit % kinds.length ? 1 : 0);
+  return kinds.map((kind, i) => limited(all(kind), share(i), seed)).filter((captions) => captions.length > 0);
+}
+
+async function watchOf(
+  config: DenoisingConfig,
+  policy: DenoisingPolicy,
+  parts: { make: MakeDenoising; prompts: PromptSource; reward: RewardLike },
+) {
+  const [{ shapesPrompts }, { watchParts }] = await Promise.all([
+    import('../../rewards/index.js'),
+    import('./denoising-watch.js'),
+  ]);
+  const captions = config.prompts.kind === 'shapes' ? captionsOf(config.prompts, config.seed, shapesPrompts) : [];
+  return await watchParts(config, policy, { ...parts, trained: new Set(captions.flat()) });
 }
 
 function limited<T>(list: readonly T[], limit: number | undefined, seed: number): readonly T[] {

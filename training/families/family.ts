@@ -9,6 +9,7 @@ import type { PromptSource } from '../../envs/denoising/prompts.js';
 import type { Env } from '../../envs/env.js';
 import type { VectorEnv } from '../../envs/vector-env.js';
 import type { RunConfig } from '../config/run-config.js';
+import type { WatchParts } from '../watch/callback.js';
 
 /** The parts of a run. A run knows nothing of what its observations and actions are. */
 export interface Composition {
@@ -21,6 +22,8 @@ export interface Composition {
   readonly decode?: (latents: NdArray<Float32Array>) => Awaitable<NdArray>;
   /** How many pictures an evaluation keeps, where episodes end in one. */
   readonly pictures?: number;
+  /** What a watch over over-optimisation needs, where the configuration asks for one. */
+  readonly watch?: WatchParts<unknown, unknown> | undefined;
   /** Writes the model with the agent's present weights, in the layout of diffusers, where there is one. */
   saveModel?(folder: string): Promise<void>;
   /** Frees networks and environments. */
