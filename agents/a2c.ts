@@ -1,4 +1,3 @@
-import type { Scalar } from '@tensorflow/tfjs';
 import * as z from 'zod';
 import { defineAgent } from './define.js';
 import { policyGradientMetrics } from './metrics.js';
@@ -25,7 +24,7 @@ export const a2c = defineAgent({
     return new PolicyGradient(
       {
         ...{ name: 'a2c', options, innerEpochs: 1, minibatches: 1, importanceSampled: false },
-        policyLoss: ({ logProb, advantages }) => advantages.mul(logProb).mean<Scalar>().neg(),
+        policyLoss: ({ logProb, advantages }) => advantages.mul(logProb).mean().neg(),
         loss: (policyLoss, { values, targets, entropy, kl }) =>
           weightedLoss({
             policyLoss: [1, policyLoss],

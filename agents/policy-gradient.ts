@@ -1,9 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Scalar, Tensor1D } from '@tensorflow/tfjs';
 import * as tf from '@tensorflow/tfjs';
 import * as z from 'zod';
-import { euclideanNorm } from '../backend/index.js';
 import { GymError } from '../core/errors.js';
 import { readJson, writeFileAtomic } from '../core/files.js';
 import type { NdArray } from '../core/ndarray.js';
@@ -14,6 +12,8 @@ import type { Awaitable, Metrics } from '../core/types.js';
 import type { AdvantageEstimator } from './advantages/estimator.js';
 import { makeAdvantageEstimator } from './advantages/index.js';
 import type { ActOptions, Agent, Decision, LearnOptions, Rollout } from './agent.js';
+import { ArrayOptimizer } from './optimization/array-optimizer.js';
+import { ArrayRows } from './optimization/array-rows.js';
 import { RunTimeChecks } from './optimization/checks.js';
 import {
   type Gradient,
@@ -25,23 +25,24 @@ import {
 } from './optimization/minibatches.js';
 import type { HostGradient, UnitReplica, UnitState, WorkUnits } from './optimization/work-units.js';
 import type { PolicyGradientOptions } from './options.js';
-import type { Policy, Prepared } from './policy.js';
+import type { Policy, PolicyArrays, Prepared } from './policy.js';
+import type { Rows } from './rows.js';
 import { explainedVariance, type Span, type Transitions, transitionsOf } from './transitions.js';
 
-/** What an algorithm's loss sees of some transitions. Tensors have one entry a row; those of the policy are differentiable. */
+/** What an algorithm's loss sees of some transitions. They have one entry a row; those of the policy are differentiable. */
 export interface LossInput {
   /** ln π(a|s) by the present weights. */
-  readonly logProb: Tensor1D;
+  readonly logProb: Rows;
   /** ln π(a|s) − ln π_old(a|s): 0 with the weights that sampled the rollout. */
-  readonly logRatio: Tensor1D;
-  readonly advantages: Tensor1D;
+  readonly logRatio: Rows;
+  readonly advantages: Rows;
   /** Where the policy has an entropy that depends on its parameters. */
-  readonly entropy?: Tensor1D | undefined;
+  readonly entropy?: Rows | undefined;
   /** KL to the reference, where `klCoefficient` is above 0. */
-  readonly kl?: Tensor1D | undefined;
+  readonly kl?: Rows | undefined;
   /** V(s), where the policy has a critic and the advantages give it targets. */
-  readonly values?: Tensor1D | undefined;
-  readonly targets?: Tensor1D | undefined;
+  readonly values?: Rows | undefined;
+  readonly targets?: Rows | undefined;
   /** The rows of the rollout that these are. */
   readonly rows: Int32Array;
 }
@@ -58,9 +59,9 @@ export interface PolicyGradientAlgorithm {
   /** True for a surrogate on ratios, which serves several updates: its gradient at ratio 1 is then checked once. */
   readonly importanceSampled: boolean;
   /** The policy's own term, to be made small: minus the surrogate objective. */
-  policyLoss(input: LossInput, progress: number): Scalar;
+  policyLoss(input: LossInput, progress: number): Rows;
   /** The whole loss: the policy's term with those of values, entropy and KL. Its `means` are logged as `train/<name>`. */
-  loss(policyLoss: Scalar, input: LossInput): RowLoss;
+  loss(policyLoss: Rows, input: LossInput): RowLoss;
   /** What the algorithm wants logged of a rollout's log-ratios. `train/clipFraction` is watched over. */
   ratioMetrics?(logRatio: Float32Array, progress: number): Metrics;
   /** Instead of the estimator that `options.advantage` names. */
@@ -87,8 +88,8 @@ const stateSchema = z.strictObject({
 type AgentState = z.output<typeof stateSchema>;
 
 /** −mean(A · ln π): the score-function estimator, exact only where the data are on-policy. */
-function scoreFunctionLoss({ logProb, advantages }: LossInput): Scalar {
-  return advantages.mul(logProb).mean<Scalar>().neg();
+function scoreFunctionLoss({ logProb, advantages }: LossInput): Rows {
+  return advantages.mul(logProb).mean().neg();
 }
 
 /**
@@ -99,7 +100,9 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
   readonly collect: { steps: number } | { episodes: number };
   readonly policy: Policy<O, A>;
   readonly #algorithm: PolicyGradientAlgorithm;
-  readonly #optimizer: MinibatchOptimizer;
+  readonly #optimizer: MinibatchOptimizer | ArrayOptimizer;
+  /** Where the policy learns on plain arrays. */
+  readonly #arrays: PolicyArrays | undefined;
   readonly #estimator: AdvantageEstimator<O>;
   readonly #checks: RunTimeChecks;
   #random: Random;
@@ -131,7 +134,11 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
         );
       policy.keepReference();
     }
-    this.#optimizer = new MinibatchOptimizer(policy.parameters, options);
+    // Arrays have no reference to measure a KL to.
+    this.#arrays = options.klCoefficient > 0 ? undefined : policy.arrays;
+    this.#optimizer = this.#arrays
+      ? new ArrayOptimizer(this.#arrays, options)
+      : new MinibatchOptimizer(policy.parameters, options);
     this.#checks = new RunTimeChecks(warn);
     this.#random = random;
     this.#learned = random.state();
@@ -180,7 +187,11 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
         ? 'no transition can be trained: no finished episode with a step of σ > 0; collect whole episodes, and sample with η > 0.'
         : 'the rewards of this rollout are all equal, so there is nothing to learn from it; no update was made. Check the reward on a few different images, or collect more episodes.',
     );
-    if (!nothing) Object.assign(metrics, await this.#optimize(batch, rows, signal));
+    try {
+      if (!nothing) Object.assign(metrics, await this.#optimize(batch, rows, signal));
+    } finally {
+      this.#arrays?.store();
+    }
     this.#learned = this.#random.state();
     return metrics;
   }
@@ -195,9 +206,13 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
     const { transitions, batch, trainable } = await this.#prepare(rollout);
     if (statistics !== undefined) this.#estimator.restore!(statistics);
     const rows = this.#trainedRows(transitions.spans, trainable, 1);
-    const { loss, gradient } = await this.#optimizer.gradient(rows, this.#lossOver(batch));
-    const gradients = await this.#optimizer.byName(gradient);
-    gradient.dispose();
+    const { loss, gradient } = await this.#optimizer.hostGradient(rows, this.#lossOver(batch));
+    const gradients = new Map<string, NdArray>();
+    let offset = 0;
+    for (const [name, { size, shape }] of this.policy.parameters) {
+      gradients.set(name, { data: gradient.subarray(offset, offset + size), shape });
+      offset += size;
+    }
     return { loss, gradients };
   }
 
@@ -225,10 +240,7 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
 
   /** In a worker: the gradient of a micro-batch. */
   async gradientUnit(rows: Int32Array, share: number): Promise<HostGradient> {
-    const { gradient, ...rest } = await this.#optimizer.pass(rows, share, this.#lossOver(this.#batch!));
-    const data = (await gradient.data()) as Float32Array;
-    gradient.dispose();
-    return { gradient: data, ...rest };
+    return await this.#optimizer.hostPass(rows, share, this.#lossOver(this.#batch!));
   }
 
   /** Writes the agent as its last `learn` left it: what `act` has drawn since then is drawn again after a restore. */
@@ -269,6 +281,7 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
   ): Promise<{ transitions: Transitions<O, A>; batch: Batch; trainable: Uint8Array }> {
     if (!rollout || rollout.steps.length === 0)
       throw new GymError('E_STATE', 'learn: a policy-gradient agent learns from a rollout, and there is none.');
+    if (this.#arrays?.isFresh === false) await this.#arrays.load();
     const transitions = transitionsOf(rollout);
     const oldLogProb = transitions.extras.logProb;
     if (!(oldLogProb instanceof Float32Array))
@@ -308,13 +321,15 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
   }
 
   /** The algorithm's loss as a function of rows. @param policyLoss instead of the algorithm's own term. */
-  #lossOver(batch: Batch, policyLoss?: (input: LossInput) => Scalar): LossOverRows {
+  #lossOver(batch: Batch, policyLoss?: (input: LossInput) => Rows): LossOverRows {
     const { options } = this.#algorithm;
+    const hasValues = batch.targets !== undefined && this.policy.value !== undefined;
     return (rows): RowLoss => {
-      const take = (values: Float32Array) => tf.tensor1d(Float32Array.from(rows, (row) => values[row]!));
-      const { logProb, entropy, kl } = this.policy.evaluate(batch.prepared, rows, {
-        reference: options.klCoefficient > 0,
-      });
+      const take = (values: Float32Array): Rows => {
+        const own = gather(values, 1, rows);
+        return this.#arrays ? new ArrayRows(own) : tf.tensor1d(own);
+      };
+      const { logProb, entropy, kl, values } = this.#evaluate(batch, rows, hasValues);
       if (options.entropyCoefficient > 0 && entropy === undefined)
         throw new GymError(
           'E_CONFIG',
@@ -327,16 +342,23 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
         entropy,
         kl,
         rows,
-        ...(batch.targets &&
-          this.policy.value && {
-            values: this.policy.value(batch.prepared, rows),
-            targets: take(batch.targets),
-          }),
+        ...(hasValues && { values, targets: take(batch.targets!) }),
       };
       const own = policyLoss ? policyLoss(input) : this.#algorithm.policyLoss(input, this.#progress);
       const { loss, means, perRow } = this.#algorithm.loss(own, input);
       return { loss, means, perRow: { ...perRow, logRatio: input.logRatio } };
     };
+  }
+
+  /** What the policy says of rows, on arrays or tensors. */
+  #evaluate(
+    { prepared }: Batch,
+    rows: Int32Array,
+    values: boolean,
+  ): Pick<LossInput, 'logProb' | 'entropy' | 'kl' | 'values'> {
+    if (this.#arrays) return this.#arrays.evaluate(prepared, rows, { values });
+    const evaluation = this.policy.evaluate(prepared, rows, { reference: this.#algorithm.options.klCoefficient > 0 });
+    return values ? { ...evaluation, values: this.policy.value!(prepared, rows) } : evaluation;
   }
 
   async #optimize(batch: Batch, rows: Int32Array, signal: AbortSignal | undefined): Promise<Metrics> {
@@ -356,7 +378,10 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
         const untouched = epoch === 0 && u === 0;
         if (untouched && this.#optimizer.updates === 0 && this.#algorithm.importanceSampled)
           checks['check/gradientError'] = await this.#compareWithScoreFunction(batch, minibatch);
-        const update = await this.#optimizer.update(minibatch, this.#source(batch), this.#progress, signal);
+        const update =
+          this.#optimizer instanceof ArrayOptimizer
+            ? await this.#optimizer.update(minibatch, this.#lossOver(batch), this.#progress, signal)
+            : await this.#optimizer.update(minibatch, this.#source(this.#optimizer, batch), this.#progress, signal);
         this.#weightsVersion++;
         if (untouched) checks['check/ratioError'] = this.#checks.ratio(update.perRow.logRatio!);
         this.#checks.finiteGradient(update.applied, update.gradNorm, update.loss);
@@ -384,13 +409,13 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
   }
 
   /** Where gradients of this batch come from: workers, where there are some by now. */
-  #source(batch: Batch): GradientSource {
+  #source(optimizer: MinibatchOptimizer, batch: Batch): GradientSource {
     const units = this.#units;
     const loss = this.#lossOver(batch);
     if (units === undefined || units.lanes === 0)
       return {
         lanes: 1,
-        pass: (rows, share) => timed(units, () => this.#optimizer.pass(rows, share, loss)),
+        pass: (rows, share) => timed(units, () => optimizer.pass(rows, share, loss)),
       };
     const state = this.#unitState(batch);
     return {
@@ -418,13 +443,14 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
   /** At ratio 1 the importance-sampled gradient is the score-function gradient; looked at once, before the first update. */
   async #compareWithScoreFunction(batch: Batch, minibatch: Int32Array): Promise<number> {
     const rows = minibatch.slice(0, this.#algorithm.options.microBatch);
-    const own = await this.#optimizer.gradient(rows, this.#lossOver(batch));
-    const score = await this.#optimizer.gradient(rows, this.#lossOver(batch, scoreFunctionLoss));
-    const distance = tf.tidy(() =>
-      euclideanNorm(own.gradient.sub(score.gradient)).div(euclideanNorm(score.gradient).add(1e-12)),
-    );
-    const error = (await distance.data())[0]!;
-    tf.dispose([distance, own.gradient, score.gradient]);
+    const { gradient: own } = await this.#optimizer.hostPass(rows, 1, this.#lossOver(batch));
+    const { gradient: score } = await this.#optimizer.hostPass(rows, 1, this.#lossOver(batch, scoreFunctionLoss));
+    let [squares, distances] = [0, 0];
+    score.forEach((value, i) => {
+      squares += value ** 2;
+      distances += (own[i]! - value) ** 2;
+    });
+    const error = Math.sqrt(distances) / (Math.sqrt(squares) + 1e-12);
     this.#checks.agreement(error);
     return error;
   }

@@ -1,7 +1,9 @@
 import type { Tensor1D, Tensor2D, Variable } from '@tensorflow/tfjs';
+import type { SimdMemory } from '../backend/index.js';
 import type { Random } from '../core/random.js';
 import type { Awaitable, Info } from '../core/types.js';
 import type { Decision, Extras } from './agent.js';
+import type { ArrayRows } from './optimization/array-rows.js';
 
 /**
  * What kind of model makes the decisions. A diffusion model and a small network of 64 units need other defaults, so an
@@ -52,6 +54,40 @@ export interface StateFeatures {
   readonly chainLength: number;
 }
 
+/** An {@link Evaluation} on plain arrays. */
+export interface ArrayEvaluation {
+  readonly logProb: ArrayRows;
+  readonly entropy?: ArrayRows;
+  /** V(s), where it was asked for. */
+  readonly values?: ArrayRows;
+}
+
+/**
+ * The weights of a policy on plain arrays, with what an optimiser needs there. Outside of an agent's `learn` they are
+ * those of the policy's {@link Policy.parameters}.
+ */
+export interface PolicyArrays<P extends Prepared = Prepared> {
+  readonly memory: SimdMemory;
+  /** How many numbers the weights are; they and their gradient have the order of the parameters. */
+  readonly size: number;
+  /** The address of the weights. */
+  readonly weights: number;
+  /** The address of their gradient. */
+  readonly gradient: number;
+  /** Whether the weights are those of the parameters, as far as {@link load} and {@link store} know. */
+  readonly isFresh: boolean;
+  /** Reads the weights from the parameters. */
+  load(): Promise<void>;
+  /** Writes the weights to the parameters. */
+  store(): void;
+  /** Told when the weights were stepped. */
+  changed(): void;
+  /** Scores rows as {@link Policy.evaluate} and {@link Policy.value} do. */
+  evaluate(prepared: P, rows: Int32Array, options: { values: boolean }): ArrayEvaluation;
+  /** Writes the gradient, after `backward` of a loss that was computed from the last {@link evaluate}. */
+  backward(): void;
+}
+
 /**
  * A differentiable distribution over actions. Gradient algorithms work on this and know nothing of what is behind it:
  * an MLP on CartPole and a diffusion model are fine-tuned by the same code.
@@ -61,6 +97,8 @@ export interface Policy<O, A, P extends Prepared = Prepared> {
   readonly kind: PolicyKind;
   /** What the optimiser trains, by name. */
   readonly parameters: ReadonlyMap<string, Variable>;
+  /** Where the policy computes on plain arrays: what agents learn on instead of tensors, as far as these can what they need. */
+  readonly arrays?: PolicyArrays<P> | undefined;
   /** Actions, and extras with at least `logProb` (a Float32Array); `value` too from a policy with a critic. */
   sample(observations: readonly O[], options: SampleOptions): Awaitable<Decision<A>>;
   /** Stacks transitions on the host; called once a rollout. */

@@ -1,4 +1,3 @@
-import type { Scalar } from '@tensorflow/tfjs';
 import * as z from 'zod';
 import { defineAgent } from './define.js';
 import { policyGradientMetrics, ratioMetrics } from './metrics.js';
@@ -84,7 +83,7 @@ export const ppo = defineAgent({
           const unclipped = advantages.mul(ratio);
           const clipped = advantages.mul(ratio.clipByValue(1 - clip, 1 + clip));
           // The smaller gain is the larger loss. Where both are equal the gradient goes through the unclipped term.
-          return unclipped.minimum(clipped).mean<Scalar>().neg();
+          return unclipped.minimum(clipped).mean().neg();
         },
 
         loss: (policyLoss, { values, targets, entropy, kl }) =>

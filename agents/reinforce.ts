@@ -1,4 +1,3 @@
-import type { Scalar } from '@tensorflow/tfjs';
 import * as z from 'zod';
 import { defineAgent } from './define.js';
 import { policyGradientMetrics } from './metrics.js';
@@ -49,7 +48,7 @@ export const reinforce = defineAgent({
         importanceSampled: false,
 
         /** −mean(A · ln π): its gradient is the score-function estimator. */
-        policyLoss: ({ logProb, advantages }) => advantages.mul(logProb).mean<Scalar>().neg(),
+        policyLoss: ({ logProb, advantages }) => advantages.mul(logProb).mean().neg(),
 
         // With a critic (advantage: gae), its values are the baseline.
         loss: (policyLoss, { values, targets, entropy, kl }) =>

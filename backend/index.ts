@@ -7,6 +7,7 @@ import { loadWasm } from './wasm.js';
 export * from './fused/index.js';
 export { buildNative } from './native.js';
 export { type KernelCost, KernelProfiler } from './profiler.js';
+export { SimdMemory } from './simd/index.js';
 
 export type BackendName = 'native' | 'wasm' | 'cpu';
 

@@ -68,12 +68,11 @@ export class AdamW {
   step(gradient: Tensor1D, gradNorm: number, learningRate: number, maxGradNorm = Number.POSITIVE_INFINITY): void {
     this.#step++;
     const state = { m: this.#m, v: this.#v, weights: this.#variables };
-    const gradientScale = Math.min(1, maxGradNorm / (gradNorm + 1e-6));
     const { m, v, weights } = adamWStep(gradient, state, {
       ...this.#options,
       learningRate,
       step: this.#step,
-      gradientScale,
+      gradientScale: gradientScale(gradNorm, maxGradNorm),
     });
     this.#m.dispose();
     this.#v.dispose();
@@ -96,20 +95,11 @@ export class AdamW {
 
   /** @throws GymError E_STATE when the state is of other parameters. */
   restore(state: ReadonlyMap<string, NdArray>): void {
-    const m = state.get('m');
-    const v = state.get('v');
-    const step = state.get('step');
-    const isWhole = [m, v].every((moment) => moment?.data instanceof Float32Array && moment.data.length === this.#size);
-    const steps = step?.data.length === 1 ? Number(step.data[0]) : Number.NaN;
-    if (!isWhole || !(Number.isInteger(steps) && steps >= 0))
-      throw new GymError(
-        'E_STATE',
-        `AdamW: the saved state (after ${steps} steps) is for ${m?.data.length ?? 'no'} parameters, this optimiser has ${this.#size}; restore the checkpoint into the model it was made with.`,
-      );
+    const { m, v, steps } = momentsOf(state, this.#size);
     this.#m.dispose();
     this.#v.dispose();
-    this.#m = tf.tensor1d(m!.data as Float32Array);
-    this.#v = tf.tensor1d(v!.data as Float32Array);
+    this.#m = tf.tensor1d(m);
+    this.#v = tf.tensor1d(v);
     this.#step = steps;
   }
 
@@ -117,4 +107,30 @@ export class AdamW {
     this.#m.dispose();
     this.#v.dispose();
   }
+}
+
+/** What a gradient is multiplied by so that its length is at most `maxGradNorm` (torch.nn.utils.clip_grad_norm_). */
+export function gradientScale(gradNorm: number, maxGradNorm: number): number {
+  return Math.min(1, maxGradNorm / (gradNorm + 1e-6));
+}
+
+/**
+ * The moments of `size` weights and the count of steps, from what {@link AdamW.state} gave.
+ * @throws GymError E_STATE when they are of other parameters.
+ */
+export function momentsOf(
+  state: ReadonlyMap<string, NdArray>,
+  size: number,
+): { m: Float32Array; v: Float32Array; steps: number } {
+  const m = state.get('m');
+  const v = state.get('v');
+  const step = state.get('step');
+  const isWhole = [m, v].every((moment) => moment?.data instanceof Float32Array && moment.data.length === size);
+  const steps = step?.data.length === 1 ? Number(step.data[0]) : Number.NaN;
+  if (!isWhole || !(Number.isInteger(steps) && steps >= 0))
+    throw new GymError(
+      'E_STATE',
+      `AdamW: the saved state (after ${steps} steps) is for ${m?.data.length ?? 'no'} parameters, this optimiser has ${size}; restore the checkpoint into the model it was made with.`,
+    );
+  return { m: m!.data as Float32Array, v: v!.data as Float32Array, steps };
 }

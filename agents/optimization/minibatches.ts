@@ -10,19 +10,21 @@ import type { NdArray } from '../../core/ndarray.js';
 import { readSafetensors, writeSafetensors } from '../../core/safetensors.js';
 import { checkedFile } from '../../core/schema.js';
 import type { OptimizerOptions } from '../options.js';
+import type { Rows } from '../rows.js';
 import { AdamW } from './adamw.js';
 import { scheduled } from './schedule.js';
+import type { HostGradient } from './work-units.js';
 
 const stateSchema = z.strictObject({ updates: z.int().min(0) });
 
 /** What a loss says of some rows. Everything is differentiable until it is read; the caller keeps and frees nothing. */
 export interface RowLoss {
   /** The mean over the rows of what is to be made small. */
-  readonly loss: Scalar;
+  readonly loss: Rows;
   /** Other means over the rows, to be logged; averaged over the rows of a minibatch. */
-  readonly means?: Readonly<Record<string, Scalar | undefined>>;
+  readonly means?: Readonly<Record<string, Rows | undefined>>;
   /** Numbers of single rows, in the order of the rows. */
-  readonly perRow?: Readonly<Record<string, Tensor1D>>;
+  readonly perRow?: Readonly<Record<string, Rows>>;
 }
 
 /** Where the gradients of micro-batches come from, other than a loss that is computed here. */
@@ -59,13 +61,11 @@ export interface Update extends Omit<Gradient, 'gradient'> {
  */
 export class MinibatchOptimizer {
   readonly #options: OptimizerOptions;
-  readonly #parameters: ReadonlyMap<string, Variable>;
   readonly #adamw: AdamW;
   #updates = 0;
 
   /** @throws GymError E_VALUE when there is nothing to train. */
   constructor(parameters: ReadonlyMap<string, Variable>, options: OptimizerOptions) {
-    this.#parameters = parameters;
     this.#options = options;
     this.#adamw = new AdamW(parameters, options);
   }
@@ -153,30 +153,25 @@ export class MinibatchOptimizer {
     return { ...result, gradNorm, applied };
   }
 
-  /** A flat gradient as arrays by the parameters' names, in their own layout. */
-  async byName(gradient: Tensor1D): Promise<Map<string, NdArray>> {
-    const flat = (await gradient.data()) as Float32Array;
-    const gradients = new Map<string, NdArray>();
-    let offset = 0;
-    for (const [name, { size, shape }] of this.#parameters) {
-      gradients.set(name, { data: flat.subarray(offset, offset + size), shape });
-      offset += size;
-    }
-    return gradients;
+  /** {@link gradient} on the host. */
+  async hostGradient(rows: Int32Array, loss: LossOverRows): Promise<HostGradient> {
+    return await onHost(await this.gradient(rows, loss));
+  }
+
+  /** {@link pass} on the host. */
+  async hostPass(rows: Int32Array, share: number, loss: LossOverRows): Promise<HostGradient> {
+    return await onHost(await this.pass(rows, share, loss));
   }
 
   /** Writes the optimiser's moments and the count of updates into a folder. The parameters are their owner's to save. */
   async save(folder: string): Promise<void> {
-    await mkdir(folder, { recursive: true });
-    await writeSafetensors(join(folder, 'adamw.safetensors'), await this.#adamw.state());
-    await writeFileAtomic(join(folder, 'optimizer.json'), `${JSON.stringify({ updates: this.#updates })}\n`);
+    await saveOptimizer(folder, await this.#adamw.state(), this.#updates);
   }
 
   /** @throws GymError E_FILE, E_STATE when the folder does not hold the state of these parameters. */
   async restore(folder: string): Promise<void> {
-    const file = join(folder, 'optimizer.json');
-    const { updates } = checkedFile(stateSchema, await readJson(file), file);
-    this.#adamw.restore(await readSafetensors(join(folder, 'adamw.safetensors')));
+    const { state, updates } = await loadOptimizer(folder);
+    this.#adamw.restore(state);
     this.#updates = updates;
   }
 
@@ -191,8 +186,8 @@ export class MinibatchOptimizer {
       const { loss, means = {}, perRow = {} } = lossOverRows(rows);
       for (const [kind, tensors] of [['means', means] as const, ['perRow', perRow] as const])
         for (const [name, tensor] of Object.entries(tensors))
-          if (tensor !== undefined) kept.push([kind, name, tf.keep(tensor.clone())]);
-      return loss.mul<Scalar>(share);
+          if (tensor !== undefined) kept.push([kind, name, tf.keep((tensor as tf.Tensor).clone())]);
+      return loss.mul(share) as Scalar;
     }, [...this.#adamw.variables]);
     const gradient = this.#adamw.flatten(grads);
     tf.dispose(grads);
@@ -208,4 +203,28 @@ export class MinibatchOptimizer {
     }
     return { gradient, loss, means, perRow };
   }
+}
+
+async function onHost({ gradient, ...rest }: Gradient): Promise<HostGradient> {
+  const data = (await gradient.data()) as Float32Array;
+  gradient.dispose();
+  return { gradient: data, ...rest };
+}
+
+/** Writes the moments of AdamW and the count of updates into a folder. */
+export async function saveOptimizer(
+  folder: string,
+  state: ReadonlyMap<string, NdArray>,
+  updates: number,
+): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  await writeSafetensors(join(folder, 'adamw.safetensors'), state);
+  await writeFileAtomic(join(folder, 'optimizer.json'), `${JSON.stringify({ updates })}\n`);
+}
+
+/** Reads them back. @throws GymError E_FILE, E_STATE when the folder does not hold them. */
+export async function loadOptimizer(folder: string): Promise<{ state: ReadonlyMap<string, NdArray>; updates: number }> {
+  const file = join(folder, 'optimizer.json');
+  const { updates } = checkedFile(stateSchema, await readJson(file), file);
+  return { state: await readSafetensors(join(folder, 'adamw.safetensors')), updates };
 }

@@ -3,10 +3,12 @@ import * as tf from '@tensorflow/tfjs';
 import { GymError } from '../../core/errors.js';
 import type { NdArray } from '../../core/ndarray.js';
 import type { Random } from '../../core/random.js';
+import type { Awaitable } from '../../core/types.js';
 import { BaseSpace, type FlatLayout } from '../../envs/spaces/base.js';
 import type { Space } from '../../envs/spaces/space.js';
 import type { Decision, Extras } from '../agent.js';
 import type { Evaluation, Policy, Prepared, ReferenceOptions, SampleOptions, StateFeatures } from '../policy.js';
+import { ArrayNetwork, gather } from './array-network.js';
 import { Cnn, isPicture } from './cnn.js';
 import type { ActionDistribution } from './distributions/distribution.js';
 import type { Bounds } from './distributions/gaussian.js';
@@ -24,7 +26,15 @@ export interface PreparedVectors extends Prepared {
 export interface NetworkOptions extends MlpOptions {
   /** How Gaussian actions keep to the bounds of a Box. Default 'rescale'. */
   bounds?: Bounds;
+  /**
+   * What computes: plain arrays with vector instructions of WebAssembly, tensors of TensorFlow.js, or what is faster.
+   * Default 'auto': arrays for vectors of numbers and hidden layers of at most 256 units.
+   */
+  engine?: 'auto' | 'arrays' | 'tensors';
 }
+
+/** With wider hidden layers the calls of TensorFlow.js are no longer what costs. */
+const widestOnArrays = 256;
 
 /** A network on rows of numbers. */
 export interface RowNetwork {
@@ -46,13 +56,17 @@ export class NetworkPolicy<O, A> implements Policy<O, A, PreparedVectors> {
   readonly #critic: RowNetwork;
   readonly #distribution: ActionDistribution<A>;
   readonly #layout: FlatLayout<O>;
+  readonly arrays: ArrayNetwork | undefined;
   /** The actor as {@link keepReference} found it. */
   #reference: RowNetwork | undefined;
 
-  /** @throws GymError E_SPACE when observations do not flatten or no distribution suits the actions. */
+  /**
+   * @throws GymError E_SPACE when observations do not flatten or no distribution suits the actions; E_CONFIG when arrays
+   * are asked for and cannot compute it.
+   */
   constructor(
     { observationSpace, actionSpace }: { observationSpace: Space<O>; actionSpace: Space<A> },
-    { bounds = 'rescale', ...options }: NetworkOptions,
+    { bounds = 'rescale', engine = 'auto', ...options }: NetworkOptions,
     random: Random,
   ) {
     const layout =
@@ -70,13 +84,40 @@ export class NetworkPolicy<O, A> implements Policy<O, A, PreparedVectors> {
         : Mlp.create(name, layout.size, outputs, gain, options, random.child(name));
     this.#actor = network('actor', this.#distribution.inputs, 0.01);
     this.#critic = network('critic', 1, 1);
+    const { hidden = [64, 64], activation = 'tanh' } = options;
+    if (engine === 'arrays' && isPicture(observationSpace))
+      throw new GymError(
+        'E_CONFIG',
+        "policy: engine 'arrays' has no convolutions, which pictures need; use 'tensors' or 'auto'.",
+      );
+    const isSmall = !isPicture(observationSpace) && Math.max(...hidden, 0) <= widestOnArrays;
+    if (engine === 'arrays' || (engine === 'auto' && isSmall))
+      this.arrays = new ArrayNetwork({
+        ...{ parameters: this.parameters, distribution: this.#distribution as ActionDistribution<unknown> },
+        ...{ inputs: layout.size, hidden, activation },
+      });
+  }
+
+  /** What computes. */
+  get engine(): 'arrays' | 'tensors' {
+    return this.arrays ? 'arrays' : 'tensors';
   }
 
   get parameters(): ReadonlyMap<string, Variable> {
     return new Map([...this.#actor.parameters, ...this.#critic.parameters, ...this.#distribution.parameters]);
   }
 
-  async sample(observations: readonly O[], { explore, random }: SampleOptions): Promise<Decision<A>> {
+  sample(observations: readonly O[], options: SampleOptions): Awaitable<Decision<A>> {
+    const { arrays } = this;
+    if (!arrays) return this.#sampleOnTensors(observations, options);
+    const sample = () => {
+      const { outputs, values } = arrays.outputs(this.#flatten(observations), observations.length);
+      return this.#draw(observations.length, outputs, values, arrays.own, options);
+    };
+    return arrays.isFresh ? sample() : arrays.load().then(sample);
+  }
+
+  async #sampleOnTensors(observations: readonly O[], options: SampleOptions): Promise<Decision<A>> {
     const [outputs, values] = tf.tidy(() => {
       const x = this.#tensor(observations);
       return [this.#actor.apply(x), this.#critic.apply(x)];
@@ -87,10 +128,21 @@ export class NetworkPolicy<O, A> implements Policy<O, A, PreparedVectors> {
     const own = new Map<string, Float32Array>();
     for (const [name, variable] of this.#distribution.parameters)
       own.set(name, (await variable.data()) as Float32Array);
+    return this.#draw(observations.length, numbers, value, own, options);
+  }
+
+  /** Actions from the outputs of the networks. @param own the values of the distribution's own parameters, by name. */
+  #draw(
+    rows: number,
+    numbers: Float32Array,
+    value: Float32Array,
+    own: ReadonlyMap<string, Float32Array>,
+    { explore, random }: SampleOptions,
+  ): Decision<A> {
     const { inputs, width } = this.#distribution;
-    const logProb = new Float32Array(observations.length);
+    const logProb = new Float32Array(rows);
     const draw: NdArray<Float32Array>[] = [];
-    const actions = observations.map((_, i) => {
+    const actions = Array.from({ length: rows }, (_, i) => {
       const data = new Float32Array(width);
       const drawn = this.#distribution.sample(
         numbers.subarray(i * inputs, (i + 1) * inputs),
@@ -156,7 +208,14 @@ export class NetworkPolicy<O, A> implements Policy<O, A, PreparedVectors> {
     return this.#critic.apply(this.#observationRows(prepared, rows)).squeeze([1]);
   }
 
-  async values(observations: readonly O[]): Promise<Float32Array> {
+  values(observations: readonly O[]): Awaitable<Float32Array> {
+    const { arrays } = this;
+    if (!arrays) return this.#valuesOnTensors(observations);
+    const values = () => arrays.outputs(this.#flatten(observations), observations.length).values;
+    return arrays.isFresh ? values() : arrays.load().then(values);
+  }
+
+  async #valuesOnTensors(observations: readonly O[]): Promise<Float32Array> {
     const values = tf.tidy(() => this.#critic.apply(this.#tensor(observations)).squeeze([1]));
     const data = (await values.data()) as Float32Array;
     values.dispose();
@@ -197,9 +256,5 @@ export class NetworkPolicy<O, A> implements Policy<O, A, PreparedVectors> {
 }
 
 function rowsOf(values: Float32Array, width: number, rows: Int32Array): Tensor2D {
-  const data = new Float32Array(rows.length * width);
-  rows.forEach((row, i) => {
-    data.set(values.subarray(row * width, (row + 1) * width), i * width);
-  });
-  return tf.tensor2d(data, [rows.length, width]);
+  return tf.tensor2d(gather(values, width, rows), [rows.length, width]);
 }

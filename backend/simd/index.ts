@@ -24,6 +24,10 @@ export type SimdKernels = Record<
   | 'multiplyTransposed'
   | 'pack'
   | 'packTransposed'
+  | 'relu'
+  | 'reluGradient'
+  | 'tanh'
+  | 'tanhGradient'
   | 'upsample'
   | 'upsampleGradient'
   | 'writeConstants',
@@ -36,7 +40,7 @@ export type SimdKernels = Record<
 
 /** The parts of WebAssembly that are used here. TypeScript declares it only together with the types of browsers. */
 declare const WebAssembly: {
-  Memory: abstract new () => object;
+  Memory: new (size: { initial: number }) => { readonly buffer: ArrayBuffer; grow(pages: number): number };
   Module: new (binary: Uint8Array) => object;
   Instance: new (
     module: object,
@@ -44,6 +48,9 @@ declare const WebAssembly: {
   ) => { readonly exports: object };
   validate(binary: Uint8Array): boolean;
 };
+
+/** Values that the constants of `kernels.as` take. */
+const constantValues = 80;
 
 const instances = new WeakMap<BackendWasm, SimdKernels>();
 
@@ -55,12 +62,50 @@ export function simdOf(backend: BackendWasm): SimdKernels {
     const { asm } = backend.wasm as unknown as { asm: Record<string, unknown> };
     const memory = Object.values(asm).find((value) => value instanceof WebAssembly.Memory);
     if (!memory) throw new Error('wasm: the memory of the TensorFlow.js backend was not found.');
-    const env = { memory, constants: allocate(backend, 80) };
-    kernels = new WebAssembly.Instance(new WebAssembly.Module(binary()), { env }).exports as SimdKernels;
-    kernels.writeConstants();
+    kernels = instantiate(memory, allocate(backend, constantValues));
     instances.set(backend, kernels);
   }
   return kernels;
+}
+
+/** The functions of `kernels.as` on a memory. @param constants the address of room for their constants. */
+function instantiate(memory: object, constants: number): SimdKernels {
+  const env = { memory, constants };
+  const kernels = new WebAssembly.Instance(new WebAssembly.Module(binary()), { env }).exports as SimdKernels;
+  kernels.writeConstants();
+  return kernels;
+}
+
+/** The bytes of a page of WebAssembly's memory. */
+const page = 65536;
+
+/**
+ * The functions of `kernels.as` on a memory of their own, without any backend of TensorFlow.js: for work that is so small
+ * that the cost of a call decides. What is allocated stays so until nobody holds the object any more.
+ */
+export class SimdMemory {
+  readonly kernels: SimdKernels;
+  readonly #memory = new WebAssembly.Memory({ initial: 1 });
+  #end = 16 + 4 * constantValues;
+
+  /** @throws Error on a processor without the vector instructions. */
+  constructor() {
+    this.kernels = instantiate(this.#memory, 16);
+  }
+
+  /** The address of room for that many float32 values, zeros, in bytes; a multiple of 16. */
+  allocate(values: number): number {
+    const address = this.#end;
+    this.#end += Math.ceil(values / 4) * 16;
+    const missing = this.#end - this.#memory.buffer.byteLength;
+    if (missing > 0) this.#memory.grow(Math.ceil(missing / page));
+    return address;
+  }
+
+  /** The values at an address. The array is of use until the next {@link allocate}, which may move the memory. */
+  values(address: number, length: number): Float32Array {
+    return new Float32Array(this.#memory.buffer, address, length);
+  }
 }
 
 /** The module as bytes. Node 20 has the instructions that it uses ("relaxed SIMD") too, but behind a flag. */

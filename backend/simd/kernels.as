@@ -1,5 +1,5 @@
 // WebAssembly functions in AssemblyScript, which `npm run simd` compiles into kernels.ts. They run on the memory of
-// TensorFlow.js's wasm backend, on float32 values that it has allocated there, and keep no state. Addresses and steps
+// TensorFlow.js's wasm backend or on one of their own, on float32 values that are allocated there, and keep no state. Addresses and steps
 // are in bytes, sizes of scratch memory in values. Each entry of a result is summed in an order that does not depend on
 // where it stands, so that the same input always gives the same bits.
 export {
@@ -15,6 +15,10 @@ export {
   copyRows,
   gatedGelu,
   gatedGeluGradient,
+  relu,
+  reluGradient,
+  tanh,
+  tanhGradient,
   upsample,
   upsampleGradient,
 } from './elementwise';

@@ -2,16 +2,19 @@ import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import type { NdArray } from '../../../core/ndarray.js';
 import type { Random } from '../../../core/random.js';
 import type { MultiBinary } from '../../../envs/spaces/multi-binary.js';
-import type { ActionDistribution, Draw } from './distribution.js';
+import type { ActionDistribution, Draw, Place, Scores, Slopes } from './distribution.js';
 
 /** ln(1 + e^x) without overflow, as a number. */
 const softplus = (x: number) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
+
+const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
 
 /** Independent coins, one for each number of a `MultiBinary`: an output x gives 1 with probability σ(x). */
 export class Bernoulli implements ActionDistribution<NdArray> {
   readonly inputs: number;
   readonly width: number;
   readonly parameters = new Map();
+  readonly hasEntropy = true;
   readonly #shape: readonly number[];
 
   constructor(space: MultiBinary) {
@@ -30,7 +33,7 @@ export class Bernoulli implements ActionDistribution<NdArray> {
     let logProb = 0;
     for (let k = 0; k < this.width; k++) {
       const x = outputs[k]!;
-      data[k] = Number(explore ? random.next() < 1 / (1 + Math.exp(-x)) : x > 0);
+      data[k] = Number(explore ? random.next() < sigmoid(x) : x > 0);
       into[k] = data[k]!;
       // ln σ(x) = −softplus(−x), ln(1 − σ(x)) = −softplus(x)
       logProb -= softplus(data[k] === 1 ? -x : x);
@@ -51,6 +54,25 @@ export class Bernoulli implements ActionDistribution<NdArray> {
       // −σ ln σ − (1 − σ) ln(1 − σ) = softplus(x) − σ x
       entropy: plus.sub(probability.mul(outputs)).sum<Tensor1D>(1),
     };
+  }
+
+  score({ outputs, output, draws, draw }: Place, scores: Scores): void {
+    for (let k = 0; k < this.width; k++) {
+      const x = outputs[output + k]!;
+      const plus = softplus(x);
+      scores.logProb += draws[draw + k]! * x - plus;
+      scores.entropy += plus - sigmoid(x) * x;
+    }
+  }
+
+  /** ∂ ln p / ∂x = a − σ, ∂H / ∂x = −x σ (1 − σ). */
+  scoreGradient({ outputs, output, draws, draw }: Place, by: Readonly<Scores>, slopes: Slopes): void {
+    for (let k = 0; k < this.width; k++) {
+      const x = outputs[output + k]!;
+      const probability = sigmoid(x);
+      slopes.outputs[output + k] =
+        by.logProb * (draws[draw + k]! - probability) - by.entropy * x * probability * (1 - probability);
+    }
   }
 
   keepReference(): void {}

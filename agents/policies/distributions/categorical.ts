@@ -2,7 +2,7 @@ import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import * as tf from '@tensorflow/tfjs';
 import type { Random } from '../../../core/random.js';
 import type { Discrete } from '../../../envs/spaces/discrete.js';
-import type { ActionDistribution, Draw } from './distribution.js';
+import type { ActionDistribution, Draw, Place, Scores, Slopes } from './distribution.js';
 
 /** Draws one of the values of a softmax, or takes the likeliest. @returns its index and its log-probability. */
 export function drawCategory(
@@ -34,6 +34,49 @@ export function scoreCategories(logits: Tensor2D, drawn: Tensor1D): { logProb: T
   return { logProb, entropy: logProbs.exp().mul(logProbs).sum<Tensor1D>(1).neg() };
 }
 
+/** ln Σ exp of `n` logits from a place on. */
+function logSumExp(logits: Float32Array, from: number, n: number): number {
+  let top = logits[from]!;
+  for (let i = 1; i < n; i++) top = Math.max(top, logits[from + i]!);
+  let sum = 0;
+  for (let i = 0; i < n; i++) sum += Math.exp(logits[from + i]! - top);
+  return top + Math.log(sum);
+}
+
+/** The same of one softmax on plain arrays: adds to `scores`. */
+export function scoreCategory(logits: Float32Array, from: number, n: number, drawn: number, scores: Scores): void {
+  const total = logSumExp(logits, from, n);
+  scores.logProb += logits[from + drawn]! - total;
+  for (let i = 0; i < n; i++) {
+    const logProb = logits[from + i]! - total;
+    scores.entropy -= Math.exp(logProb) * logProb;
+  }
+}
+
+/** Its way back: ∂ ln p_a / ∂l_i = [i = a] − p_i, ∂H / ∂l_i = −p_i (ln p_i + H). */
+export function categoryGradient(
+  logits: Float32Array,
+  from: number,
+  n: number,
+  drawn: number,
+  by: Readonly<Scores>,
+  slopes: Float32Array,
+): void {
+  const total = logSumExp(logits, from, n);
+  let entropy = 0;
+  if (by.entropy !== 0)
+    for (let i = 0; i < n; i++) {
+      const logProb = logits[from + i]! - total;
+      entropy -= Math.exp(logProb) * logProb;
+    }
+  for (let i = 0; i < n; i++) {
+    const logProb = logits[from + i]! - total;
+    const probability = Math.exp(logProb);
+    slopes[from + i] =
+      by.logProb * (Number(i === drawn) - probability) - by.entropy * probability * (logProb + entropy);
+  }
+}
+
 /** KL of two softmaxes: Σ π (ln π − ln π_ref). */
 export function categoricalKl(logits: Tensor2D, reference: Tensor2D): Tensor1D {
   const logProbs = logits.logSoftmax();
@@ -45,6 +88,7 @@ export class Categorical implements ActionDistribution<number> {
   readonly inputs: number;
   readonly width = 1;
   readonly parameters = new Map();
+  readonly hasEntropy = true;
   readonly #start: number;
 
   constructor(space: Discrete) {
@@ -70,6 +114,14 @@ export class Categorical implements ActionDistribution<number> {
 
   evaluate(outputs: Tensor2D, draws: Tensor2D): { logProb: Tensor1D; entropy: Tensor1D } {
     return scoreCategories(outputs, draws.squeeze<Tensor1D>([1]));
+  }
+
+  score({ outputs, output, draws, draw }: Place, scores: Scores): void {
+    scoreCategory(outputs, output, this.inputs, draws[draw]!, scores);
+  }
+
+  scoreGradient({ outputs, output, draws, draw }: Place, by: Readonly<Scores>, slopes: Slopes): void {
+    categoryGradient(outputs, output, this.inputs, draws[draw]!, by, slopes.outputs);
   }
 
   keepReference(): void {}

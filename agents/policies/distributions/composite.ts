@@ -1,13 +1,14 @@
 import type { Tensor1D, Tensor2D, Variable } from '@tensorflow/tfjs';
 import * as tf from '@tensorflow/tfjs';
 import type { Random } from '../../../core/random.js';
-import type { ActionDistribution, Draw } from './distribution.js';
+import type { ActionDistribution, Draw, Place, Scores, Slopes } from './distribution.js';
 
 /** Independent distributions of the parts of a `Dict` or a `Tuple`. */
 export class Composite<A> implements ActionDistribution<A> {
   readonly inputs: number;
   readonly width: number;
   readonly parameters: ReadonlyMap<string, Variable>;
+  readonly hasEntropy: boolean;
   readonly #parts: readonly ActionDistribution<unknown>[];
   readonly #take: (action: A) => readonly unknown[];
   readonly #join: (parts: unknown[]) => A;
@@ -23,6 +24,7 @@ export class Composite<A> implements ActionDistribution<A> {
     this.#join = join;
     this.inputs = parts.reduce((sum, part) => sum + part.inputs, 0);
     this.width = parts.reduce((sum, part) => sum + part.width, 0);
+    this.hasEntropy = parts.every((part) => part.hasEntropy);
     this.parameters = new Map(parts.flatMap((part) => [...part.parameters]));
   }
 
@@ -69,11 +71,28 @@ export class Composite<A> implements ActionDistribution<A> {
       1,
     );
     const scores = this.#split(outputs).map((own, i) => this.#parts[i]!.evaluate(own, drawn[i]!));
-    const entropies = scores.flatMap(({ entropy }) => entropy ?? []);
     return {
       logProb: tf.addN(scores.map(({ logProb }) => logProb)),
-      ...(entropies.length === scores.length && { entropy: tf.addN(entropies) }),
+      ...(this.hasEntropy && { entropy: tf.addN(scores.map(({ entropy }) => entropy!)) }),
     };
+  }
+
+  score(place: Place, scores: Scores): void {
+    for (const [part, own] of this.#places(place)) part.score(own, scores);
+  }
+
+  scoreGradient(place: Place, by: Readonly<Scores>, slopes: Slopes): void {
+    for (const [part, own] of this.#places(place)) part.scoreGradient(own, by, slopes);
+  }
+
+  /** Each part with the place where its numbers begin. */
+  *#places(place: Place): Generator<[ActionDistribution<unknown>, Place]> {
+    let { output, draw } = place;
+    for (const part of this.#parts) {
+      yield [part, { ...place, output, draw }];
+      output += part.inputs;
+      draw += part.width;
+    }
   }
 
   keepReference(): void {

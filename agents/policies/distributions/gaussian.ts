@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs';
 import { type NdArray, sizeOf } from '../../../core/ndarray.js';
 import type { Random } from '../../../core/random.js';
 import type { Box } from '../../../envs/spaces/box.js';
-import type { ActionDistribution, Draw } from './distribution.js';
+import type { ActionDistribution, Draw, Place, Scores, Slopes } from './distribution.js';
 
 const HALF_LOG_2PI = Math.log(2 * Math.PI) / 2;
 
@@ -22,6 +22,8 @@ export class Gaussian implements ActionDistribution<NdArray<Float32Array>> {
   readonly inputs: number;
   readonly width: number;
   readonly parameters: ReadonlyMap<string, Variable>;
+  readonly hasEntropy: boolean;
+  readonly #name: string;
   readonly #space: Box;
   readonly #squash: boolean;
   readonly #middle: Float64Array;
@@ -33,7 +35,10 @@ export class Gaussian implements ActionDistribution<NdArray<Float32Array>> {
   constructor(space: Box, bounds: Bounds, name = 'logStd') {
     this.#space = space;
     this.inputs = this.width = sizeOf(space.shape);
+    this.#name = name;
     this.#squash = bounds === 'squash';
+    // The entropy of a squashed Gaussian has no closed form.
+    this.hasEntropy = !this.#squash;
     const { low, high, boundedBelow, boundedAbove } = space;
     const mapped = (k: number) => bounds !== 'clip' && boundedBelow[k] === 1 && boundedAbove[k] === 1;
     this.#middle = Float64Array.from({ length: this.width }, (_, k) => (mapped(k) ? low[k]! / 2 + high[k]! / 2 : 0));
@@ -79,9 +84,30 @@ export class Gaussian implements ActionDistribution<NdArray<Float32Array>> {
     const z = draws.sub(outputs).div(this.#logStd.exp());
     const entropy = this.#logStd.sum().add(this.width * (HALF_LOG_2PI + 0.5));
     const logProb = z.square().div(-2).sub(this.#logStd).sub(HALF_LOG_2PI).sum<Tensor1D>(1);
-    // The entropy of a squashed Gaussian has no closed form.
     if (this.#squash) return { logProb: logProb.sub(this.#logSlopes(draws)) };
     return { logProb, entropy: tf.fill([rows], 1).mul(entropy) as Tensor1D };
+  }
+
+  score({ outputs, output, draws, draw, own }: Place, scores: Scores): void {
+    const logStd = own.get(this.#name)!;
+    for (let k = 0; k < this.width; k++) {
+      const z = (draws[draw + k]! - outputs[output + k]!) / Math.exp(logStd[k]!);
+      scores.logProb += -(z * z) / 2 - logStd[k]! - HALF_LOG_2PI;
+      if (this.#squash) scores.logProb -= logSlope(draws[draw + k]!);
+      scores.entropy += logStd[k]! + HALF_LOG_2PI + 0.5;
+    }
+  }
+
+  /** With z = (a − μ) / σ: ∂ ln p / ∂μ = z / σ, ∂ ln p / ∂ ln σ = z² − 1, ∂H / ∂ ln σ = 1. */
+  scoreGradient({ outputs, output, draws, draw, own }: Place, by: Readonly<Scores>, slopes: Slopes): void {
+    const logStd = own.get(this.#name)!;
+    const logStdSlopes = slopes.own.get(this.#name)!;
+    for (let k = 0; k < this.width; k++) {
+      const std = Math.exp(logStd[k]!);
+      const z = (draws[draw + k]! - outputs[output + k]!) / std;
+      slopes.outputs[output + k] = (by.logProb * z) / std;
+      logStdSlopes[k]! += by.logProb * (z * z - 1) + by.entropy;
+    }
   }
 
   keepReference(): void {

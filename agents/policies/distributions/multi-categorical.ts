@@ -3,14 +3,15 @@ import * as tf from '@tensorflow/tfjs';
 import type { NdArray } from '../../../core/ndarray.js';
 import type { Random } from '../../../core/random.js';
 import type { MultiDiscrete } from '../../../envs/spaces/multi-discrete.js';
-import { categoricalKl, drawCategory, scoreCategories } from './categorical.js';
-import type { ActionDistribution, Draw } from './distribution.js';
+import { categoricalKl, categoryGradient, drawCategory, scoreCategories, scoreCategory } from './categorical.js';
+import type { ActionDistribution, Draw, Place, Scores, Slopes } from './distribution.js';
 
 /** Independent softmaxes, one for each number of a `MultiDiscrete`. */
 export class MultiCategorical implements ActionDistribution<NdArray<Int32Array>> {
   readonly inputs: number;
   readonly width: number;
   readonly parameters = new Map();
+  readonly hasEntropy = true;
   readonly #sizes: number[];
   readonly #space: MultiDiscrete;
 
@@ -49,6 +50,22 @@ export class MultiCategorical implements ActionDistribution<NdArray<Int32Array>>
     const drawn = draws.split(this.width, 1) as Tensor2D[];
     const scores = this.#split(outputs).map((logits, k) => scoreCategories(logits, drawn[k]!.squeeze<Tensor1D>([1])));
     return { logProb: tf.addN(scores.map((s) => s.logProb)), entropy: tf.addN(scores.map((s) => s.entropy)) };
+  }
+
+  score({ outputs, output, draws, draw }: Place, scores: Scores): void {
+    let first = output;
+    this.#sizes.forEach((n, k) => {
+      scoreCategory(outputs, first, n, draws[draw + k]!, scores);
+      first += n;
+    });
+  }
+
+  scoreGradient({ outputs, output, draws, draw }: Place, by: Readonly<Scores>, slopes: Slopes): void {
+    let first = output;
+    this.#sizes.forEach((n, k) => {
+      categoryGradient(outputs, first, n, draws[draw + k]!, by, slopes.outputs);
+      first += n;
+    });
   }
 
   keepReference(): void {}
