@@ -26,7 +26,7 @@ import {
 import type { HostGradient, UnitReplica, UnitState, WorkUnits } from './optimization/work-units.js';
 import type { PolicyGradientOptions } from './options.js';
 import type { Policy, PolicyArrays, Prepared } from './policy.js';
-import type { Rows } from './rows.js';
+import { gather, type Rows } from './rows.js';
 import { explainedVariance, type Span, type Transitions, transitionsOf } from './transitions.js';
 
 /** What an algorithm's loss sees of some transitions. They have one entry a row; those of the policy are differentiable. */

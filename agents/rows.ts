@@ -21,3 +21,12 @@ export type Rows = {
   mean(): Rows;
   sum(): Rows;
 };
+
+/** Some rows of values [n, width]. */
+export function gather(values: Float32Array, width: number, rows: Int32Array): Float32Array {
+  const data = new Float32Array(rows.length * width);
+  rows.forEach((row, i) => {
+    for (let k = 0; k < width; k++) data[i * width + k] = values[row * width + k]!;
+  });
+  return data;
+}

@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs';
 import { SimdMemory } from '../../backend/index.js';
 import { ArrayRows } from '../optimization/array-rows.js';
 import type { ArrayEvaluation, PolicyArrays } from '../policy.js';
+import { gather } from '../rows.js';
 import { ArrayMlp } from './array-mlp.js';
 import type { ActionDistribution, Place, Scores } from './distributions/distribution.js';
 import type { PreparedVectors } from './network-policy.js';
@@ -205,13 +206,4 @@ export class ArrayNetwork implements PolicyArrays<PreparedVectors> {
   #remember(): void {
     this.#known = this.#places.map(({ variable }) => variable.dataId);
   }
-}
-
-/** Some rows of values [n, width]. */
-export function gather(values: Float32Array, width: number, rows: Int32Array): Float32Array {
-  const data = new Float32Array(rows.length * width);
-  rows.forEach((row, i) => {
-    for (let k = 0; k < width; k++) data[i * width + k] = values[row * width + k]!;
-  });
-  return data;
 }
