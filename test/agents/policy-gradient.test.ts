@@ -217,7 +217,7 @@ it('a restored agent goes on bit for bit', async () => {
 });
 
 describe('options', () => {
-  const policy = () => network(new Discrete(2), {}, seed('p'));
+  const policy = (options = {}) => network(new Discrete(2), options, seed('p'));
   it.each([
     [{ learningRate: -1 }, /makeAgent ppo: agent.learningRate: must be at least 0, actual value -1/],
     [{ learningRate: Number.NaN }, /agent.learningRate: must be/],
@@ -242,7 +242,7 @@ describe('options', () => {
   });
 
   it('an entropy bonus is refused where the entropy cannot be changed', async () => {
-    const fixed = policy();
+    const fixed = policy({ engine: 'tensors' });
     const evaluate = fixed.evaluate.bind(fixed);
     fixed.evaluate = (prepared, rows) => ({ logProb: evaluate(prepared, rows).logProb });
     const agent = await gradientAgent('ppo', fixed, { entropyCoefficient: 0.1 }, seed('a'));

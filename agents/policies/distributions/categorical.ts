@@ -83,6 +83,11 @@ export function categoricalKl(logits: Tensor2D, reference: Tensor2D): Tensor1D {
   return logProbs.exp().mul(logProbs.sub(reference.logSoftmax())).sum<Tensor1D>(1);
 }
 
+/** Columns side by side as matrices of so many columns. TensorFlow.js has no gradient of a split into one part. */
+export function splitColumns(x: Tensor2D, widths: number[]): Tensor2D[] {
+  return widths.length === 1 ? [x] : tf.split(x, widths, 1);
+}
+
 /** A softmax over the values of a `Discrete` space. */
 export class Categorical implements ActionDistribution<number> {
   readonly inputs: number;

@@ -1,6 +1,7 @@
 import type { Tensor1D, Tensor2D, Variable } from '@tensorflow/tfjs';
 import * as tf from '@tensorflow/tfjs';
 import type { Random } from '../../../core/random.js';
+import { splitColumns } from './categorical.js';
 import type { ActionDistribution, Draw, Place, Scores, Slopes } from './distribution.js';
 
 /** Independent distributions of the parts of a `Dict` or a `Tuple`. */
@@ -109,10 +110,9 @@ export class Composite<A> implements ActionDistribution<A> {
   }
 
   #split(outputs: Tensor2D): Tensor2D[] {
-    return tf.split(
+    return splitColumns(
       outputs,
       this.#parts.map((part) => part.inputs),
-      1,
     );
   }
 }

@@ -3,7 +3,14 @@ import * as tf from '@tensorflow/tfjs';
 import type { NdArray } from '../../../core/ndarray.js';
 import type { Random } from '../../../core/random.js';
 import type { MultiDiscrete } from '../../../envs/spaces/multi-discrete.js';
-import { categoricalKl, categoryGradient, drawCategory, scoreCategories, scoreCategory } from './categorical.js';
+import {
+  categoricalKl,
+  categoryGradient,
+  drawCategory,
+  scoreCategories,
+  scoreCategory,
+  splitColumns,
+} from './categorical.js';
 import type { ActionDistribution, Draw, Place, Scores, Slopes } from './distribution.js';
 
 /** Independent softmaxes, one for each number of a `MultiDiscrete`. */
@@ -78,6 +85,6 @@ export class MultiCategorical implements ActionDistribution<NdArray<Int32Array>>
   dispose(): void {}
 
   #split(outputs: Tensor2D): Tensor2D[] {
-    return tf.split(outputs, this.#sizes, 1);
+    return splitColumns(outputs, this.#sizes);
   }
 }
