@@ -48,7 +48,7 @@ const cartPole = {
   ...common,
   env: 'CartPole-v1',
   envOptions: {},
-  policy: { hidden: [32, 16] },
+  policy: { hidden: [32, 16], engine: 'tensors' },
   numEnvs: 4,
   evaluation: { samples: 4, every: 2, explore: false, maxSteps: 1000 },
 };
@@ -78,6 +78,19 @@ const runs = {
   },
   'cartpole-ppo': {
     ...cartPole,
+    agent: {
+      ...ppo,
+      learningRate: { from: 3e-3, to: 0 },
+      clipRange: { from: 0.2, to: 0.1 },
+      advantage: 'gae',
+      entropyCoefficient: 0.01,
+      timestepFraction: 1,
+      collect: { steps: 48 },
+    },
+  },
+  'cartpole-ppo-arrays': {
+    ...cartPole,
+    policy: { hidden: [32, 16], engine: 'arrays' },
     agent: {
       ...ppo,
       learningRate: { from: 3e-3, to: 0 },
