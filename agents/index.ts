@@ -25,6 +25,7 @@ export {
 } from './define.js';
 export { policyGradientMetrics, ratioMetrics } from './metrics.js';
 export { AdamW, type AdamWOptions } from './optimization/adamw.js';
+export { ArrayRows } from './optimization/array-rows.js';
 export { RunTimeChecks } from './optimization/checks.js';
 export {
   type Gradient,
@@ -46,6 +47,7 @@ export {
   type PolicyGradientOptions,
   policyGradientOptions,
 } from './options.js';
+export type { PreparedVectors } from './policies/array-network.js';
 export {
   type DenoisingNetwork,
   DenoisingPolicy,
@@ -53,13 +55,21 @@ export {
   type DenoisingPolicyParts,
   type PreparedDenoising,
 } from './policies/denoising.js';
-export type { ActionDistribution, Draw } from './policies/distributions/distribution.js';
+export type { ActionDistribution, Draw, Place, Scores, Slopes } from './policies/distributions/distribution.js';
 export type { Bounds } from './policies/distributions/gaussian.js';
 export { distributionOf } from './policies/distributions/index.js';
 export { networkPolicy } from './policies/index.js';
 export { Mlp, type MlpOptions } from './policies/mlp.js';
-export { type NetworkOptions, NetworkPolicy, type PreparedVectors } from './policies/network-policy.js';
-export type { Evaluation, Policy, PolicyKind, Prepared, SampleOptions } from './policy.js';
+export { type NetworkOptions, NetworkPolicy } from './policies/network-policy.js';
+export type {
+  ArrayEvaluation,
+  Evaluation,
+  Policy,
+  PolicyArrays,
+  PolicyKind,
+  Prepared,
+  SampleOptions,
+} from './policy.js';
 export { type LossInput, PolicyGradient, type PolicyGradientAlgorithm } from './policy-gradient.js';
 export { ppo } from './ppo.js';
 export {
@@ -73,4 +83,5 @@ export {
   resolveAgentOptions,
 } from './registry.js';
 export { reinforce } from './reinforce.js';
+export type { Rows } from './rows.js';
 export { type Span, type Transitions, transitionsOf } from './transitions.js';

@@ -2,11 +2,16 @@ import type { DataId, Variable } from '@tensorflow/tfjs';
 import * as tf from '@tensorflow/tfjs';
 import { SimdMemory } from '../../backend/index.js';
 import { ArrayRows } from '../optimization/array-rows.js';
-import type { ArrayEvaluation, PolicyArrays } from '../policy.js';
+import type { ArrayEvaluation, PolicyArrays, Prepared } from '../policy.js';
 import { gather } from '../rows.js';
 import { ArrayMlp } from './array-mlp.js';
 import type { ActionDistribution, Place, Scores } from './distributions/distribution.js';
-import type { PreparedVectors } from './network-policy.js';
+
+/** Observations as rows of numbers, and the draws of the actions taken. */
+export interface PreparedVectors extends Prepared {
+  readonly observations: Float32Array;
+  readonly draws: Float32Array;
+}
 
 /** What an {@link ArrayNetwork} is a copy of. */
 export interface ArrayNetworkParts {

@@ -7,9 +7,9 @@ import type { Awaitable } from '../../core/types.js';
 import { BaseSpace, type FlatLayout } from '../../envs/spaces/base.js';
 import type { Space } from '../../envs/spaces/space.js';
 import type { Decision, Extras } from '../agent.js';
-import type { Evaluation, Policy, Prepared, ReferenceOptions, SampleOptions, StateFeatures } from '../policy.js';
+import type { Evaluation, Policy, ReferenceOptions, SampleOptions, StateFeatures } from '../policy.js';
 import { gather } from '../rows.js';
-import { ArrayNetwork } from './array-network.js';
+import { ArrayNetwork, type PreparedVectors } from './array-network.js';
 import { Cnn, isPicture } from './cnn.js';
 import type { ActionDistribution } from './distributions/distribution.js';
 import type { Bounds } from './distributions/gaussian.js';
@@ -17,12 +17,6 @@ import { distributionOf } from './distributions/index.js';
 import { Mlp, type MlpOptions } from './mlp.js';
 import { restoreParameters, saveParameters } from './parameters.js';
 import { noReference } from './reference.js';
-
-/** Observations as rows of numbers, and the draws of the actions taken. */
-export interface PreparedVectors extends Prepared {
-  readonly observations: Float32Array;
-  readonly draws: Float32Array;
-}
 
 export interface NetworkOptions extends MlpOptions {
   /** How Gaussian actions keep to the bounds of a Box. Default 'rescale'. */
