@@ -1,5 +1,8 @@
 export { type CLIPTextConfig, CLIPTextModel } from '../networks/clip-text-model.js';
 export { CLIPTokenizer, type CLIPTokenizerOptions, type Encoding } from '../networks/clip-tokenizer.js';
+export { type AdaptableNetwork, ATTENTION_PROJECTIONS, Lora, type LoraOptions } from '../networks/lora.js';
+export { LORA_FILE, type LoraLayer, readLora, writeLora } from '../networks/lora-file.js';
+export { LoraUNet } from '../networks/lora-unet.js';
 export { UNet2DModel } from '../networks/unet-2d.js';
 export { UNet2DConditionModel } from '../networks/unet-2d-condition.js';
 export type {
@@ -8,6 +11,6 @@ export type {
   UNet2DConfig,
   UNet2DOptions,
 } from '../networks/unet-config.js';
-export { fromTorch, toTorch } from '../networks/weights.js';
+export { type Adaptation, type Adaptations, fromTorch, toTorch } from '../networks/weights.js';
 export { type Denoiser, disposeDenoiser, encodePrompts, loadDenoiser, saveDenoiser } from './denoiser.js';
 export * from './schedulers/index.js';

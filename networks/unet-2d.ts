@@ -5,6 +5,7 @@ import { type AttentionFactory, type UNetForward, type UNetPlan, unet } from './
 import { readModel, renameAttention, writeModel } from './model-folder.js';
 import { parseUnconditionalConfig, type UNet2DConfig, type UNet2DOptions } from './unet-config.js';
 import {
+  type Adaptations,
   build,
   copiedParameters,
   disposeParameters,
@@ -24,12 +25,15 @@ export class UNet2DModel {
    * [in, out].
    */
   readonly parameters: ReadonlyMap<string, tf.Variable>;
+  /** The linear layers by name, and what changes their weights while the network is computed: a `Lora`, or nothing. */
+  readonly adaptations: Adaptations;
   readonly #forward: UNetForward;
 
   private constructor(config: UNet2DConfig, source: ParameterSource) {
-    const { network, parameters } = build(source, (scope) => unet(scope, plan(config)));
+    const { network, parameters, adaptations } = build(source, (scope) => unet(scope, plan(config)));
     this.config = config;
     this.parameters = parameters;
+    this.adaptations = adaptations;
     this.#forward = network;
   }
 

@@ -142,38 +142,57 @@ export function copiedParameters(parameters: ReadonlyMap<string, tf.Variable>): 
   };
 }
 
+/** What changes the weight of a layer where the layer is computed; differentiable. */
+export type Adaptation = (weight: tf.Tensor) => tf.Tensor;
+
+/** By the name of each linear layer of a network, what changes its weight; undefined where nothing does. */
+export type Adaptations = Map<string, Adaptation | undefined>;
+
+/** The named parts of a network. */
+interface Parts {
+  readonly parameters: Map<string, tf.Variable>;
+  /** What is not trained. */
+  readonly buffers: Map<string, tf.Variable>;
+  readonly adaptations: Adaptations;
+}
+
 /** A place in the tree of a network's named parameters, from which a layer takes its variables. */
 export class Scope {
   readonly #source: ParameterSource;
-  readonly #parameters: Map<string, tf.Variable>;
-  readonly #buffers: Map<string, tf.Variable>;
+  readonly #parts: Parts;
   readonly #prefix: string;
 
-  constructor(
-    source: ParameterSource,
-    parameters: Map<string, tf.Variable>,
-    buffers: Map<string, tf.Variable>,
-    prefix = '',
-  ) {
+  constructor(source: ParameterSource, parts: Parts, prefix = '') {
     this.#source = source;
-    this.#parameters = parameters;
-    this.#buffers = buffers;
+    this.#parts = parts;
     this.#prefix = prefix;
   }
 
   /** The place of that name below this one: `scope.at('resnets', 0)` is the place `resnets.0`. */
   at(...path: readonly (string | number)[]): Scope {
-    return new Scope(this.#source, this.#parameters, this.#buffers, `${this.#prefix}${path.join('.')}.`);
+    return new Scope(this.#source, this.#parts, `${this.#prefix}${path.join('.')}.`);
   }
 
   /** Makes the variable of one parameter, in TensorFlow's layout. */
   variable<R extends tf.Rank>(name: string, shape: readonly number[], initial: Initial): tf.Variable<R> {
-    return this.#make(name, shape, initial, this.#parameters);
+    return this.#make(name, shape, initial, this.#parts.parameters, true);
   }
 
   /** Makes the variable of a value that belongs to the network but is not trained, such as tracked statistics. */
   buffer<R extends tf.Rank>(name: string, shape: readonly number[], initial: Initial): tf.Variable<R> {
-    return this.#make(name, shape, initial, this.#buffers);
+    return this.#make(name, shape, initial, this.#parts.buffers, false);
+  }
+
+  /**
+   * Makes the parameter `weight` of a linear layer.
+   * @returns the weight as the layer is to use it at the moment: the variable, or what an adapter makes of it
+   */
+  adaptableWeight<R extends tf.Rank>(shape: readonly number[], initial: Initial): () => tf.Tensor<R> {
+    const weight = this.variable<R>('weight', shape, initial);
+    const { adaptations } = this.#parts;
+    const layer = this.#prefix.slice(0, -1);
+    adaptations.set(layer, undefined);
+    return () => (adaptations.get(layer)?.(weight) ?? weight) as tf.Tensor<R>;
   }
 
   #make<R extends tf.Rank>(
@@ -181,10 +200,11 @@ export class Scope {
     shape: readonly number[],
     initial: Initial,
     into: Map<string, tf.Variable>,
+    trainable: boolean,
   ): tf.Variable<R> {
     const key = this.#prefix + name;
     const value = this.#source.tensor(key, shape, initial);
-    const variable = tf.variable(value, into === this.#parameters);
+    const variable = tf.variable(value, trainable);
     value.dispose();
     into.set(key, variable);
     return variable as tf.Variable<R>;
@@ -193,21 +213,25 @@ export class Scope {
 
 /**
  * Builds a network from a source of parameters. If that fails, the variables that were made are freed.
- * @returns the network, its parameters by name, and what of it is not trained
+ * @returns the network, its parameters by name, what of it is not trained, and its linear layers, which may be adapted
  */
 export function build<T>(
   source: ParameterSource,
   make: (scope: Scope) => T,
-): { network: T; parameters: ReadonlyMap<string, tf.Variable>; buffers: ReadonlyMap<string, tf.Variable> } {
-  const parameters = new Map<string, tf.Variable>();
-  const buffers = new Map<string, tf.Variable>();
+): {
+  network: T;
+  parameters: ReadonlyMap<string, tf.Variable>;
+  buffers: ReadonlyMap<string, tf.Variable>;
+  adaptations: Adaptations;
+} {
+  const parts: Parts = { parameters: new Map(), buffers: new Map(), adaptations: new Map() };
   try {
-    const network = make(new Scope(source, parameters, buffers));
+    const network = make(new Scope(source, parts));
     source.finish?.();
-    return { network, parameters, buffers };
+    return { network, ...parts };
   } catch (error) {
-    disposeParameters(parameters);
-    disposeParameters(buffers);
+    disposeParameters(parts.parameters);
+    disposeParameters(parts.buffers);
     throw error;
   }
 }

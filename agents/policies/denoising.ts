@@ -19,9 +19,14 @@ export interface DenoisingNetwork {
   /** Reads weights into the existing parameters. */
   restore(folder: string): Promise<void>;
   /** A network with the same weights in variables of its own, for a frozen reference. */
-  clone(): DenoisingNetwork;
+  clone(): FrozenNetwork;
+  /** The network as it was before training, where that takes no copy: with its LoRA off. */
+  reference?(): FrozenNetwork;
   dispose(): void;
 }
+
+/** What a reference needs to be: it is asked, and not trained. */
+export type FrozenNetwork = Pick<DenoisingNetwork, 'apply' | 'dispose'>;
 
 export interface DenoisingPolicyParts {
   unet: DenoisingNetwork;
@@ -79,7 +84,7 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
   readonly #deterministic: readonly GaussianStep[];
   readonly #embeddings = new Map<string, Float32Array>();
   #embeddingShape: [number, number] = [0, 0];
-  #reference: DenoisingNetwork | undefined;
+  #reference: FrozenNetwork | undefined;
   #klOptions: ReferenceOptions = {};
 
   /** @throws GymError E_CONFIG when the scheduler has no timesteps or an option is out of range. */
@@ -170,7 +175,7 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
 
   keepReference(options: ReferenceOptions = {}): void {
     this.#reference?.dispose();
-    this.#reference = this.unet.clone();
+    this.#reference = this.unet.reference?.() ?? this.unet.clone();
     this.#klOptions = options;
   }
 
@@ -204,7 +209,7 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
       const { steps, latents, prompts } = this.#inputs(prepared, rows);
       const sigmas = steps.map(({ sigma }) => sigma);
       const actions = take(prepared.actions, rows);
-      const score = (unet: DenoisingNetwork) =>
+      const score = (unet: FrozenNetwork) =>
         gaussianLogProb(actions, this.#mean(latents, steps, prompts, unet), sigmas);
       return score(this.unet)
         .sub<Tensor1D>(score(reference))
@@ -244,7 +249,7 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
     this.#reference = undefined;
   }
 
-  #kept(): DenoisingNetwork {
+  #kept(): FrozenNetwork {
     if (this.#reference === undefined) throw noReference('DenoisingPolicy');
     return this.#reference;
   }
@@ -285,7 +290,7 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
     latents: Tensor4D,
     rows: readonly GaussianStep[],
     prompts: readonly string[],
-    unet: DenoisingNetwork = this.unet,
+    unet: Pick<DenoisingNetwork, 'apply'> = this.unet,
   ): Tensor4D {
     const timesteps = tf.tensor1d(
       rows.map(({ timestep }) => timestep),

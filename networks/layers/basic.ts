@@ -58,15 +58,17 @@ export function linearLayer(
   { bias = true, activation }: LinearLayerOptions = {},
 ): RowLayer {
   const fanIn = inChannels;
-  const weight = scope.variable<tf.Rank.R2>('weight', [inChannels, outChannels], { fanIn });
+  const weight = scope.adaptableWeight<tf.Rank.R2>([inChannels, outChannels], { fanIn });
   const offset = bias ? scope.variable<tf.Rank.R1>('bias', [outChannels], { fanIn }) : undefined;
-  return (x, residual) => linear(x, weight, { bias: offset, activation, residual });
+  return (x, residual) => linear(x, weight(), { bias: offset, activation, residual });
 }
 
 /** A convolution with a 1×1 kernel, computed as a linear layer on each pixel. */
 export function pointwise(scope: Scope, inChannels: number, outChannels: number): RowLayer {
-  const { weight, bias } = convolutionParameters(scope, inChannels, outChannels, 1);
-  return (x, residual) => linear(x, weight, { bias, residual });
+  const fanIn = inChannels;
+  const weight = scope.adaptableWeight<tf.Rank.R4>([1, 1, inChannels, outChannels], { fanIn });
+  const bias = scope.variable<tf.Rank.R1>('bias', [outChannels], { fanIn });
+  return (x, residual) => linear(x, weight(), { bias, residual });
 }
 
 /** `torch.nn.GroupNorm` on images, with what {@link groupNorm} computes in the same call. */
