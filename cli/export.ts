@@ -1,26 +1,59 @@
+import { join } from 'node:path';
 import type { BackendName } from '../backend/index.js';
 import { GymError } from '../core/errors.js';
+import { convertLora, mergeLora } from '../training/export.js';
 import { compose } from '../training/families/index.js';
 import { openCheckpoint } from '../training/trained.js';
 import { announceLine, startBackend } from './backend.js';
 import { refuseToReplace } from './overwrite.js';
 
-export async function exportCommand(
-  run: string,
-  out: string,
-  options: { backend?: BackendName; overwrite?: boolean; fromCheckpoint?: number; trust?: boolean },
-): Promise<void> {
-  const { overwrite, fromCheckpoint: from, trust } = options;
-  refuseToReplace('export', out, overwrite);
+/** The name that diffusers' `load_lora_weights` looks for in a folder. */
+const LORA_FILE = 'pytorch_lora_weights.safetensors';
+
+interface ExportOptions {
+  lora?: string;
+  adapter?: boolean;
+  backend?: BackendName;
+  overwrite?: boolean;
+  fromCheckpoint?: number;
+  trust?: boolean;
+}
+
+export async function exportCommand(source: string, out: string, options: ExportOptions): Promise<void> {
+  refuseToReplace('export', out, options.overwrite);
+  if (options.lora === undefined) await exportRun(source, out, options);
+  else await exportModel(source, options.lora, out, options);
+  process.stdout.write(`${options.adapter ? join(out, LORA_FILE) : out}\n`);
+}
+
+async function exportRun(run: string, out: string, options: ExportOptions): Promise<void> {
+  const { adapter, fromCheckpoint: from, trust } = options;
   const { path, config } = await openCheckpoint(run, { from, trust, warn: announceLine });
   await startBackend(options.backend);
   const parts = await compose(config);
   try {
     if (!parts.saveModel) throw new GymError('E_CONFIG', `export ${run}: ${config.env} trains no diffusion model.`);
+    if (adapter && !parts.saveAdapter)
+      throw new GymError(
+        'E_CONFIG',
+        `export ${run}: --adapter, but the run trains the whole network and no LoRA; leave it out, or train with adapter.rank.`,
+      );
     await parts.agent.restore(path);
-    await parts.saveModel(out);
-    process.stdout.write(`${out}\n`);
+    if (adapter) await parts.saveAdapter!(join(out, LORA_FILE));
+    else await parts.saveModel(out);
   } finally {
     await parts.close();
   }
+}
+
+/** A model with a LoRA merged into it, or that LoRA in the format of diffusers. */
+async function exportModel(model: string, lora: string, out: string, options: ExportOptions): Promise<void> {
+  if (options.fromCheckpoint !== undefined || options.trust)
+    throw new GymError(
+      'E_CONFIG',
+      `export: --lora goes with a model's folder, which has no checkpoints; leave out ${options.trust ? '--trust' : '--from-checkpoint'}.`,
+    );
+  await startBackend(options.backend);
+  if (options.adapter) await convertLora(model, lora, join(out, LORA_FILE));
+  else await mergeLora(model, lora, out);
 }

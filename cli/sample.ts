@@ -6,6 +6,7 @@ import { announceLine, startBackend } from './backend.js';
 
 interface SampleCommandOptions {
   model?: string;
+  lora?: string;
   run?: string;
   fromCheckpoint?: number;
   trust?: boolean;
@@ -23,12 +24,13 @@ interface SampleCommandOptions {
 
 export async function sampleCommand(options: SampleCommandOptions): Promise<void> {
   await startBackend(options.backend);
-  const { model, run, fromCheckpoint, trust, prompt: prompts, count, eta, seed, out, animation } = options;
+  const { model, lora, run, fromCheckpoint, trust, prompt: prompts, count, eta, seed, out, animation } = options;
   if (run === undefined && fromCheckpoint !== undefined)
     throw new GymError('E_CONFIG', `sample: --from-checkpoint ${fromCheckpoint} is a checkpoint of a run; add --run.`);
   const own = run === undefined ? { steps: 20, guidanceScale: 3 } : {};
   const { images, png, webp } = await sampleImages({
     ...(run === undefined ? { model: model ?? 'models/shapes' } : { run, model, fromCheckpoint }),
+    lora,
     trust,
     warn: announceLine,
     prompts,

@@ -115,7 +115,10 @@ export async function saveDenoiser(folder: string, denoiser: Denoiser): Promise<
  * @returns [prompts, tokens, channels]
  * @throws GymError E_STATE for a model without text, E_VALUE where there is no prompt or one is too long
  */
-export function encodePrompts(denoiser: Denoiser, prompts: readonly string[]): tf.Tensor3D {
+export function encodePrompts(
+  denoiser: Pick<Denoiser, 'textEncoder' | 'tokenizer'>,
+  prompts: readonly string[],
+): tf.Tensor3D {
   const { textEncoder, tokenizer } = denoiser;
   if (!textEncoder || !tokenizer)
     throw new GymError('E_STATE', 'encodePrompts: this model is unconditional, it has no text encoder.');

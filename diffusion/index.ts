@@ -1,7 +1,7 @@
 export { type CLIPTextConfig, CLIPTextModel } from '../networks/clip-text-model.js';
 export { CLIPTokenizer, type CLIPTokenizerOptions, type Encoding } from '../networks/clip-tokenizer.js';
 export { type AdaptableNetwork, ATTENTION_PROJECTIONS, Lora, type LoraOptions } from '../networks/lora.js';
-export { LORA_FILE, type LoraLayer, readLora, writeLora } from '../networks/lora-file.js';
+export { LORA_FILE, type LoraLayer, loraSources, readLora, writeLora } from '../networks/lora-file.js';
 export { LoraUNet } from '../networks/lora-unet.js';
 export { UNet2DModel } from '../networks/unet-2d.js';
 export { UNet2DConditionModel } from '../networks/unet-2d-condition.js';

@@ -30,7 +30,7 @@ const peftConfig = z.looseObject({
   lora_alpha: z.number().optional(),
   alpha_pattern: z.record(z.string(), z.number()).optional(),
   use_rslora: z.boolean().optional(),
-  use_dora: z.literal(false).optional(),
+  use_dora: z.boolean().optional(),
 });
 type PeftConfig = z.output<typeof peftConfig>;
 
@@ -78,6 +78,8 @@ export async function readLora(path: string, layers: readonly string[]): Promise
   const file = weightsFile(path);
   const wrong = (what: string) => new GymError('E_FILE', `${file}: ${what}.`);
   const config = await configOf(file);
+  if (config?.use_dora)
+    throw wrong('it is a DoRA, which scales the rows of weights too; only plain LoRAs are supported');
   const byFlatName = new Map(layers.map((layer) => [layer.replaceAll('.', '_'), layer]));
   const known = new Set(layers);
   const found = new Map<string, Partial<Record<Part['kind'], NdArray>>>();
@@ -141,6 +143,15 @@ export async function writeLora(path: string, layers: ReadonlyMap<string, LoraLa
   };
   const prefixed = Object.fromEntries(Object.entries(config).map(([key, value]) => [`unet.${key}`, value]));
   await writeSafetensors(path, tensors, { [METADATA]: JSON.stringify(prefixed, null, 2) });
+}
+
+/**
+ * The files that {@link readLora} reads of a path: the weights, and peft's configuration where that is beside them.
+ * @throws GymError E_FILE when it is not there
+ */
+export function loraSources(path: string): string[] {
+  const file = weightsFile(path);
+  return basename(file) === PEFT_FILE ? [file, join(dirname(file), PEFT_CONFIG)] : [file];
 }
 
 /** The file that a path means. @throws GymError E_FILE */

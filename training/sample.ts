@@ -11,6 +11,8 @@ import type { TrustOptions } from './trust.js';
 export interface SampleOptions extends TrustOptions {
   /** Folder of a denoiser. */
   readonly model?: string;
+  /** A LoRA for it: a file or folder, in any of the formats that `readLora` knows. */
+  readonly lora?: string | undefined;
   /** Folder of a run, instead: its model with the weights of its latest checkpoint. */
   readonly run?: string;
   /** Which of its checkpoints, by the epoch. Default: the latest. */
@@ -51,10 +53,16 @@ export async function sampleImages(options: SampleOptions): Promise<Sampled> {
       'E_CONFIG',
       `sample: a run (${run}) has its own model; leave out model ${options.model}, or sample that one without a run.`,
     );
+  if (run !== undefined && options.lora !== undefined)
+    throw new GymError(
+      'E_CONFIG',
+      `sample: a run (${run}) has its own weights; leave out lora ${options.lora}, or sample a model with it.`,
+    );
   const config = await completeConfig(
     {
       ...trained?.config,
       ...(options.model !== undefined && { model: options.model }),
+      ...(options.lora !== undefined && { lora: options.lora }),
       sampling: { ...(trained?.config.sampling as object | undefined), ...options.sampling, eta: eta > 0 ? eta : 1 },
       seed,
       numEnvs: Math.min(batch, prompts.length),

@@ -38,7 +38,7 @@ export async function openCheckpoint(run: string, options: OpenCheckpointOptions
     throw new GymError('E_FILE', `run ${run}: it has no checkpoint yet; let it finish an epoch first.`);
   const { config } = await readRunRecord(folder, options);
   checkConfig(run, checkpoint, config);
-  const isWanted = (name: string) => options.prompts !== false || name.startsWith('model/');
+  const isWanted = (name: string) => options.prompts !== false || !name.startsWith('prompts.');
   checkInputs(run, checkpoint, await inputDigests(config, isWanted), isWanted);
   return { path: join(checkpoint.path, 'agent'), epoch: checkpoint.state.epoch, config };
 }

@@ -19,7 +19,7 @@ export interface DenoisingNetwork {
   /** Reads weights into the existing parameters. */
   restore(folder: string): Promise<void>;
   /** A network with the same weights in variables of its own, for a frozen reference. */
-  clone(): FrozenNetwork;
+  clone(): DenoisingNetwork;
   /** The network as it was before training, where that takes no copy: with its LoRA off. */
   reference?(): FrozenNetwork;
   dispose(): void;
@@ -276,12 +276,7 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
   }
 
   /** μ_θ of some rows. */
-  #mean(
-    latents: Tensor4D,
-    rows: readonly GaussianStep[],
-    prompts: readonly string[],
-    unet?: DenoisingNetwork,
-  ): Tensor4D {
+  #mean(latents: Tensor4D, rows: readonly GaussianStep[], prompts: readonly string[], unet?: FrozenNetwork): Tensor4D {
     return this.sampler.mean(this.#output(latents, rows, prompts, unet), latents, rows).mean;
   }
 
@@ -290,7 +285,7 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
     latents: Tensor4D,
     rows: readonly GaussianStep[],
     prompts: readonly string[],
-    unet: Pick<DenoisingNetwork, 'apply'> = this.unet,
+    unet: FrozenNetwork = this.unet,
   ): Tensor4D {
     const timesteps = tf.tensor1d(
       rows.map(({ timestep }) => timestep),

@@ -131,12 +131,14 @@ export class FlowMatchEulerDiscreteScheduler implements Scheduler<FlowMatchStep>
     const variance = (eta * eta * level) / (1 - (level === 1 ? this.#levels[1]! : level));
     const dt = nextLevel - level;
     const drift = (variance / (2 * level)) * dt;
+    const output = dt + drift * (1 - level);
     return {
       timestep,
       level,
       nextLevel,
       sigma: Math.sqrt(variance * -dt),
-      mean: { sample: 1 + drift, output: dt + drift * (1 - level) },
+      gain: Math.abs(output),
+      mean: { sample: 1 + drift, output },
     };
   }
 

@@ -109,6 +109,7 @@ it('takes rows at different timesteps, and passes gradients on', async () => {
     .grad((out) => scheduler.mean(out as tf.Tensor4D, xs, rows).mean.sum())(vs)
     .data();
   for (const [i, value] of gradient.entries()) expect(value).toBeCloseTo(rows[Math.floor(i / 4)]!.mean.output, 6);
+  for (const { gain, mean } of rows) expect(gain).toBe(-mean.output);
   const t = scheduler.timesteps;
   await expectClose(scheduler.predOriginal(v(), x(), [500]), [0.45, -0.85, -0.1, 1.45]);
   expect(() => scheduler.mean(v(), x(), rows)).toThrow(/a batch of 1 with 3 timesteps/);

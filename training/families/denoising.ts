@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import * as z from 'zod';
 import type { Agent } from '../../agents/agent.js';
-import type { DenoisingPolicy } from '../../agents/policies/denoising.js';
+import type { DenoisingNetwork, DenoisingPolicy } from '../../agents/policies/denoising.js';
 import { GymError } from '../../core/errors.js';
 import { Random } from '../../core/random.js';
 import type { RewardLike } from '../../core/reward.js';
@@ -11,6 +11,7 @@ import { longestTimeoutMs } from '../../core/score.js';
 import type { Denoiser, Scheduler } from '../../diffusion/index.js';
 import type { PromptSource } from '../../envs/denoising/prompts.js';
 import type { VectorEnv } from '../../envs/vector-env.js';
+import { adaptedUnet, adapterOptions, adapterProblems, loraFiles, modelWriters } from '../adapter.js';
 import type { RunConfig } from '../config/run-config.js';
 import { packageRoot } from '../package-root.js';
 import { filesBelow } from '../run-folder/index.js';
@@ -85,6 +86,7 @@ const watch = z
 
 const options = {
   model: text.default('models/shapes').describe('the folder of the denoiser, in the layout of diffusers'),
+  ...adapterOptions,
   reward: text
     .default('jpeg-incompressibility')
     .describe("a reward's name, a file with your own (./reward.ts), or an expression over names"),
@@ -145,13 +147,14 @@ export const denoising: Family = {
     fixed: 'fixed prompts and noises',
     pairs: 'The same prompts and the same noise, by the model as it was and after training, each with its reward.',
     headline: (config) => {
-      const { model, reward } = config as DenoisingConfig;
-      return `fine-tunes **${model}** for more **${reward}**`;
+      const { model, reward, adapter } = config as DenoisingConfig;
+      const part = adapter.rank > 0 ? ` by a LoRA of rank ${adapter.rank}` : '';
+      return `fine-tunes **${model}**${part} for more **${reward}**`;
     },
   },
   check: (given) => {
     const config = given as DenoisingConfig;
-    const problems: string[] = [];
+    const problems = adapterProblems(config);
     const { kind, list, path } = config.prompts;
     if (kind === 'list' && list === undefined) problems.push('prompts.list: needed because prompts.kind is list.');
     if (kind === 'file' && path === undefined) problems.push('prompts.path: needed because prompts.kind is file.');
@@ -175,11 +178,12 @@ export const denoising: Family = {
     return problems;
   },
   inputs: async (given) => {
-    const { model, prompts } = given as DenoisingConfig;
+    const { model, lora, prompts } = given as DenoisingConfig;
     const folder = modelFolder(model);
     const files = (await filesBelow(folder)).filter((file) => modelFile.test(file));
     return Object.fromEntries([
       ...files.map((file) => [`model/${file}`, join(folder, file)]),
+      ...(lora === undefined ? [] : (await loraFiles(lora)).map((file) => [`lora/${basename(file)}`, file])),
       ...(prompts.kind === 'file' ? [['prompts.path', prompts.path!]] : []),
     ]);
   },
@@ -230,7 +234,8 @@ async function agentOn(
     import('../../agents/registry.js'),
   ]);
   const scheduler = await makeScheduler(denoiser, config.sampling);
-  const policy = await denoisingPolicy(denoiser, scheduler, config.sampling);
+  const unet = await adaptedUnet(denoiser, config);
+  const policy = await denoisingPolicy({ ...denoiser, unet }, scheduler, config.sampling);
   const make: MakeDenoising = (numEnvs, other = {}) =>
     new Denoising({
       timesteps: scheduler.timesteps,
@@ -246,15 +251,20 @@ async function agentOn(
     });
   const first = make(config.numEnvs);
   const { name, ...agentOptions } = config.agent;
-  const agent = (await makeAgent(options.agent ?? name, {
-    env: first as VectorEnv<unknown, unknown>,
-    policy: policy as never,
-    kind: 'denoising',
-    options: agentOptions,
-    random: new Random(config.seed).child('agent'),
-    warn: options.warn,
-  })) as Agent<unknown, unknown>;
-  return { agent, policy, first, make };
+  try {
+    const agent = (await makeAgent(options.agent ?? name, {
+      env: first as VectorEnv<unknown, unknown>,
+      policy: policy as never,
+      kind: 'denoising',
+      options: agentOptions,
+      random: new Random(config.seed).child('agent'),
+      warn: options.warn,
+    })) as Agent<unknown, unknown>;
+    return { agent, unet, policy, first, make };
+  } catch (error) {
+    policy.dispose();
+    throw error;
+  }
 }
 
 async function composeWith(
@@ -264,11 +274,11 @@ async function composeWith(
   reward: RewardLike,
   options: ComposeOptions,
 ): Promise<Composition> {
-  const [{ identityDecode }, { disposeDenoiser, saveDenoiser }] = await Promise.all([
+  const [{ identityDecode }, { disposeDenoiser }] = await Promise.all([
     import('../../envs/denoising/denoising.js'),
     import('../../diffusion/index.js'),
   ]);
-  const { agent, policy, first, make } = await agentOn(denoiser, config, prompts, reward, options);
+  const { agent, unet, policy, first, make } = await agentOn(denoiser, config, prompts, reward, options);
   const pool = await workersFor(agent, config, options);
   // More environments than a rollout has batches would never be used.
   const batches =
@@ -292,7 +302,7 @@ async function composeWith(
     decode: identityDecode,
     watch: watched,
     pictures: config.evaluation.pictures,
-    saveModel: (folder) => saveDenoiser(folder, denoiser),
+    ...(await modelWriters(denoiser, unet)),
     close: async () => {
       options.signal?.removeEventListener('abort', stop);
       stop();
@@ -378,7 +388,7 @@ export function latentShape(denoiser: Denoiser): [number, number, number] {
 
 /** The policy of a denoiser with the run's way of sampling. The policy owns the UNet; the text encoder stays the denoiser's. */
 export async function denoisingPolicy(
-  denoiser: Denoiser,
+  denoiser: Omit<Denoiser, 'unet'> & { readonly unet: DenoisingNetwork },
   sampler: Scheduler,
   { eta, guidanceScale }: SamplingConfig,
 ): Promise<DenoisingPolicy> {

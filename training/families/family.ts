@@ -26,6 +26,8 @@ export interface Composition {
   readonly watch?: WatchParts<unknown, unknown> | undefined;
   /** Writes the model with the agent's present weights, in the layout of diffusers, where there is one. */
   saveModel?(folder: string): Promise<void>;
+  /** Writes the LoRA that the agent trains, as diffusers' `load_lora_weights` reads it, where it trains one. */
+  saveAdapter?(path: string): Promise<void>;
   /** Frees networks and environments. */
   close(): Promise<void>;
 }
