@@ -1,5 +1,6 @@
 import './families.js'; // its declarations bring the types of the ids, which no export below names
 
+export * from './adaptation/index.js';
 export * from './classic/index.js';
 export * from './data/index.js';
 export * from './denoising/index.js';

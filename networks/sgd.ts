@@ -19,6 +19,7 @@ export interface SgdOptions {
  * the place of b). All parameters are handled as one flat vector: a dozen kernel calls a step, however many they are.
  */
 export class Sgd {
+  readonly #names: readonly string[];
   readonly #variables: readonly tf.Variable[];
   readonly #size: number;
   readonly #options: Required<SgdOptions>;
@@ -27,6 +28,7 @@ export class Sgd {
   /** @throws GymError E_VALUE when there is nothing to train. */
   constructor(parameters: ReadonlyMap<string, tf.Variable>, options: SgdOptions = {}) {
     if (parameters.size === 0) throw new GymError('E_VALUE', 'Sgd: there are no parameters to train.');
+    this.#names = [...parameters.keys()];
     this.#variables = [...parameters.values()];
     this.#size = this.#variables.reduce((size, variable) => size + variable.size, 0);
     this.#options = {
@@ -42,23 +44,28 @@ export class Sgd {
   /**
    * Takes the gradient of a loss and makes one step against it.
    * @param loss computes it, from the parameters; what it needs beside them must stay until it has returned.
+   * @param frozen the names of parameters that keep their values, as `parameters` names them.
    * @returns the loss and the gradient's length before clipping, as scalars, which the caller frees: reading them later, or
    *   several together, keeps the backend busy.
    */
-  minimize(loss: () => tf.Scalar, learningRate: number): { loss: tf.Scalar; gradNorm: tf.Scalar } {
+  minimize(
+    loss: () => tf.Scalar,
+    learningRate: number,
+    frozen?: ReadonlySet<string>,
+  ): { loss: tf.Scalar; gradNorm: tf.Scalar } {
     const { value, grads } = tf.variableGrads(loss, this.#variables as tf.Variable[]);
     const gradient = tf.tidy(() =>
       flatten(this.#variables.map((variable) => grads[variable.name] ?? tf.zeros([variable.size]))),
     );
     tf.dispose(grads);
     const gradNorm = euclideanNorm(gradient);
-    this.step(gradient, gradNorm, learningRate);
+    this.step(gradient, gradNorm, learningRate, frozen);
     gradient.dispose();
     return { loss: value, gradNorm };
   }
 
   /** One step against a flat gradient in the order of the parameters, whose length is given; neither is disposed. */
-  step(gradient: tf.Tensor1D, gradNorm: tf.Scalar, learningRate: number): void {
+  step(gradient: tf.Tensor1D, gradNorm: tf.Scalar, learningRate: number, frozen?: ReadonlySet<string>): void {
     const { momentum, nesterov, weightDecay, maxGradNorm } = this.#options;
     const [buffer, ...weights] = tf.tidy(() => {
       const clipped = Number.isFinite(maxGradNorm)
@@ -77,7 +84,7 @@ export class Sgd {
     this.#buffer.dispose();
     this.#buffer = buffer as tf.Tensor1D;
     this.#variables.forEach((variable, i) => {
-      variable.assign(weights[i]!);
+      if (!frozen?.has(this.#names[i]!)) variable.assign(weights[i]!);
       weights[i]!.dispose();
     });
   }

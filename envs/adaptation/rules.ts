@@ -156,3 +156,18 @@ export function firstColumns({ data, shape }: NdArray<Int32Array>, columns: numb
   );
   return { data: kept, shape: [rows, columns] };
 }
+
+/** The most likely class of each label, −1 where there is none. */
+export function labelsOf(pseudoLabels: Floats): Int32Array {
+  const classes = pseudoLabels.shape[1]!;
+  return argmaxRows(pseudoLabels).map((c, i) => (pseudoLabels.data[i * classes + c]! > 0 ? c : -1));
+}
+
+/** Rows divided by their sums; rows of zeros stay. */
+export function normalizedRows({ data, shape }: Floats): Float32Array {
+  const classes = shape[1]!;
+  const sums = Float64Array.from({ length: shape[0]! }, (_, i) =>
+    data.subarray(i * classes, (i + 1) * classes).reduce((a, b) => a + b, 0),
+  );
+  return data.map((value, i) => value / (sums[Math.floor(i / classes)]! || 1));
+}

@@ -1,0 +1,192 @@
+import * as tf from '@tensorflow/tfjs';
+import type { NdArray } from '../../core/ndarray.js';
+import { Random } from '../../core/random.js';
+import { DigitsNetwork, type FeatureNetwork, normalizedImages } from '../../networks/digits-network.js';
+import { Sgd } from '../../networks/sgd.js';
+import { cached } from '../data/cache.js';
+import { type LabelledImages, pick } from '../data/labelled-images.js';
+import { crossEntropy } from './losses.js';
+import { accuracyOf } from './measures.js';
+import { argmaxRows, oneHot } from './rules.js';
+import { weakViews } from './views.js';
+
+export interface SourceTraining {
+  /** At most so many passes over the source. */
+  readonly epochs: number;
+  readonly batchSize: number;
+  readonly learningRate: number;
+  readonly momentum: number;
+  readonly weightDecay: number;
+  /** The share of each label that goes to all classes alike. */
+  readonly labelSmoothing: number;
+  /** The share of the source on which the best epoch is chosen, and which is not trained on. */
+  readonly heldOut: number;
+  /** It ends after so many epochs without a better one. */
+  readonly patience: number;
+}
+
+/** The paper's loss at the learning rate that suits the small network. */
+export const sourceTraining: SourceTraining = {
+  epochs: 10,
+  batchSize: 64,
+  learningRate: 0.05,
+  momentum: 0.9,
+  weightDecay: 5e-4,
+  labelSmoothing: 0.1,
+  heldOut: 0.1,
+  patience: 3,
+};
+
+/** Pictures in pieces that are computed at once. */
+const piece = 250;
+
+/** Features and probabilities of pictures in evaluation mode, on the host. */
+export async function evaluated(
+  network: FeatureNetwork,
+  images: NdArray<Uint8Array>,
+): Promise<{ features: NdArray<Float32Array>; probs: NdArray<Float32Array> }> {
+  const [count = 0, height, width] = images.shape;
+  const size = height! * width! * 3;
+  const parts: { features: Float32Array; probs: Float32Array }[] = [];
+  for (let from = 0; from < count; from += piece) {
+    const to = Math.min(count, from + piece);
+    const data = images.data.subarray(from * size, to * size);
+    const result = tf.tidy(() => {
+      const { features, logits } = network.forward(
+        normalizedImages({ data, shape: [to - from, height!, width!, 3] }),
+        'eval',
+      );
+      return { features, probs: tf.softmax(logits) };
+    });
+    parts.push({
+      features: (await result.features.data()) as Float32Array,
+      probs: (await result.probs.data()) as Float32Array,
+    });
+    tf.dispose(result);
+  }
+  const joined = (name: 'features' | 'probs') => {
+    const arrays = parts.map((part) => part[name]);
+    const data = new Float32Array(arrays.reduce((sum, { length }) => sum + length, 0));
+    arrays.reduce((at, array) => {
+      data.set(array, at);
+      return at + array.length;
+    }, 0);
+    return { data, shape: [count, data.length / count] };
+  };
+  return { features: joined('features'), probs: joined('probs') };
+}
+
+/**
+ * Trains a network on labelled pictures of the source, with weak views and smoothed labels, and keeps the weights of the
+ * epoch that was best on a held-out part.
+ * @param network its weights are trained.
+ * @returns the accuracy on the held-out part.
+ */
+export async function trainOnSource(
+  network: FeatureNetwork,
+  data: LabelledImages,
+  options: SourceTraining,
+  random: Random,
+): Promise<number> {
+  const { epochs, batchSize, learningRate, momentum, weightDecay, labelSmoothing, heldOut, patience } = options;
+  const order = random.child('held-out').permutation(data.labels.length);
+  const kept = Math.max(1, Math.round(heldOut * order.length));
+  const [test, train] = [pick(data, order.subarray(0, kept)), pick(data, order.subarray(kept))];
+  const classes = data.classes.length;
+  const [, height, width] = data.images.shape;
+  const sgd = new Sgd(network.parameters, { momentum, weightDecay });
+  const best = network.clone();
+  let [bestAccuracy, bestEpoch] = [-1, 0];
+  try {
+    for (let epoch = 1; epoch <= epochs && epoch - bestEpoch <= patience; epoch++) {
+      const shuffled = random.child(`order/${epoch}`).permutation(train.labels.length);
+      for (let at = 0; at + 2 <= shuffled.length; at += batchSize) {
+        const batch = shuffled.subarray(at, at + batchSize);
+        if (batch.length < 2) break; // a single picture has no statistics of a batch
+        const views = weakViews(train.images, batch, random.child(`views/${epoch}/${at}`));
+        const hot = oneHot(
+          Int32Array.from(batch, (i) => train.labels[i]!),
+          classes,
+        ).data;
+        const inputs = tf.tidy(() => ({
+          x: tf.tensor4d(views, [batch.length, height!, width!, 3]),
+          targets: tf
+            .tensor2d(hot, [batch.length, classes])
+            .mul<tf.Tensor2D>(1 - labelSmoothing)
+            .add<tf.Tensor2D>(labelSmoothing / classes),
+          weights: tf.ones([batch.length]) as tf.Tensor1D,
+        }));
+        const step = sgd.minimize(
+          () => crossEntropy(network.forward(inputs.x, 'train').logits, inputs.targets, inputs.weights),
+          learningRate,
+        );
+        tf.dispose([step.loss, step.gradNorm, inputs.x, inputs.targets, inputs.weights]);
+      }
+      const { probs } = await evaluated(network, test.images);
+      const { overall } = accuracyOf(argmaxRows(probs), test.labels, classes);
+      if (overall > bestAccuracy) {
+        [bestAccuracy, bestEpoch] = [overall, epoch];
+        copyWeights(network, best);
+      }
+    }
+    copyWeights(best, network);
+    return bestAccuracy;
+  } finally {
+    sgd.dispose();
+    best.dispose();
+  }
+}
+
+/** Gives a network the values of another one of the same kind, tracked statistics included. */
+export function copyWeights(from: FeatureNetwork, to: FeatureNetwork): void {
+  for (const [name, variable] of from.parameters) to.parameters.get(name)!.assign(variable);
+  for (const [name, variable] of from.buffers) to.buffers.get(name)!.assign(variable);
+}
+
+/** The values of a network by name, in TensorFlow's layout. */
+export async function weightsOf({ parameters, buffers }: FeatureNetwork): Promise<Map<string, NdArray<Float32Array>>> {
+  const values = new Map<string, NdArray<Float32Array>>();
+  for (const [name, variable] of [...parameters, ...buffers])
+    values.set(name, { data: (await variable.data()) as Float32Array, shape: variable.shape });
+  return values;
+}
+
+/** The inverse of {@link weightsOf}. */
+export function setWeights({ parameters, buffers }: FeatureNetwork, values: ReadonlyMap<string, NdArray>): void {
+  for (const [name, variable] of [...parameters, ...buffers]) {
+    const { data, shape } = values.get(name)!;
+    tf.tidy(() => variable.assign(tf.tensor(data as Float32Array, [...shape])));
+  }
+}
+
+/**
+ * The small network as it is after training on a source; from the user's cache where it was trained before.
+ * @param key everything that the source's pictures follow from; undefined where that is not known, and nothing is cached.
+ */
+export async function sourceNetwork(
+  data: LabelledImages,
+  seed: number,
+  key: unknown,
+  options: SourceTraining = sourceTraining,
+): Promise<DigitsNetwork> {
+  const [, imageSize] = data.images.shape;
+  const random = new Random(seed).child('source');
+  const network = DigitsNetwork.create(
+    { classes: data.classes.length, imageSize: imageSize! },
+    random.child('weights'),
+  );
+  try {
+    const train = async () => {
+      await trainOnSource(network, data, options, random);
+      return weightsOf(network);
+    };
+    // Backends differ in the last digits. The first entry is raised with every change of how it is trained.
+    const weights =
+      key === undefined ? await train() : await cached('networks', [1, tf.getBackend(), key, seed, options], train);
+    setWeights(network, weights);
+    return network;
+  } catch (error) {
+    network.dispose();
+    throw error;
+  }
+}

@@ -1,0 +1,105 @@
+import type { Random } from '../../core/random.js';
+
+/** Pictures of one size: uint8 [N, height, width, 3]. */
+interface Pictures {
+  readonly data: Uint8Array;
+  readonly shape: readonly number[];
+}
+
+/** How far views are moved, in widths of the picture: 1.4 of 28 pixels. */
+const shift = 0.05;
+
+/**
+ * A small copy of each chosen picture, moved by a fraction of a pixel or two: what labels are made on.
+ * @returns float32 [indices, height, width, 3], −1..1
+ */
+export function weakViews(pictures: Pictures, indices: ArrayLike<number>, random: Random): Float32Array {
+  return views(pictures, indices, (at) => place(at, 1, random));
+}
+
+/**
+ * Changed copies, on which is learned: zoomed by .75..1.05 and moved; brighter or darker by up to .32, with up to .4 more or
+ * less contrast and each channel moved by up to .2, in a range of −1..1; one in five grey; half of them blurred.
+ * @returns float32 [indices, height, width, 3], about −1..1
+ */
+export function strongViews(pictures: Pictures, indices: ArrayLike<number>, random: Random): Float32Array {
+  return views(pictures, indices, (at) => {
+    place(at, random.uniform(0.75, 1.05), random);
+    const { view } = at;
+    const brightness = random.uniform(-0.32, 0.32);
+    const contrast = 1 + random.uniform(-0.4, 0.4);
+    const channels = [0, 1, 2].map(() => brightness + random.uniform(-0.2, 0.2));
+    const mean = view.reduce((a, b) => a + b, 0) / view.length;
+    for (let i = 0; i < view.length; i++) view[i] = (view[i]! - mean) * contrast + mean + channels[i % 3]!;
+    if (random.next() < 0.2)
+      for (let i = 0; i < view.length; i += 3) view.fill((view[i]! + view[i + 1]! + view[i + 2]!) / 3, i, i + 3);
+    if (random.next() < 0.5) blur(at);
+  });
+}
+
+interface At {
+  readonly picture: Uint8Array;
+  readonly view: Float32Array;
+  readonly height: number;
+  readonly width: number;
+}
+
+function views({ data, shape }: Pictures, indices: ArrayLike<number>, make: (at: At) => void): Float32Array {
+  const [, height, width] = shape as [number, number, number];
+  const size = height * width * 3;
+  const all = new Float32Array(indices.length * size);
+  for (let i = 0; i < indices.length; i++)
+    make({
+      picture: data.subarray(indices[i]! * size, (indices[i]! + 1) * size),
+      view: all.subarray(i * size, (i + 1) * size),
+      height,
+      width,
+    });
+  return all;
+}
+
+/** The picture, of which the share `zoom` of each side is seen, moved by chance; beyond the rim are copies of it. */
+function place({ picture, view, height, width }: At, zoom: number, random: Random): void {
+  const [dy, dx] = [random.uniform(-shift, shift) * height, random.uniform(-shift, shift) * width];
+  const taps = (size: number, moved: number) =>
+    Array.from({ length: size }, (_, i) => {
+      const at = Math.min(size - 1, Math.max(0, (i - (size - 1) / 2) * zoom + (size - 1) / 2 + moved));
+      const first = Math.floor(at);
+      return [first, Math.min(size - 1, first + 1), at - first] as const;
+    });
+  const rows = taps(height, dy);
+  const columns = taps(width, dx);
+  for (let y = 0, to = 0; y < height; y++) {
+    const [top, bottom, v] = rows[y]!;
+    for (let x = 0; x < width; x++) {
+      const [left, right, u] = columns[x]!;
+      const [a, b] = [(top * width + left) * 3, (top * width + right) * 3];
+      const [c, d] = [(bottom * width + left) * 3, (bottom * width + right) * 3];
+      for (let k = 0; k < 3; k++) {
+        const above = picture[a + k]! * (1 - u) + picture[b + k]! * u;
+        const below = picture[c + k]! * (1 - u) + picture[d + k]! * u;
+        view[to++] = (above * (1 - v) + below * v) / 127.5 - 1;
+      }
+    }
+  }
+}
+
+/** A blur over 3×3 pixels with the weights 1, 2, 1 in each direction. */
+function blur({ view, height, width }: At): void {
+  const pass = (count: number, step: number, lines: number, next: number) => {
+    for (let line = 0; line < lines; line++)
+      for (let k = 0; k < 3; k++) {
+        const start = line * next + k;
+        let before = view[start]!;
+        for (let i = 0; i < count; i++) {
+          const at = start + i * step;
+          const here = view[at]!;
+          const after = i + 1 < count ? view[at + step]! : here;
+          view[at] = (before + 2 * here + after) / 4;
+          before = here;
+        }
+      }
+  };
+  pass(width, 3, height, width * 3);
+  pass(height, width * 3, width, 3);
+}
