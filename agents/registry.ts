@@ -6,6 +6,7 @@ import { configError, type OptionInfo, optionsOf, parseSchema } from '../core/sc
 import { importUserModule, isModulePath } from '../core/user-module.js';
 import type { VectorEnv } from '../envs/vector-env.js';
 import { a2c } from './a2c.js';
+import { adaptationAgents } from './adaptation/index.js';
 import type { Agent } from './agent.js';
 import { type AgentDefinition, type AgentDescription, checkDefinition } from './define.js';
 import { strategies } from './federated/index.js';
@@ -19,6 +20,7 @@ const registry = new NameRegistry<AgentDescription>('agent', [
   reinforce,
   a2c,
   ...strategies,
+  ...adaptationAgents,
 ] as readonly AgentDescription[]);
 
 /** Agents that a user's file defines, by the path as it was given. */

@@ -13,6 +13,7 @@ const sections: Readonly<Record<string, string>> = {
   sampling: 'Sampling',
   agent: 'Agent',
   policy: 'Policy',
+  adaptation: 'Adaptation',
   evaluation: 'Evaluation',
 };
 
@@ -36,10 +37,10 @@ export function shown(value: unknown): string {
 }
 
 /** The heading under which an option of a run stands. */
-export function sectionOf({ path, family }: RunOptionInfo): string {
+export function sectionOf({ path, families: owners = [] }: RunOptionInfo): string {
   const section = sections[path.includes('.') ? path.split('.')[0]! : ''] ?? 'The run';
-  const title = families.find(({ name }) => name === family)?.title;
-  return title === undefined ? section : `${section} (${title})`;
+  const titles = families.filter(({ name }) => owners.includes(name)).map(({ title }) => title);
+  return titles.length === 0 ? section : `${section} (${titles.join(', ')})`;
 }
 
 /** An option as one line: what it is, and its default. */

@@ -279,7 +279,7 @@ class Run {
         callbacks: withConfiguredCallbacks(config, {
           evaluation,
           watch,
-          callbacks,
+          callbacks: [...(parts.callbacks ?? []), ...callbacks],
           rewardThreshold: parts.envs[0]?.spec?.rewardThreshold,
         }),
         signal,

@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { type GuidedOptions, guidedAction } from '../../envs/adaptation/guided.js';
 import type { AdaptationAction, AdaptationObservation } from '../../envs/adaptation/spaces.js';
 import { defineAgent } from '../define.js';
+import { adaptationMetrics } from './metrics.js';
 import { AdaptationRule } from './rule.js';
 
 const schema = z.strictObject({
@@ -37,6 +38,7 @@ export const guidedPseudoLabels = defineAgent<AdaptationObservation, AdaptationA
   summary: 'labels by the vote of neighbours, weighted by its certainty; negatives that were never labelled alike',
   paper:
     'Litrico, Del Bue, Morerio, Guiding Pseudo-labels with Uncertainty Estimation for Source-free Unsupervised Domain Adaptation, CVPR 2023, https://arxiv.org/abs/2303.03770',
+  metrics: adaptationMetrics,
   options: schema,
   defaults: {
     network: {

@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { argmaxRows, oneHot } from '../../envs/adaptation/rules.js';
 import { type AdaptationAction, type AdaptationObservation, coefficients } from '../../envs/adaptation/spaces.js';
 import { defineAgent } from '../define.js';
+import { adaptationMetrics } from './metrics.js';
 import { AdaptationRule, allNegatives, sameWeights } from './rule.js';
 
 const schema = z.strictObject({
@@ -13,6 +14,7 @@ export const naivePseudoLabels = defineAgent<AdaptationObservation, AdaptationAc
   name: 'naive-pseudo-labels',
   summary: "the network's own predictions as labels, all of which count alike",
   paper: 'Lee 2013, Pseudo-Label: The Simple and Efficient Semi-Supervised Learning Method for Deep Neural Networks',
+  metrics: adaptationMetrics,
   options: schema,
   defaults: { network: { diversity: 0 } },
   make: ({ env, options: { diversity }, random }) =>

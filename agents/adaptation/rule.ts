@@ -20,6 +20,8 @@ export class AdaptationRule implements Agent<AdaptationObservation, AdaptationAc
   readonly collect = 'nothing';
   readonly #rule: Rule;
   #random: Random;
+  /** The stream as `learn` left it. */
+  #learned: RandomState;
 
   /** @throws GymError E_CONFIG where the environment is another one. */
   constructor(name: string, env: VectorEnv<AdaptationObservation, AdaptationAction>, random: Random, rule: Rule) {
@@ -31,6 +33,7 @@ export class AdaptationRule implements Agent<AdaptationObservation, AdaptationAc
       );
     this.#rule = rule;
     this.#random = random;
+    this.#learned = random.state();
   }
 
   act(observations: readonly AdaptationObservation[], { infos, random }: ActOptions = {}): Decision<AdaptationAction> {
@@ -43,16 +46,18 @@ export class AdaptationRule implements Agent<AdaptationObservation, AdaptationAc
   }
 
   learn() {
+    this.#learned = this.#random.state();
     return {};
   }
 
   async save(folder: string): Promise<void> {
     await mkdir(folder, { recursive: true });
-    await writeFileAtomic(join(folder, 'rule.json'), JSON.stringify(this.#random.state()));
+    await writeFileAtomic(join(folder, 'rule.json'), JSON.stringify(this.#learned));
   }
 
   async restore(folder: string): Promise<void> {
-    this.#random = Random.restore((await readJson(join(folder, 'rule.json'))) as RandomState);
+    this.#learned = (await readJson(join(folder, 'rule.json'))) as RandomState;
+    this.#random = Random.restore(this.#learned);
   }
 
   dispose(): void {}

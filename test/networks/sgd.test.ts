@@ -84,11 +84,7 @@ describe('Sgd', () => {
     const { sgd, parameters, w } = trained({ momentum: 0.9 }, 1);
     const [a, b] = [...parameters.values()];
     const before = w();
-    const step = sgd.minimize(
-      () => a!.square().sum().add(b!.square().sum()) as tf.Scalar,
-      0.1,
-      new Set(['a']),
-    );
+    const step = sgd.minimize(() => a!.square().sum().add(b!.square().sum()) as tf.Scalar, 0.1, new Set(['a']));
     expect(w().slice(0, 2)).toEqual(before.slice(0, 2));
     expect(w()[2]).not.toBe(before[2]);
     tf.dispose([step.loss, step.gradNorm]);

@@ -89,12 +89,10 @@ function applyShorthand(
 /** What to say of an option that this family does not have: which one does. */
 function elsewhere(path: string, family: Family): string | undefined {
   const owners = families.filter(
-    (other) => other !== family && runOptions().some((o) => o.family === other.name && isAtOrBelow(o.path, path)),
+    (other) =>
+      other !== family && runOptions().some((o) => o.families?.includes(other.name) && isAtOrBelow(o.path, path)),
   );
-  if (
-    owners.length === 0 ||
-    runOptions().some((o) => o.family !== undefined && o.family === family.name && isAtOrBelow(o.path, path))
-  )
+  if (owners.length === 0 || runOptions().some((o) => o.families?.includes(family.name) && isAtOrBelow(o.path, path)))
     return undefined;
   return `It belongs to ${owners.map((other) => other.title).join(' and ')}, and has no effect here.`;
 }

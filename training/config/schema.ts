@@ -118,8 +118,8 @@ export function schemaOf(family: Family): z.ZodObject {
 
 /** An option of a run for `list` and `--help`. */
 export interface RunOptionInfo extends OptionInfo {
-  /** The family that alone has it; undefined where every run has it. */
-  readonly family?: string;
+  /** The names of the families that have it; undefined where every run has it. */
+  readonly families?: readonly string[];
   /** Where families have different defaults: by the family's title. */
   readonly defaults?: Readonly<Record<string, unknown>>;
 }
@@ -131,8 +131,8 @@ export function runOptions(): RunOptionInfo[] {
     for (const info of optionsOf(schemaOf(family)))
       byPath.set(info.path, [...(byPath.get(info.path) ?? []), { family, info }]);
   return [...byPath.values()].map((entries): RunOptionInfo => {
-    const { info, family } = entries[0]!;
-    if (entries.length < families.length) return { ...info, family: family.name };
+    const { info } = entries[0]!;
+    if (entries.length < families.length) return { ...info, families: entries.map(({ family }) => family.name) };
     const values = new Set(entries.map((entry) => JSON.stringify(entry.info.default)));
     if (values.size === 1) return info;
     const { default: _, ...rest } = info;

@@ -9,6 +9,7 @@ import type { PromptSource } from '../../envs/denoising/prompts.js';
 import type { Env } from '../../envs/env.js';
 import type { VectorEnv } from '../../envs/vector-env.js';
 import type { RunConfig } from '../config/run-config.js';
+import type { Callback } from '../train.js';
 import type { WatchParts } from '../watch/callback.js';
 
 /** The parts of a run. A run knows nothing of what its observations and actions are. */
@@ -24,6 +25,8 @@ export interface Composition {
   readonly pictures?: number;
   /** What a watch over over-optimisation needs, where the configuration asks for one. */
   readonly watch?: WatchParts<unknown, unknown> | undefined;
+  /** What the family does beside the loop: pictures of its own, say. */
+  readonly callbacks?: readonly Callback<unknown, unknown>[];
   /** Writes the model with the agent's present weights, in the layout of diffusers, where there is one. */
   saveModel?(folder: string): Promise<void>;
   /** Writes the LoRA that the agent trains, as diffusers' `load_lora_weights` reads it, where it trains one. */

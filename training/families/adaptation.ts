@@ -1,0 +1,155 @@
+import * as z from 'zod';
+import type { Agent } from '../../agents/agent.js';
+import { GymError } from '../../core/errors.js';
+import { Random } from '../../core/random.js';
+import type { AdaptationOptions } from '../../envs/adaptation/options.js';
+import { SyncVectorEnv } from '../../envs/sync-vector-env.js';
+import type { VectorEnv } from '../../envs/vector-env.js';
+import { OrderEnforcing } from '../../envs/wrappers/order-enforcing.js';
+import type { RunConfig } from '../config/run-config.js';
+import type { ComposeOptions, Composition, Family } from './family.js';
+
+const count = z.int().min(1);
+const text = z.string().min(1).max(4096);
+const domains = z.union([text, z.array(text).min(1).max(64)]);
+
+const settings = z
+  .strictObject({
+    learningRate: z.number().positive().default(0.02).describe('step size of SGD'),
+    momentum: z.number().min(0).lt(1).default(0.9).describe('of SGD'),
+    weightDecay: z.number().min(0).default(5e-4).describe('of SGD'),
+    batchSize: count.min(2).max(4096).default(64).describe('samples of one update'),
+    reward: z
+      .enum(['label-free', 'accuracy', 'sparse'])
+      .default('label-free')
+      .describe(
+        'label-free: the growth of the information maximisation score; accuracy: that of the accuracy; sparse: the accuracy at the end. The last two use labels of the target',
+      ),
+    keyMomentum: z.number().min(0).lt(1).default(0.99).describe('what the momentum network keeps at an update'),
+    temperature: z.number().positive().default(0.07).describe('of the contrastive loss'),
+    queueSize: count.default(1024).describe('the most keys that are kept as negatives'),
+    history: count.default(5).describe("T: how many previous epochs' labels an agent is shown"),
+    neighbours: count.default(10).describe('k of the vote by which is measured; an agent has its own'),
+    sourceSize: count.default(1500).describe('pictures that the network is first trained on'),
+    targetSize: count.default(1500).describe('pictures of each target that it adapts to'),
+    probeSize: count.default(500).describe("pictures of each target's test split that are measured on"),
+  })
+  .prefault({});
+
+const options = {
+  source: text
+    .default('texture')
+    .describe('what the network was trained on: a domain, or a folder or list of pictures'),
+  target: domains.default('mnist').describe('what it adapts to: the same; a list: one after another'),
+  sourceFolder: text.optional().describe('where the files of the source lie, if they have to be looked for'),
+  targetFolder: text.optional().describe('the same for targets'),
+  setting: z
+    .enum(['offline', 'online', 'continual'])
+    .optional()
+    .describe(
+      'several passes over a target, a single one, or one target after another; default: offline, or continual for several targets',
+    ),
+  adaptation: settings.describe('how it is adapted'),
+};
+
+/** The options of this family, validated. */
+export type AdaptationConfig = RunConfig & z.output<z.ZodObject<typeof options>>;
+
+const owned = /^SourceFreeAdaptation(-v\d+)?$/;
+
+const listed = (target: AdaptationConfig['target']) => [target].flat();
+
+/** Source-free adaptation: an epoch of a run is a pass over the target. */
+export const adaptation: Family = {
+  name: 'adaptation',
+  title: 'SourceFreeAdaptation-v0',
+  owns: (env) => owned.test(env),
+  policyKind: 'network',
+  options,
+  // Of an episode that takes a minute, an evaluation before and after would be two more.
+  defaults: { numEnvs: 1, epochs: 12, evaluation: { samples: 0, explore: false } },
+  nameOf: (config) => {
+    const { source, target } = config as AdaptationConfig;
+    return [source, ...listed(target)].join('-');
+  },
+  words: {
+    episodes: 'adaptations',
+    fixed: 'adaptations with fixed seeds',
+    pairs: 'The same picture before and after.',
+    headline: (config) => {
+      const { source, target } = config as AdaptationConfig;
+      return `adapts a network that was trained on **${source}** to **${listed(target).join('**, then **')}**, without a label of it`;
+    },
+  },
+  check: (given) => {
+    const { setting, target, numEnvs, epochs } = given as AdaptationConfig;
+    const targets = listed(target).length;
+    const problems: string[] = [];
+    if (numEnvs !== 1) problems.push(`numEnvs: must be 1, because a run is one adaptation, actual value ${numEnvs}.`);
+    if (setting !== undefined && (setting === 'continual') !== targets > 1)
+      problems.push(`setting: ${setting}, but target names ${targets}; continual has several, the others have one.`);
+    if (setting === 'online' && epochs !== 1)
+      problems.push(`epochs: must be 1, because setting is online, which is one pass, actual value ${epochs}.`);
+    if (epochs % targets !== 0)
+      problems.push(
+        `epochs: must be a multiple of the ${targets} targets, which have as many each, actual value ${epochs}.`,
+      );
+    return problems;
+  },
+  compose: async (given: RunConfig, options: ComposeOptions): Promise<Composition> => {
+    const config = given as AdaptationConfig;
+    if (options.env !== undefined || options.reward !== undefined || options.prompts !== undefined)
+      throw new GymError(
+        'E_CONFIG',
+        `compose: ${config.env} brings its own reward and has no prompts; leave them out, and give an environment of your own another name by \`env\`.`,
+      );
+    const [{ makeAdaptation }, { makeAgent }, { byPasses }] = await Promise.all([
+      import('../../envs/adaptation/make.js'),
+      import('../../agents/registry.js'),
+      import('./adaptation-passes.js'),
+    ]);
+    const closing: (() => unknown)[] = [];
+    const close = async () => {
+      for (const end of closing.splice(0).reverse()) await end();
+    };
+    try {
+      const open = async () => {
+        const env = await makeAdaptation(environmentOptions(config));
+        closing.push(() => env.close());
+        return env;
+      };
+      const env = await open();
+      const vector = vectorOf(env);
+      const evaluationEnvs = config.evaluation.samples > 0 ? [vectorOf(await open())] : [];
+      const { name, ...agentOptions } = config.agent;
+      const made = (await makeAgent(options.agent ?? name, {
+        env: vector,
+        kind: 'network',
+        options: agentOptions,
+        random: new Random(config.seed).child('agent'),
+        warn: options.warn,
+      })) as Agent<unknown, unknown>;
+      closing.push(() => made.dispose());
+      const { agent, callback } = byPasses(made, env);
+      return { agent, envs: [vector], evaluationEnvs, callbacks: [callback], close };
+    } catch (error) {
+      await close();
+      throw error;
+    }
+  },
+};
+
+function vectorOf(env: ConstructorParameters<typeof OrderEnforcing>[0]): VectorEnv<unknown, unknown> {
+  return new SyncVectorEnv([new OrderEnforcing(env)], { autoreset: 'disabled' }) as VectorEnv<unknown, unknown>;
+}
+
+function environmentOptions(config: AdaptationConfig): AdaptationOptions {
+  const { source, target, sourceFolder, targetFolder, setting, adaptation, seed, epochs } = config;
+  return {
+    ...adaptation,
+    ...{ source, target, seed, epochs: epochs / listed(target).length },
+    ...(sourceFolder !== undefined && { sourceFolder }),
+    ...(targetFolder !== undefined && { targetFolder }),
+    ...(setting !== undefined && { setting }),
+  };
+}
