@@ -36,8 +36,12 @@ export class AdaptationRule implements Agent<AdaptationObservation, AdaptationAc
     this.#learned = random.state();
   }
 
-  act(observations: readonly AdaptationObservation[], { infos, random }: ActOptions = {}): Decision<AdaptationAction> {
-    const stream = random ?? this.#random;
+  act(
+    observations: readonly AdaptationObservation[],
+    { infos, explore = true, random = this.#random }: ActOptions = {},
+  ): Decision<AdaptationAction> {
+    // A child is the same at each call: without exploration, the same observation is decided alike.
+    const stream = explore ? random : random.child('mode');
     return {
       actions: observations.map((observation, i) =>
         this.#rule(observation, { random: stream, info: infos?.[i] ?? {} }),

@@ -209,6 +209,7 @@ export class SourceFreeAdaptation implements Env<AdaptationObservation, Adaptati
       epoch,
       batch,
       ...measured.labelled,
+      confusion: [...measured.labelled.confusion],
       informationScore: measured.information.score,
       ...this.#tally.means(),
       ...(!ended && { labels: Int32Array.from(this.#indices(), (i) => train.labels[i]!) }),
@@ -273,7 +274,18 @@ export class SourceFreeAdaptation implements Env<AdaptationObservation, Adaptati
     const observation = await this.#observe();
     const reward = terminated ? this.#finalReward(gains[this.settings.reward]) : gains[this.settings.reward];
     // What was measured is of the pass that has just ended; the labels are those of the batch that is now observed.
-    const info = { ...finished, labels: this.#info().labels, ...(isCollapsed && { collapsed: true }) };
+    const info = {
+      ...finished,
+      labels: this.#info().labels,
+      ...(isCollapsed && { collapsed: true }),
+      ...(terminated && {
+        rewardTerms: {
+          accuracy: labelled.perClassAccuracy,
+          neighbourAccuracy: labelled.neighbourPerClassAccuracy,
+          informationScore: information.score,
+        },
+      }),
+    };
     return { observation, reward, terminated, truncated: false, info };
   }
 
@@ -374,6 +386,7 @@ export class SourceFreeAdaptation implements Env<AdaptationObservation, Adaptati
     this.#checkOpen('snapshot');
     const episode = this.#observation && {
       ...this.#episode,
+      stats: { ...this.#episode.stats },
       learner: await this.#learner.snapshot(),
       memory: this.#memory.snapshot(),
       bank: this.#bank.snapshot(),

@@ -1,5 +1,4 @@
 // What is light: formulas, spaces, options. The environment itself is made by `make('SourceFreeAdaptation-v0')`.
-export type { SourceFreeAdaptation, Target } from './adaptation.js';
 export {
   type AdaptationOptions,
   type AdaptationReward,

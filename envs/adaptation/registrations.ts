@@ -1,10 +1,11 @@
+import type { Env } from '../env.js';
 import type { Registration } from '../registration.js';
-import type { SourceFreeAdaptation } from './adaptation.js';
 import type { AdaptationOptions } from './options.js';
+import type { AdaptationAction, AdaptationObservation } from './spaces.js';
 
 declare module '../registration.js' {
   interface KnownEnvs {
-    'SourceFreeAdaptation-v0': { env: SourceFreeAdaptation; options: AdaptationOptions };
+    'SourceFreeAdaptation-v0': { env: Env<AdaptationObservation, AdaptationAction>; options: AdaptationOptions };
   }
 }
 
