@@ -19,7 +19,8 @@ export const a2c = defineAgent({
     },
   },
   metrics: policyGradientMetrics,
-  make: async ({ policy, options, random, warn }) => {
+  make: async (parts) => {
+    const { options } = parts;
     const { PolicyGradient } = await import('./policy-gradient.js');
     return new PolicyGradient(
       {
@@ -33,7 +34,7 @@ export const a2c = defineAgent({
             kl: [options.klCoefficient, kl?.mean()],
           }),
       },
-      { policy, random, warn },
+      parts,
     );
   },
 });

@@ -3,6 +3,7 @@ import { GymError } from '../core/errors.js';
 import type { Random } from '../core/random.js';
 import type { Awaitable } from '../core/types.js';
 import type { VectorEnv } from '../envs/vector-env.js';
+import type { CombineReward } from './advantages/per-term.js';
 import type { Agent } from './agent.js';
 import type { Policy, PolicyKind } from './policy.js';
 
@@ -30,6 +31,8 @@ export interface AgentContext<O, A, Options> {
   readonly options: Options;
   /** The agent's own stream of random numbers. */
   readonly random: Random;
+  /** The score of the run's reward from those of its terms, where it is an expression of several. */
+  readonly combineReward?: CombineReward | undefined;
   /** Tells the person who started the run what looks wrong and what to do about it. */
   warn(message: string): void;
 }

@@ -12,10 +12,13 @@ export {
   generalizedAdvantages,
   type Sequence,
 } from './advantages/generalized.js';
+export { GroupAdvantages, type GroupStd } from './advantages/group.js';
 export { makeAdvantageEstimator } from './advantages/index.js';
 export { PerPromptAdvantages, type PerPromptState, PerPromptStats } from './advantages/per-prompt.js';
+export { type CombineReward, perTermRewards } from './advantages/per-term.js';
 export { RewardToGo } from './advantages/reward-to-go.js';
 export type { ActOptions, Agent, Decision, Extras, LearnOptions, Rollout, RolloutStep } from './agent.js';
+export type { LossInput, PolicyGradientAlgorithm, PolicyGradientParts } from './algorithm.js';
 export {
   type AgentContext,
   type AgentDefinition,
@@ -23,6 +26,7 @@ export {
   defineAgent,
   type MetricDescription,
 } from './define.js';
+export { grpo } from './grpo.js';
 export { policyGradientMetrics, ratioMetrics } from './metrics.js';
 export { AdamW, type AdamWOptions } from './optimization/adamw.js';
 export { ArrayRows } from './optimization/array-rows.js';
@@ -36,6 +40,7 @@ export {
 } from './optimization/minibatches.js';
 export { type Schedule, scheduled } from './optimization/schedule.js';
 export { type WeightedTerm, weightedLoss } from './optimization/weighted-loss.js';
+export { type SlidingWindow, windowAt } from './optimization/window.js';
 export {
   type AdvantageOptions,
   advantageOptions,
@@ -63,14 +68,16 @@ export { Mlp, type MlpOptions } from './policies/mlp.js';
 export { type NetworkOptions, NetworkPolicy } from './policies/network-policy.js';
 export type {
   ArrayEvaluation,
+  Displacement,
   Evaluation,
   Policy,
   PolicyArrays,
   PolicyKind,
   Prepared,
   SampleOptions,
+  StepWindow,
 } from './policy.js';
-export { type LossInput, PolicyGradient, type PolicyGradientAlgorithm } from './policy-gradient.js';
+export { PolicyGradient } from './policy-gradient.js';
 export { ppo } from './ppo.js';
 export {
   agentNamed,
@@ -84,4 +91,11 @@ export {
 } from './registry.js';
 export { reinforce } from './reinforce.js';
 export type { Rows } from './rows.js';
+export {
+  clipSurrogate,
+  divergenceSurrogate,
+  guardSurrogate,
+  makeSurrogate,
+  type Surrogate,
+} from './surrogates/index.js';
 export { type Span, type Transitions, transitionsOf } from './transitions.js';

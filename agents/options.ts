@@ -39,6 +39,11 @@ export const advantageOptions = {
     .describe(
       'the return standardised over the rollout or by its prompt, generalized advantages (needs a policy with values), the discounted reward-to-go, or the return as it is',
     ),
+  rewardAggregation: z
+    .enum(['sum', 'per-term'])
+    .describe(
+      'of a reward that is an expression: sum takes its value; per-term normalises each of its rewards in the group, or else the rollout, before they are put together (GDPO)',
+    ),
   advantageClip: positive.describe('advantages are cut to plus or minus this'),
   standardizeAdvantages: z.boolean().describe('gae, reward-to-go: to mean 0 and deviation 1 over the rollout'),
   perPromptBuffer: count.describe('per-prompt: how many past rewards of a prompt count'),
@@ -86,6 +91,7 @@ export const customaryDefaults = {
   beta1: 0.9,
   beta2: 0.999,
   epsilon: 1e-8,
+  rewardAggregation: 'sum',
   advantageClip: 5,
   standardizeAdvantages: true,
   perPromptBuffer: 16,

@@ -7,11 +7,17 @@ import { readJson, writeFileAtomic } from '../core/files.js';
 import type { NdArray } from '../core/ndarray.js';
 import { Random, type RandomState } from '../core/random.js';
 import { checkedFile } from '../core/schema.js';
-import { meanAndStd } from '../core/statistics.js';
 import type { Awaitable, Metrics } from '../core/types.js';
 import type { AdvantageEstimator } from './advantages/estimator.js';
 import { makeAdvantageEstimator } from './advantages/index.js';
+import { type CombineReward, perTermRewards } from './advantages/per-term.js';
 import type { ActOptions, Agent, Decision, LearnOptions, Rollout } from './agent.js';
+import {
+  type LossInput,
+  type PolicyGradientAlgorithm,
+  type PolicyGradientParts,
+  scoreFunctionLoss,
+} from './algorithm.js';
 import { ArrayOptimizer } from './optimization/array-optimizer.js';
 import { ArrayRows } from './optimization/array-rows.js';
 import { RunTimeChecks } from './optimization/checks.js';
@@ -23,50 +29,18 @@ import {
   type RowLoss,
   type Update,
 } from './optimization/minibatches.js';
-import type { HostGradient, UnitReplica, UnitState, WorkUnits } from './optimization/work-units.js';
-import type { PolicyGradientOptions } from './options.js';
+import { average, concat, trainedRows } from './optimization/rows.js';
+import { windowAt } from './optimization/window.js';
+import {
+  type HostGradient,
+  timed,
+  type UnitReplica,
+  type UnitState,
+  type WorkUnits,
+} from './optimization/work-units.js';
 import type { Policy, PolicyArrays, Prepared } from './policy.js';
 import { gather, type Rows } from './rows.js';
-import { explainedVariance, type Span, type Transitions, transitionsOf } from './transitions.js';
-
-/** What an algorithm's loss sees of some transitions. They have one entry a row; those of the policy are differentiable. */
-export interface LossInput {
-  /** ln π(a|s) by the present weights. */
-  readonly logProb: Rows;
-  /** ln π(a|s) − ln π_old(a|s): 0 with the weights that sampled the rollout. */
-  readonly logRatio: Rows;
-  readonly advantages: Rows;
-  /** Where the policy has an entropy that depends on its parameters. */
-  readonly entropy?: Rows | undefined;
-  /** KL to the reference, where `klCoefficient` is above 0. */
-  readonly kl?: Rows | undefined;
-  /** V(s), where the policy has a critic and the advantages give it targets. */
-  readonly values?: Rows | undefined;
-  readonly targets?: Rows | undefined;
-  /** The rows of the rollout that these are. */
-  readonly rows: Int32Array;
-}
-
-/** What tells one policy-gradient algorithm from another. */
-export interface PolicyGradientAlgorithm {
-  /** The agent's name, for messages. */
-  readonly name: string;
-  readonly options: PolicyGradientOptions;
-  /** Passes over a rollout. */
-  readonly innerEpochs: number;
-  /** Updates a pass. */
-  readonly minibatches: number;
-  /** True for a surrogate on ratios, which serves several updates: its gradient at ratio 1 is then checked once. */
-  readonly importanceSampled: boolean;
-  /** The policy's own term, to be made small: minus the surrogate objective. */
-  policyLoss(input: LossInput, progress: number): Rows;
-  /** The whole loss: the policy's term with those of values, entropy and KL. Its `means` are logged as `train/<name>`. */
-  loss(policyLoss: Rows, input: LossInput): RowLoss;
-  /** What the algorithm wants logged of a rollout's log-ratios. `train/clipFraction` is watched over. */
-  ratioMetrics?(logRatio: Float32Array, progress: number): Metrics;
-  /** Instead of the estimator that `options.advantage` names. */
-  readonly estimator?: AdvantageEstimator<never>;
-}
+import { explainedVariance, type Transitions, transitionsOf } from './transitions.js';
 
 /** Transitions as the loss is computed on them. Plain arrays: it is sent to workers. */
 interface Batch {
@@ -82,15 +56,12 @@ const stateSchema = z.strictObject({
   random: z.unknown(),
   progress: z.number().min(0).max(1),
   advantages: z.unknown().optional(),
+  /** Where a window of steps moves: how many rollouts were learned from. */
+  rollouts: z.int().min(0).optional(),
 });
 
 /** What `agent.json` holds. */
 type AgentState = z.output<typeof stateSchema>;
-
-/** −mean(A · ln π): the score-function estimator, exact only where the data are on-policy. */
-function scoreFunctionLoss({ logProb, advantages }: LossInput): Rows {
-  return advantages.mul(logProb).mean().neg();
-}
 
 /**
  * What all policy-gradient agents share: rollout → transitions → advantages → minibatches → AdamW. What an algorithm is
@@ -115,25 +86,37 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
   #batchVersion = 0;
   /** In a worker: what rows are taken from. */
   #batch: Batch | undefined;
+  readonly #combineReward: CombineReward | undefined;
+  #rollouts = 0;
 
   /** @throws GymError E_CONFIG when options and policy do not fit each other. */
-  constructor(
-    algorithm: PolicyGradientAlgorithm,
-    { policy, random, warn }: { policy: Policy<O, A>; random: Random; warn(message: string): void },
-  ) {
+  constructor(algorithm: PolicyGradientAlgorithm, { policy, random, warn, combineReward }: PolicyGradientParts<O, A>) {
     const { options, name } = algorithm;
+    const refuse = (option: string, why: string) => {
+      throw new GymError('E_CONFIG', `${name}.${option}: ${why}.`);
+    };
+    if (options.rewardAggregation === 'per-term' && combineReward === undefined)
+      refuse('rewardAggregation', "'per-term' needs a reward that is an expression of others; use 'sum'");
+    if (algorithm.displacement && policy.keepMeans === undefined)
+      refuse('surrogate', 'this policy has no Gaussian steps to measure a divergence of; use clip');
+    if (algorithm.window && policy.chainLength === undefined)
+      refuse('window', 'the episodes of this policy are no chains of denoising steps; leave it out');
+    if (options.klCoefficient > 0 && policy.keepReference === undefined)
+      refuse(
+        'klCoefficient',
+        `this policy cannot keep a reference to measure the KL to; use 0, actual value ${options.klCoefficient}`,
+      );
     this.collect = options.collect;
     this.policy = policy;
     this.#algorithm = algorithm;
-    this.#estimator = (algorithm.estimator as AdvantageEstimator<O>) ?? makeAdvantageEstimator(options, policy);
-    if (options.klCoefficient > 0) {
-      if (policy.keepReference === undefined)
-        throw new GymError(
-          'E_CONFIG',
-          `${name}.klCoefficient: this policy cannot keep a reference to measure the KL to; use 0, actual value ${options.klCoefficient}.`,
-        );
-      policy.keepReference();
-    }
+    this.#estimator =
+      algorithm.estimator === undefined
+        ? makeAdvantageEstimator(algorithm.options, policy)
+        : (algorithm.estimator as AdvantageEstimator<O>);
+    this.#combineReward = options.rewardAggregation === 'per-term' ? combineReward : undefined;
+    if (options.klCoefficient > 0) policy.keepReference!();
+    if (algorithm.displacement) policy.keepMeans!();
+    this.#moveWindow();
     // Arrays have no reference to measure a KL to.
     this.#arrays = options.klCoefficient > 0 ? undefined : policy.arrays;
     this.#optimizer = this.#arrays
@@ -170,7 +153,7 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
 
   async learn(rollout?: Rollout<O, A>, { signal }: LearnOptions = {}): Promise<Metrics> {
     const { transitions, batch, trainable } = await this.#prepare(rollout);
-    const rows = this.#trainedRows(transitions.spans, trainable, this.#algorithm.options.timestepFraction);
+    const rows = trainedRows(transitions.spans, trainable, this.#algorithm.options.timestepFraction, this.#random);
     const metrics: Metrics = {
       envSteps: transitions.rewards.length,
       rewardQueries: transitions.spans.filter((span) => span.complete).length,
@@ -188,10 +171,12 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
         : 'the rewards of this rollout are all equal, so there is nothing to learn from it; no update was made. Check the reward on a few different images, or collect more episodes.',
     );
     try {
-      if (!nothing) Object.assign(metrics, await this.#optimize(batch, rows, signal));
+      if (!nothing) Object.assign(metrics, await this.#optimize(batch, this.#withPart(rows, batch), signal));
     } finally {
       this.#arrays?.store();
     }
+    this.#rollouts++;
+    this.#moveWindow();
     this.#learned = this.#random.state();
     return metrics;
   }
@@ -205,7 +190,7 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
     const statistics = this.#estimator.state?.();
     const { transitions, batch, trainable } = await this.#prepare(rollout);
     if (statistics !== undefined) this.#estimator.restore!(statistics);
-    const rows = this.#trainedRows(transitions.spans, trainable, 1);
+    const rows = this.#withPart(trainedRows(transitions.spans, trainable, 1, this.#random), batch);
     const { loss, gradient } = await this.#optimizer.hostGradient(rows, this.#lossOver(batch));
     const gradients = new Map<string, NdArray>();
     let offset = 0;
@@ -219,6 +204,10 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
   /** In a worker: takes over the weights of the agent that it computes for. */
   setWeights(weights: readonly NdArray[]): void {
     const variables = [...this.policy.parameters.values()];
+    if (weights.length > variables.length) {
+      const [first, size] = weights.at(-1)!.data as Float32Array;
+      this.policy.window = { first: first!, size: size! };
+    }
     tf.tidy(() => {
       variables.forEach((variable, i) => {
         variable.assign(tf.tensor(weights[i]!.data as Float32Array, variable.shape));
@@ -252,6 +241,7 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
       random: this.#learned,
       progress: this.#progress,
       advantages: this.#estimator.state?.(),
+      ...(this.#algorithm.window && { rollouts: this.#rollouts }),
     };
     await writeFileAtomic(join(folder, 'agent.json'), `${JSON.stringify(state)}\n`);
   }
@@ -267,6 +257,8 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
     this.#random = random;
     this.#learned = state.random as RandomState;
     this.#progress = state.progress;
+    this.#rollouts = state.rollouts ?? 0;
+    this.#moveWindow();
   }
 
   /** Frees the optimiser and the policy. */
@@ -282,7 +274,8 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
     if (!rollout || rollout.steps.length === 0)
       throw new GymError('E_STATE', 'learn: a policy-gradient agent learns from a rollout, and there is none.');
     if (this.#arrays?.isFresh === false) await this.#arrays.load();
-    const transitions = transitionsOf(rollout);
+    const sampled = transitionsOf(rollout);
+    const transitions = this.#combineReward ? perTermRewards(sampled, this.#combineReward) : sampled;
     const oldLogProb = transitions.extras.logProb;
     if (!(oldLogProb instanceof Float32Array))
       throw new GymError(
@@ -303,21 +296,9 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
     return { transitions, batch, trainable };
   }
 
-  /** Of each episode a share of its trainable rows, drawn for each anew (ddpo-pytorch permutes each sample's timesteps). */
-  #trainedRows(spans: readonly Span[], trainable: Uint8Array, share: number): Int32Array {
-    const rows: number[] = [];
-    for (const { first, end } of spans) {
-      const own: number[] = [];
-      for (let row = first; row < end; row++) if (trainable[row]) own.push(row);
-      if (share === 1 || own.length === 0) {
-        for (const row of own) rows.push(row);
-        continue;
-      }
-      const count = Math.max(1, Math.floor(own.length * share));
-      const drawn = this.#random.permutation(own.length).slice(0, count).sort();
-      for (const k of drawn) rows.push(own[k]!);
-    }
-    return Int32Array.from(rows);
+  /** Those of some rows that the algorithm does not leave out. */
+  #withPart(rows: Int32Array, { advantages }: Batch): Int32Array {
+    return this.#algorithm.dropZeroAdvantages ? rows.filter((row) => advantages[row] !== 0) : rows;
   }
 
   /** The algorithm's loss as a function of rows. @param policyLoss instead of the algorithm's own term. */
@@ -329,7 +310,7 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
         const own = gather(values, 1, rows);
         return this.#arrays ? new ArrayRows(own) : tf.tensor1d(own);
       };
-      const { logProb, entropy, kl, values } = this.#evaluate(batch, rows, hasValues);
+      const { logProb, entropy, kl, displacement, values } = this.#evaluate(batch, rows, hasValues);
       if (options.entropyCoefficient > 0 && entropy === undefined)
         throw new GymError(
           'E_CONFIG',
@@ -341,11 +322,12 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
         advantages: take(batch.advantages),
         entropy,
         kl,
+        displacement,
         rows,
         ...(hasValues && { values, targets: take(batch.targets!) }),
       };
       const own = policyLoss ? policyLoss(input) : this.#algorithm.policyLoss(input, this.#progress);
-      const { loss, means, perRow } = this.#algorithm.loss(own, input);
+      const { loss, means, perRow } = this.#algorithm.loss(own, input, this.#progress);
       return { loss, means, perRow: { ...perRow, logRatio: input.logRatio } };
     };
   }
@@ -355,9 +337,10 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
     { prepared }: Batch,
     rows: Int32Array,
     values: boolean,
-  ): Pick<LossInput, 'logProb' | 'entropy' | 'kl' | 'values'> {
+  ): Pick<LossInput, 'logProb' | 'entropy' | 'kl' | 'displacement' | 'values'> {
     if (this.#arrays) return this.#arrays.evaluate(prepared, rows, { values });
-    const evaluation = this.policy.evaluate(prepared, rows, { reference: this.#algorithm.options.klCoefficient > 0 });
+    const { options, displacement = false } = this.#algorithm;
+    const evaluation = this.policy.evaluate(prepared, rows, { reference: options.klCoefficient > 0, displacement });
     return values ? { ...evaluation, values: this.policy.value!(prepared, rows) } : evaluation;
   }
 
@@ -390,13 +373,12 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
     }
     const logRatio = concat(done.map((update) => update.perRow.logRatio!));
     const ratios = ratioMetrics?.call(this.#algorithm, logRatio, this.#progress) ?? {};
-    if (ratios['train/clipFraction'] !== undefined) this.#checks.clipFraction(ratios['train/clipFraction']);
     const applied = done.filter((update) => update.applied);
     const means = Object.keys(done[0]?.means ?? {}).map((name) => [
       `train/${name}`,
       average(done.map((update) => update.means[name]!)),
     ]);
-    return {
+    const metrics: Metrics = {
       updates: this.#optimizer.updates,
       'train/transitions': rows.length,
       'train/loss': average(applied.map((update) => update.loss)),
@@ -406,6 +388,16 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
       ...ratios,
       ...checks,
     };
+    if (metrics['train/clipFraction'] !== undefined) this.#checks.clipFraction(metrics['train/clipFraction']);
+    return metrics;
+  }
+
+  /** To where the policy's window stands after so many rollouts. */
+  #moveWindow(): void {
+    const { window } = this.#algorithm;
+    if (window === undefined) return;
+    this.policy.window = windowAt(window, this.#rollouts, this.policy.chainLength!);
+    this.#weightsVersion++;
   }
 
   /** Where gradients of this batch come from: workers, where there are some by now. */
@@ -432,6 +424,9 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
       const weights: NdArray[] = [];
       for (const variable of this.policy.parameters.values())
         weights.push({ data: (await variable.data()) as Float32Array, shape: variable.shape });
+      // What a worker samples depends on the window too: it travels behind the weights.
+      const { window } = this.policy;
+      if (window) weights.push({ data: Float32Array.of(window.first, window.size), shape: [2] });
       return weights;
     };
     return {
@@ -454,26 +449,4 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
     this.#checks.agreement(error);
     return error;
   }
-}
-
-/** Tells workers that are to come how long a unit takes here. */
-async function timed<T>(units: WorkUnits | undefined, work: () => Promise<T>): Promise<T> {
-  const started = performance.now();
-  const result = await work();
-  units?.took(performance.now() - started);
-  return result;
-}
-
-function average(values: readonly number[]): number {
-  return values.length === 0 ? Number.NaN : meanAndStd(values).mean;
-}
-
-function concat(parts: readonly Float32Array[]): Float32Array {
-  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    all.set(part, offset);
-    offset += part.length;
-  }
-  return all;
 }

@@ -2,6 +2,7 @@ import type { Tensor1D, Tensor2D, Variable } from '@tensorflow/tfjs';
 import type { SimdMemory } from '../backend/index.js';
 import type { Random } from '../core/random.js';
 import type { Awaitable, Info } from '../core/types.js';
+import type { GaussianStep } from '../diffusion/schedulers/gaussian-sampler.js';
 import type { Decision, Extras } from './agent.js';
 import type { ArrayRows } from './optimization/array-rows.js';
 
@@ -31,6 +32,26 @@ export interface Evaluation {
   entropy?: Tensor1D;
   /** KL(π_θ ‖ π_reference) of the row's action distribution, where a reference was asked for. */
   kl?: Tensor1D;
+  /** Where it was asked for. */
+  displacement?: Displacement;
+}
+
+/** How far the policy has moved since it sampled some Gaussian steps; one entry a row. */
+export interface Displacement {
+  /**
+   * KL(π_old ‖ π_θ), exact: ‖μ_θ − μ_old‖² / 2σ², a mean over dimensions where the log-probability is one. Differentiable.
+   */
+  divergence: Tensor1D;
+  /** The step's standard deviation σ. */
+  sigma: Tensor1D;
+  /** How strongly the step's mean follows the network's output, where the sampler says so ({@link GaussianStep.gain}). */
+  gain?: Tensor1D;
+}
+
+/** Consecutive steps of a chain: `size` of them from step `first` on. */
+export interface StepWindow {
+  readonly first: number;
+  readonly size: number;
 }
 
 /** How the KL to a reference is measured. */
@@ -114,9 +135,10 @@ export interface Policy<O, A, P extends Prepared = Prepared> {
   trainable(prepared: P): Uint8Array;
   /**
    * Scores any mix of rows with the present weights. Called inside a gradient.
-   * @param options `reference`: also gives `kl` to the copy that {@link Policy.keepReference} made.
+   * @param options `reference`: also gives `kl` to the copy that {@link Policy.keepReference} made; `displacement`: also
+   *   how far the policy has moved since it sampled the rows, for which {@link Policy.keepMeans} was called before.
    */
-  evaluate(prepared: P, rows: Int32Array, options?: { reference?: boolean }): Evaluation;
+  evaluate(prepared: P, rows: Int32Array, options?: { reference?: boolean; displacement?: boolean }): Evaluation;
   /**
    * Keeps a frozen copy of the present weights, which `evaluate` measures the KL to. An agent that wants one calls this
    * when it is made: a resumed run builds its policy from the same model or seed first, and so has the same reference.
@@ -130,6 +152,15 @@ export interface Policy<O, A, P extends Prepared = Prepared> {
   referenceLogRatio?(prepared: P, rows: Int32Array): Tensor1D;
   /** What a value function is told of the states of some rows. */
   stateFeatures?(prepared: P, rows: Int32Array): StateFeatures;
+  /** From now on decisions hold the means that they were drawn around (the extra `mean`), as a displacement needs them. */
+  keepMeans?(): void;
+  /** The number of decisions of an episode, where all episodes are chains of so many steps. */
+  readonly chainLength?: number;
+  /**
+   * The steps of the chain that are stochastic when the policy explores, and can be trained; the others take the mode
+   * (MixGRPO, arXiv 2507.21802). It may be set anew between rollouts. Undefined: all of them.
+   */
+  window?: StepWindow | undefined;
   /** V(s) of each row, from a policy with a critic; differentiable, called inside a gradient. */
   value?(prepared: P, rows: Int32Array): Tensor1D;
   /** V(s) of observations, on the host, from a policy with a critic: for bootstrapping where a rollout was cut. */

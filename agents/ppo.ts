@@ -65,7 +65,8 @@ export const ppo = defineAgent({
     ...ratioMetrics,
     ...policyGradientMetrics,
   },
-  make: async ({ policy, options, random, warn }) => {
+  make: async (parts) => {
+    const { options } = parts;
     const { PolicyGradient } = await import('./policy-gradient.js');
     const { clipRange } = options;
     return new PolicyGradient(
@@ -110,7 +111,7 @@ export const ppo = defineAgent({
           };
         },
       },
-      { policy, random, warn },
+      parts,
     );
   },
 });

@@ -7,9 +7,11 @@ import { importUserModule, isModulePath } from '../core/user-module.js';
 import type { VectorEnv } from '../envs/vector-env.js';
 import { a2c } from './a2c.js';
 import { adaptationAgents } from './adaptation/index.js';
+import type { CombineReward } from './advantages/per-term.js';
 import type { Agent } from './agent.js';
 import { type AgentDefinition, type AgentDescription, checkDefinition } from './define.js';
 import { strategies } from './federated/index.js';
+import { grpo } from './grpo.js';
 import type { Policy, PolicyKind } from './policy.js';
 import { ppo } from './ppo.js';
 import { reinforce } from './reinforce.js';
@@ -19,6 +21,7 @@ const registry = new NameRegistry<AgentDescription>('agent', [
   ppo,
   reinforce,
   a2c,
+  grpo,
   ...strategies,
   ...adaptationAgents,
 ] as readonly AgentDescription[]);
@@ -118,6 +121,8 @@ export interface MakeAgentParts<O, A> {
   /** Over the agent's defaults. */
   readonly options?: Readonly<Record<string, unknown>>;
   readonly random: Random;
+  /** The score of the reward from those of its terms, where it is an expression of several. */
+  readonly combineReward?: CombineReward | undefined;
   /** Default: console.warn. */
   readonly warn?: (message: string) => void;
 }
@@ -129,7 +134,15 @@ export interface MakeAgentParts<O, A> {
  */
 export async function makeAgent<O, A>(
   agent: string | AgentDefinition<O, A>,
-  { env, policy, kind, options = {}, random, warn = (message) => console.warn(message) }: MakeAgentParts<O, A>,
+  {
+    env,
+    policy,
+    kind,
+    options = {},
+    random,
+    combineReward,
+    warn = (message) => console.warn(message),
+  }: MakeAgentParts<O, A>,
 ): Promise<Agent<O, A>> {
   const description = (typeof agent === 'string' ? await loadAgent(agent) : agent) as AgentDescription;
   const { name } = description;
@@ -142,6 +155,7 @@ export async function makeAgent<O, A>(
   const context = {
     options: resolved.value,
     random,
+    combineReward,
     warn,
     get env(): VectorEnv<O, A> {
       if (env === undefined) throw missing('env');

@@ -37,7 +37,8 @@ export const reinforce = defineAgent({
     },
   },
   metrics: policyGradientMetrics,
-  make: async ({ policy, options, random, warn }) => {
+  make: async (parts) => {
+    const { options } = parts;
     const { PolicyGradient } = await import('./policy-gradient.js');
     return new PolicyGradient(
       {
@@ -59,7 +60,7 @@ export const reinforce = defineAgent({
             kl: [options.klCoefficient, kl?.mean()],
           }),
       },
-      { policy, random, warn },
+      parts,
     );
   },
 });

@@ -18,6 +18,8 @@ export type Rows = {
   square(): Rows;
   sqrt(): Rows;
   clipByValue(min: number, max: number): Rows;
+  /** 1 where it is above 0, else 0; without a gradient. */
+  step(): Rows;
   mean(): Rows;
   sum(): Rows;
 };

@@ -31,6 +31,8 @@ export type RewardResult =
 export interface Reward {
   readonly name: string;
   score(batch: RewardBatch): Awaitable<RewardResult>;
+  /** Of a reward that is computed from others: its score from theirs, which are among the details of `score` by these names. */
+  combine?(terms: Readonly<Record<string, number>>): number;
 }
 
 /** A reward, or just its function: a plain function is named after its file. */

@@ -65,7 +65,10 @@ export interface VectorEnv<O, A> {
   /** Begins new episodes, in all environments or in those of a mask. The others return their present observation. */
   reset(options?: VectorResetOptions): Awaitable<VectorResetResult<O>>;
 
-  /** Takes one action in each environment and tells what followed. */
+  /**
+   * Takes one action in each environment and tells what followed. `infos[i].idle` is true where environment i did nothing,
+   * since its episode has ended and it waits, as a member of a group does ({@link Groups}).
+   */
   step(actions: readonly A[]): Awaitable<VectorStepResult<O>>;
 
   /** The present state of each environment for people to look at. */

@@ -181,19 +181,25 @@ export async function expressionReward(
   const rewards: Reward[] = [];
   for (const { spec } of terms) rewards.push(await make(spec));
   // Two files may have the same name: then the path tells them apart.
+  const symbols = terms.map(({ symbol }) => symbol);
   const names = rewards.map(({ name }, i) => (rewards.findIndex((r) => r.name === name) === i ? name : terms[i]!.spec));
+
+  const combine = (terms: Readonly<Record<string, number>>): number => {
+    const scope: Record<string, unknown> = { clamp };
+    symbols.forEach((symbol, k) => {
+      scope[symbol] = terms[names[k]!];
+    });
+    return Number(compiled.evaluate(scope));
+  };
 
   return {
     name: expression,
+    combine,
     async score(batch: RewardBatch) {
       const results = await Promise.all(rewards.map((reward) => scoreImages(reward, batch)));
-      const scores = batch.prompts.map((_, i) => {
-        const scope: Record<string, unknown> = { clamp };
-        terms.forEach(({ symbol }, k) => {
-          scope[symbol] = results[k]!.scores[i];
-        });
-        return Number(compiled.evaluate(scope));
-      });
+      const scores = batch.prompts.map((_, i) =>
+        combine(Object.fromEntries(results.map((result, k) => [names[k]!, result.scores[i]!]))),
+      );
       const details: Record<string, Float64Array> = {};
       results.forEach((result, k) => {
         details[names[k]!] = result.scores;

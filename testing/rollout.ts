@@ -18,8 +18,8 @@ export async function collectRollout<O, A>(
   const steps: RolloutStep<O, A>[] = [];
   const more = () => ('steps' in wanted ? steps.length < wanted.steps : episodes.some((count) => count < share));
   let { observations, infos } = await env.reset({ seed });
-  let starts = new Uint8Array(n).fill(1);
-  let resetting = new Uint8Array(n);
+  let starts: Uint8Array = new Uint8Array(n).fill(1);
+  let resetting: Uint8Array = new Uint8Array(n);
   while (more()) {
     const { actions, extras = {} } = await agent.act(observations, { infos, starts });
     const result = await env.step(actions);
@@ -46,8 +46,12 @@ export async function collectRollout<O, A>(
     });
     for (let i = 0; i < n; i++) episodes[i]! += over[i]!;
     ({ observations, infos } = result);
-    starts = env.autoreset === 'next-step' ? resetting : over;
-    resetting = env.autoreset === 'next-step' ? over : new Uint8Array(n);
+    if (env.autoreset === 'next-step') {
+      // A member of a group that has ended waits for the others before it is reset.
+      const waiting = resetting.map((one, i) => (one === 1 && result.infos[i]?.idle === true ? 1 : 0));
+      starts = resetting.map((one, i) => one & (1 - waiting[i]!));
+      resetting = over.map((one, i) => one | waiting[i]!);
+    } else starts = over;
     if (env.autoreset === 'disabled' && over.includes(1))
       ({ observations, infos } = await env.reset(env.horizon === undefined ? { mask: over } : {}));
   }

@@ -121,6 +121,13 @@ export class ArrayRows implements Rows {
     );
   }
 
+  step(): ArrayRows {
+    return this.#unary(
+      (x) => Number(x > 0),
+      () => 0,
+    );
+  }
+
   mean(): ArrayRows {
     return this.#total(1 / this.values.length);
   }

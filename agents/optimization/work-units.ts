@@ -55,3 +55,11 @@ export interface UnitReplica {
 export function hasUnits(agent: unknown): agent is UnitReplica & { computeWith(units: WorkUnits): void } {
   return typeof agent === 'object' && agent !== null && 'computeWith' in agent && 'gradientUnit' in agent;
 }
+
+/** Tells workers that are to come how long a unit takes here. */
+export async function timed<T>(units: WorkUnits | undefined, work: () => Promise<T>): Promise<T> {
+  const started = performance.now();
+  const result = await work();
+  units?.took(performance.now() - started);
+  return result;
+}

@@ -6,8 +6,17 @@ import { Random } from '../../core/random.js';
 import type { GaussianSampler, GaussianStep } from '../../diffusion/schedulers/gaussian-sampler.js';
 import { gaussianLogProb } from '../../diffusion/schedulers/log-prob.js';
 import type { DenoisingObservation } from '../../envs/denoising/denoising.js';
-import type { Decision } from '../agent.js';
-import type { Evaluation, Policy, Prepared, ReferenceOptions, SampleOptions, StateFeatures } from '../policy.js';
+import type { Decision, Extras } from '../agent.js';
+import type {
+  Displacement,
+  Evaluation,
+  Policy,
+  Prepared,
+  ReferenceOptions,
+  SampleOptions,
+  StateFeatures,
+  StepWindow,
+} from '../policy.js';
 import { noReference } from './reference.js';
 
 /** What predicts noise, sample or velocity: `UNet2DConditionModel`, `UNet2DModel`, or anything of their form. */
@@ -55,6 +64,8 @@ export interface PreparedDenoising extends Prepared {
   readonly actions: NdArray<Float32Array>;
   readonly steps: Int32Array;
   readonly prompts: readonly string[];
+  /** μ that the actions were drawn around, [n, h, w, c], where the policy keeps them. */
+  readonly means?: NdArray<Float32Array>;
 }
 
 type Shape4D = [number, number, number, number];
@@ -86,6 +97,9 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
   #embeddingShape: [number, number] = [0, 0];
   #reference: FrozenNetwork | undefined;
   #klOptions: ReferenceOptions = {};
+  #keepsMeans = false;
+  /** The steps that are stochastic when exploring; undefined: all of them. */
+  window: StepWindow | undefined;
 
   /** @throws GymError E_CONFIG when the scheduler has no timesteps or an option is out of range. */
   constructor({ unet, sampler, embed }: DenoisingPolicyParts, options: DenoisingPolicyOptions = {}) {
@@ -121,7 +135,9 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
   ): Promise<Decision<NdArray>> {
     for (const observation of observations) this.#checkStep(observation);
     const latents = stack(observations.map((o) => o.latents as NdArray<Float32Array>));
-    const rows = observations.map((o) => (explore ? this.#stochastic : this.#deterministic)[o.step]!);
+    const rows = observations.map(
+      (o) => (explore && this.#inWindow(o.step) ? this.#stochastic : this.#deterministic)[o.step]!,
+    );
     await this.#embedAll(observations.map((o) => o.prompt));
     const mean = tf.tidy(() =>
       this.#mean(
@@ -132,6 +148,7 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
     );
     const actions = (await mean.data()) as Float32Array;
     mean.dispose();
+    const means = this.#keepsMeans ? unstack({ data: actions.slice(), shape: latents.shape }) : undefined;
     const size = sizeOf(latents.shape.slice(1));
     const logProb = new Float32Array(rows.length);
     rows.forEach(({ sigma }, i) => {
@@ -146,12 +163,16 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
       }
       logProb[i] = -squares / size / (2 * sigma * sigma) - Math.log(sigma) - Math.log(2 * Math.PI) / 2;
     });
-    return { actions: unstack({ data: actions, shape: latents.shape }), extras: { logProb } };
+    return {
+      actions: unstack({ data: actions, shape: latents.shape }),
+      extras: { logProb, ...(means && { mean: means }) },
+    };
   }
 
   async prepare(
     observations: readonly DenoisingObservation[],
     actions: readonly NdArray[],
+    extras: Extras = {},
   ): Promise<PreparedDenoising> {
     for (const observation of observations) this.#checkStep(observation);
     const prompts = observations.map((o) => o.prompt);
@@ -162,6 +183,7 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
       actions: stack(actions as readonly NdArray<Float32Array>[]),
       steps: Int32Array.from(observations, (o) => o.step),
       prompts,
+      ...(this.#keepsMeans && { means: stack(extras.mean as readonly NdArray<Float32Array>[]) }),
     };
   }
 
@@ -170,7 +192,17 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
   }
 
   trainable(prepared: PreparedDenoising): Uint8Array {
-    return Uint8Array.from(prepared.steps, (step) => (this.#stochastic[step]!.sigma > 0 ? 1 : 0));
+    return Uint8Array.from(prepared.steps, (step) =>
+      this.#inWindow(step) && this.#stochastic[step]!.sigma > 0 ? 1 : 0,
+    );
+  }
+
+  keepMeans(): void {
+    this.#keepsMeans = true;
+  }
+
+  get chainLength(): number {
+    return this.sampler.timesteps.length;
   }
 
   keepReference(options: ReferenceOptions = {}): void {
@@ -186,7 +218,11 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
    * most of the sum. `prediction` is ‖ε_θ − ε_ref‖², as DPOK's released code has it. ε is what the network predicts, with
    * guidance, be it noise or a velocity.
    */
-  evaluate(prepared: PreparedDenoising, rows: Int32Array, options: { reference?: boolean } = {}): Evaluation {
+  evaluate(
+    prepared: PreparedDenoising,
+    rows: Int32Array,
+    options: { reference?: boolean; displacement?: boolean } = {},
+  ): Evaluation {
     const reference = options.reference ? this.#kept() : undefined;
     return tf.tidy(() => {
       const { steps, latents, prompts } = this.#inputs(prepared, rows);
@@ -194,12 +230,20 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
       const { mean } = this.sampler.mean(output, latents, steps);
       const sigmas = steps.map(({ sigma }) => sigma);
       const logProb = gaussianLogProb(take(prepared.actions, rows), mean, sigmas);
-      if (reference === undefined) return { logProb };
-      const referenceOutput = this.#output(latents, steps, prompts, reference);
-      if (this.#klOptions.kl === 'prediction') return { logProb, kl: meanSquare(output.sub(referenceOutput)) };
-      const distance = meanSquare(mean.sub(this.sampler.mean(referenceOutput, latents, steps).mean));
-      return { logProb, kl: distance.mul(tf.tensor1d(steps.map((step) => this.#klWeight(step)))) };
+      return {
+        logProb,
+        ...(reference && {
+          kl: this.#kl(mean, output, this.#output(latents, steps, prompts, reference), latents, steps),
+        }),
+        ...(options.displacement && { displacement: displacementFrom(take(keptMeans(prepared), rows), mean, steps) }),
+      };
     }) as Evaluation;
+  }
+
+  #kl(mean: Tensor4D, output: Tensor4D, other: Tensor4D, latents: Tensor4D, steps: readonly GaussianStep[]): Tensor1D {
+    if (this.#klOptions.kl === 'prediction') return meanSquare(output.sub(other));
+    const distance = meanSquare(mean.sub(this.sampler.mean(other, latents, steps).mean));
+    return distance.mul(tf.tensor1d(steps.map((step) => this.#klWeight(step))));
   }
 
   /** ln p_θ(x_{t−1} | x_t, z) − ln p_ref(x_{t−1} | x_t, z) in nats: the sum over the latents' dimensions. */
@@ -335,6 +379,11 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
     });
   }
 
+  #inWindow(step: number): boolean {
+    const { window } = this;
+    return window === undefined || (step >= window.first && step < window.first + window.size);
+  }
+
   #checkStep({ step, timestep }: DenoisingObservation): void {
     const expected = this.sampler.timesteps[step];
     // Environments observe integers, and the timesteps of flow matching are none.
@@ -353,6 +402,25 @@ function seededNoise({ noiseSeed, step }: DenoisingObservation, size: number): F
 /** The mean of x² over all dimensions but the first. */
 function meanSquare(x: Tensor): Tensor1D {
   return x.square().mean<Tensor1D>([1, 2, 3]);
+}
+
+/** @param old μ that the rows were sampled around. @param mean the present one. */
+function displacementFrom(old: Tensor4D, mean: Tensor4D, steps: readonly GaussianStep[]) {
+  const weights = tf.tensor1d(steps.map(({ sigma }) => 1 / (2 * sigma * sigma)));
+  return {
+    divergence: meanSquare(mean.sub(old)).mul(weights),
+    sigma: tf.tensor1d(steps.map(({ sigma }) => sigma)),
+    ...(steps.every(({ gain }) => gain !== undefined) && { gain: tf.tensor1d(steps.map(({ gain }) => gain!)) }),
+  } satisfies Displacement;
+}
+
+function keptMeans({ means }: PreparedDenoising): NdArray<Float32Array> {
+  if (means === undefined)
+    throw new GymError(
+      'E_STATE',
+      'DenoisingPolicy: the transitions hold no means to measure the displacement from; call keepMeans() before they are sampled.',
+    );
+  return means;
 }
 
 /** Some rows of a stacked array, as a tensor. */

@@ -13,7 +13,10 @@ import { Dict } from '../spaces/dict.js';
 import { Discrete } from '../spaces/discrete.js';
 import { Text } from '../spaces/text.js';
 import type { VectorEnv, VectorResetOptions, VectorResetResult, VectorStepResult } from '../vector-env.js';
+import { type Decode, identityDecode } from './decode.js';
 import { maxPromptLength, type Prompt, type PromptSource, promptList } from './prompts.js';
+
+export { type Decode, identityDecode } from './decode.js';
 
 /** What an agent observes before it takes a denoising step. */
 export interface DenoisingObservation {
@@ -35,9 +38,6 @@ export interface DenoisingObservation {
 /** The latents x_{t−1}, float32 in the shape of the observed ones. */
 export type DenoisingAction = NdArray<Float32Array>;
 
-/** Turns latents, float32 [n, h, w, c], into images, uint8 [n, H, W, 3]. It must not write into the latents. */
-export type Decode = (latents: NdArray<Float32Array>) => Awaitable<NdArray>;
-
 export interface DenoisingOptions {
   /** The scheduler's timesteps, one for each step, in the order in which they are taken. */
   timesteps: readonly number[];
@@ -55,6 +55,13 @@ export interface DenoisingOptions {
   numEnvs: number;
   /** Fixes the prompts, first latents and noise seeds of all episodes. Default 0. */
   seed?: number | undefined;
+  /**
+   * So many consecutive episodes form a group and have one prompt, so that an agent can compare them with each other
+   * (GRPO). Infos then hold the group's number as `group`. Default 1: no groups.
+   */
+  groupSize?: number | undefined;
+  /** Whether the episodes of a group start from the same latents x_T (DanceGRPO) or from their own. Default: their own. */
+  sharedNoise?: boolean | undefined;
   /** The milliseconds after which a pending reward counts as failed. Default: it may take as long as it needs. */
   rewardTimeoutMs?: number | undefined;
 }
@@ -62,26 +69,11 @@ export interface DenoisingOptions {
 /** What an episode begins with. It depends on the seed and the episode's number alone. */
 interface Episode extends Prompt {
   readonly episode: number;
+  readonly group: number;
   readonly noiseSeed: number;
 }
 
 const noiseSeeds = 2 ** 31;
-
-/**
- * The decoder of latents that are images themselves. It maps −1..1 to 0..255 as diffusers' `VaeImageProcessor` does:
- * x/2 + 0.5, clamped, times 255 in float32, rounded half to even.
- */
-export function identityDecode(latents: NdArray<Float32Array>): NdArray<Uint8Array> {
-  const { data, shape } = latents;
-  if (shape.length !== 4 || shape[3] !== 3)
-    throw new GymError(
-      'E_SHAPE',
-      `Denoising: latents of shape [${shape.join(', ')}] are no RGB images; hand in \`decode\`, which turns them into uint8 [n, H, W, 3].`,
-    );
-  const images = new Uint8ClampedArray(data.length); // It clamps what is written into it, and rounds half to even.
-  for (let i = 0; i < data.length; i++) images[i] = Math.fround(Math.fround(data[i]! / 2 + 0.5) * 255);
-  return { data: new Uint8Array(images.buffer), shape };
-}
 
 /**
  * The sampling of a diffusion model as a Markov decision process (Black et al. 2024, "Training Diffusion Models with
@@ -99,7 +91,7 @@ export function identityDecode(latents: NdArray<Float32Array>): NdArray<Uint8Arr
  *
  * Infos hold `episodeNumber` at each reset. At the last step they hold `image` (uint8 [H, W, 3]), `prompt`,
  * `episodeNumber`, `rewardTerms` and, if the prompt has some, `metadata`. (The key `episode` is that of
- * `recordEpisodeStatistics`.)
+ * `recordEpisodeStatistics`.) Where episodes form groups, both have `group` too.
  */
 export class Denoising implements VectorEnv<DenoisingObservation, DenoisingAction> {
   readonly observationSpace;
@@ -116,6 +108,8 @@ export class Denoising implements VectorEnv<DenoisingObservation, DenoisingActio
   readonly #prompts: PromptSource;
   readonly #reward: RewardLike;
   readonly #timeoutMs: number | undefined;
+  readonly #groupSize: number;
+  readonly #sharedNoise: boolean;
   readonly #stop = new AbortController();
   #seed: number;
   /** The number of the batch that runs, or −1 before the first reset. */
@@ -128,6 +122,7 @@ export class Denoising implements VectorEnv<DenoisingObservation, DenoisingActio
   /** @throws GymError E_CONFIG that names an option that is wrong. */
   constructor(options: DenoisingOptions) {
     const { timesteps, latentShape, numEnvs, initNoiseSigma = 1, seed = 0, rewardTimeoutMs } = options;
+    const { groupSize = 1, sharedNoise = false } = options;
     const wrong = (option: string, need: string, value: unknown) =>
       new GymError('E_CONFIG', `Denoising: \`${option}\` must be ${need}, actual value ${shownJson(value)}.`);
     if (!(timesteps?.length > 0) || !timesteps.every((t) => Number.isFinite(t) && t >= 0))
@@ -144,6 +139,10 @@ export class Denoising implements VectorEnv<DenoisingObservation, DenoisingActio
         `above 0 and at most ${longestTimeoutMs} (leave it out for no limit)`,
         rewardTimeoutMs,
       );
+    if (!(Number.isInteger(groupSize) && groupSize >= 1))
+      throw wrong('groupSize', 'an integer of at least 1', groupSize);
+    if (sharedNoise && groupSize === 1)
+      throw wrong('sharedNoise', 'false without groups (groupSize 2 or more)', sharedNoise);
     const { reward, prompts, decode } = options;
     if (typeof reward !== 'function' && typeof reward?.score !== 'function')
       throw wrong('reward', 'a function or an object with `score`', reward);
@@ -165,6 +164,8 @@ export class Denoising implements VectorEnv<DenoisingObservation, DenoisingActio
     this.#prompts = Array.isArray(prompts) ? promptList(prompts) : (prompts as PromptSource);
     this.#reward = reward;
     this.#timeoutMs = rewardTimeoutMs;
+    this.#groupSize = groupSize;
+    this.#sharedNoise = sharedNoise;
     this.#seed = this.#checkSeed(seed);
     this.numEnvs = numEnvs;
     this.horizon = timesteps.length;
@@ -223,7 +224,9 @@ export class Denoising implements VectorEnv<DenoisingObservation, DenoisingActio
     const data = new Float32Array(this.numEnvs * sizeOf(this.#shape));
     const noises = unstack(ndarray(data, [this.numEnvs, ...this.#shape]));
     noises.forEach((noise, i) => {
-      this.#random(this.#episodes[i]!.episode).child('latents').normals(noise.data.length, noise.data);
+      const { episode, group } = this.#episodes[i]!;
+      const own = this.#sharedNoise ? group * this.#groupSize : episode;
+      this.#random(own).child('latents').normals(noise.data.length, noise.data);
     });
     if (this.#sigma !== 1) for (let i = 0; i < data.length; i++) data[i] = data[i]! * this.#sigma;
     this.#latents = noises;
@@ -239,9 +242,11 @@ export class Denoising implements VectorEnv<DenoisingObservation, DenoisingActio
   #start(batch: number): void {
     this.#episodes = Array.from({ length: this.numEnvs }, (_, i) => {
       const episode = batch * this.numEnvs + i;
-      const random = this.#random(episode);
-      const { prompt, metadata } = this.#prompts.at(episode, random.child('prompt'));
-      return { episode, prompt, metadata, noiseSeed: random.child('noise').integer(noiseSeeds) };
+      const group = Math.floor(episode / this.#groupSize);
+      // What a group has in common is drawn from the stream of its first episode.
+      const first = this.#random(group * this.#groupSize);
+      const { prompt, metadata } = this.#prompts.at(group, first.child('prompt'));
+      return { episode, group, prompt, metadata, noiseSeed: this.#random(episode).child('noise').integer(noiseSeeds) };
     });
     this.#batch = batch;
   }
@@ -249,8 +254,9 @@ export class Denoising implements VectorEnv<DenoisingObservation, DenoisingActio
   #resetResult(): VectorResetResult<DenoisingObservation> {
     return {
       observations: this.#observations(),
-      infos: this.#episodes.map(({ episode, metadata }) => ({
+      infos: this.#episodes.map(({ episode, group, metadata }) => ({
         episodeNumber: episode,
+        ...(this.#groupSize > 1 && { group }),
         ...(metadata === undefined ? {} : { metadata }),
       })),
     };
@@ -341,12 +347,13 @@ export class Denoising implements VectorEnv<DenoisingObservation, DenoisingActio
       { timeoutMs: this.#timeoutMs },
     );
     const infos = unstack(images).map((image, i): Info => {
-      const { prompt, episode } = episodes[i]!;
+      const { prompt, episode, group } = episodes[i]!;
       const rewardTerms = Object.fromEntries(Object.entries(details).map(([term, values]) => [term, values[i]!]));
       return {
         image,
         prompt,
         episodeNumber: episode,
+        ...(this.#groupSize > 1 && { group }),
         rewardTerms,
         ...(metadata[i] === undefined ? {} : { metadata: metadata[i] }),
       };

@@ -20,6 +20,8 @@ export const denoising: readonly Registration[] = [
       prompts: 'a list of prompts, or promptList, promptFile, promptGenerator',
       reward: 'a function of images and prompts, or an object with `score`',
       seed: 'fixes prompts and noise of all episodes (default 0)',
+      groupSize: 'so many consecutive episodes have one prompt, to be compared with each other (default 1: no groups)',
+      sharedNoise: 'whether the episodes of a group start from the same latents (default: their own)',
       rewardTimeoutMs: 'milliseconds after which a pending reward counts as failed (default: none)',
     },
     createVec: async (numEnvs, options) => {

@@ -6,6 +6,7 @@ export {
   stickyAction,
   transformAction,
 } from './action.js';
+export { Groups } from './groups.js';
 export {
   delayObservation,
   type FrameStackOptions,

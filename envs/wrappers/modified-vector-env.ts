@@ -156,8 +156,11 @@ export class ModifiedVectorEnv<O, A, InnerO, InnerA> implements VectorEnv<O, A> 
       const info = inner.infos[i]!;
       let step: StepResult<InnerO> | undefined;
       let begun: ResetResult<InnerO> | undefined;
-      if (this.#ended[i] === 1) begun = { observation, info };
-      else {
+      if (this.#ended[i] === 1) {
+        // A member of a group that waits for the others stands where it ended.
+        if (info.idle === true) return undefined;
+        begun = { observation, info };
+      } else {
         const [terminated, truncated] = [inner.terminated[i] === 1, inner.truncated[i] === 1];
         step = { observation, reward: inner.rewards[i]!, terminated, truncated, info };
         if (this.autoreset === 'same-step' && (terminated || truncated)) {
@@ -170,7 +173,13 @@ export class ModifiedVectorEnv<O, A, InnerO, InnerA> implements VectorEnv<O, A> 
       if (begun !== undefined) modifier.prepare?.(begun);
       return { step, begun };
     });
-    parts.forEach(({ step, begun }, i) => {
+    parts.forEach((part, i) => {
+      if (part === undefined) {
+        out.observations[i] = this.#observations[i]!;
+        out.infos[i] = inner.infos[i]!;
+        return;
+      }
+      const { step, begun } = part;
       const modifier = this.#modifiers[i]!;
       const stepped = step && modifier.next(step, actions[i]!);
       const first = begun && modifier.first(begun);

@@ -48,6 +48,11 @@ describe('expressionReward', () => {
     actual.forEach((value, i) => {
       expect(value).toBeCloseTo(expected[i]!, 12);
     });
+    // The same from the scores of its terms.
+    const reward = await make(expression);
+    const { details } = await scoreImages(reward, batch);
+    const terms = Object.fromEntries(Object.entries(details).map(([name, values]) => [name, values[1]!]));
+    expect(reward.combine!(terms)).toBeCloseTo(expected[1]!, 12);
   });
 
   it('logs each term once, with its own details', async () => {

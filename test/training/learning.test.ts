@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -30,6 +30,16 @@ it.each([
 ])('%s is learned by PPO', async (env, best) => {
   const reward = await finalReward({ name: env, env, agent: 'ppo', epochs: 8, seed: 0 });
   expect(reward).toBeGreaterThan(0.95 * best);
+});
+
+it.each([
+  0, 1, 2,
+])('GRPO balances the pole from groups of the same start, within 200 000 steps (seed %d)', async (seed) => {
+  const name = `grpo-${seed}`;
+  const reward = await finalReward({ name, env: 'CartPole-v1', agent: 'grpo', epochs: 24, seed });
+  expect(reward).toBeGreaterThan(400);
+  const [last] = (await readFile(join(runs, name, 'metrics.jsonl'), 'utf8')).trim().split('\n').slice(-1);
+  expect(JSON.parse(last!).envSteps).toBeLessThanOrEqual(200_000);
 });
 
 it('REINFORCE finds the best arm of Bandit-v0', async () => {

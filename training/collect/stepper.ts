@@ -100,13 +100,16 @@ export class Stepper<O, A> {
     const valid = new Uint8Array(numEnvs);
     const done = new Uint8Array(numEnvs);
     const starts = new Uint8Array(numEnvs);
+    const waiting = new Uint8Array(numEnvs);
     const finalObservations: (O | undefined)[] = new Array(numEnvs).fill(undefined);
     const ended: { index: number; episode: Episode }[] = [];
     let count = 0;
     for (let i = 0; i < numEnvs; i++) {
       if (at.resetting[i]) {
-        // Next-step autoreset: this step ignored its action and returned the new episode's first observation.
-        starts[i] = 1;
+        // Next-step autoreset: this step ignored its action and returned the new episode's first observation. A member
+        // of a group waits for the others first.
+        if (result.infos[i]?.idle === true) waiting[i] = 1;
+        else starts[i] = 1;
         continue;
       }
       done[i] = Number(result.terminated[i] || result.truncated[i]);
@@ -153,7 +156,7 @@ export class Stepper<O, A> {
     at.observations = observations;
     at.infos = infos;
     at.starts = starts;
-    at.resetting = env.autoreset === 'next-step' ? done : new Uint8Array(numEnvs);
+    at.resetting = env.autoreset === 'next-step' ? done.map((one, i) => one | waiting[i]!) : new Uint8Array(numEnvs);
     return { valid: count, ended };
   }
 

@@ -41,11 +41,13 @@ export function parseConfig(
   const { name: _, ...own } = config.agent;
   const short = applyShorthand(config, isObject(given) ? given : {}, agent, family);
   const resolved = resolveAgentOptions(agent, family.policyKind, { ...short.defaults, ...own });
+  const withAgent =
+    'value' in resolved ? { ...short.config, agent: { name: config.agent.name, ...resolved.value } } : short.config;
   const problems = [
     ...resolved.problems,
     ...short.problems,
     ...callbackProblems(short.config),
-    ...(family.check?.(short.config) ?? []),
+    ...(family.check?.(withAgent) ?? []),
   ];
   if (!('value' in resolved) || problems.length > 0) throw configError(where, problems);
   const complete = {

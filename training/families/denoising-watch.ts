@@ -22,10 +22,10 @@ interface WatchedConfig {
   };
 }
 
-/** Makes an environment of the run, with other prompts or another reward where they are given. */
+/** Makes an environment of the run, with other prompts, another reward or groups where they are given. */
 export type MakeDenoising = (
   numEnvs: number,
-  other?: Partial<Pick<DenoisingOptions, 'prompts' | 'reward' | 'seed'>>,
+  other?: Partial<Pick<DenoisingOptions, 'prompts' | 'reward' | 'seed' | 'groupSize' | 'sharedNoise'>>,
 ) => Denoising;
 
 /** Scores pictures by the run's reward, and by the guard as one of its terms. */

@@ -17,6 +17,7 @@ import { packageRoot } from '../package-root.js';
 import { filesBelow } from '../run-folder/index.js';
 import type { MakeDenoising } from './denoising-watch.js';
 import type { ComposeOptions, Composition, Family } from './family.js';
+import { groupProblems, groupSizeOf } from './groups.js';
 
 const count = z.int().min(1);
 const text = z.string().min(1).max(4096);
@@ -56,6 +57,10 @@ const sampling = z
         "DDIM's η, or the noise level of flow matching: how much noise a step adds; learning needs more than 0",
       ),
     guidanceScale: z.number().min(0).default(1).describe('classifier-free guidance; 1 is none and half the work'),
+    sharedNoise: z
+      .boolean()
+      .default(false)
+      .describe('agents that compare groups: whether the samples of a group start from the same noise'),
   })
   .prefault({});
 
@@ -166,6 +171,7 @@ export const denoising: Family = {
       problems.push(
         `samplesPerEpoch: must be a multiple of numEnvs (${config.numEnvs}), because samples are made in batches of that size, actual value ${config.samplesPerEpoch}.`,
       );
+    problems.push(...groupProblems(config, config.sampling));
     const { every, guard, rule, samples, perPrompt } = config.watch;
     if (every === 0 && (guard !== undefined || rule !== 'warn'))
       problems.push('watch: there is none, because watch.every is 0; say after how many epochs it looks.');
@@ -204,7 +210,8 @@ export const denoising: Family = {
     const config = given as DenoisingConfig;
     const { promptList } = await import('../../envs/denoising/prompts.js');
     return await withDenoiser(config, (denoiser) =>
-      agentOn(denoiser, config, promptList(['']), ({ prompts }) => new Float64Array(prompts.length), {}),
+      // It never scores, and needs a reward of the form of the run's.
+      agentOn(denoiser, config, promptList(['']), { name: 'none', score: () => [], combine: () => 0 }, {}),
     );
   },
 };
@@ -249,7 +256,9 @@ async function agentOn(
       rewardTimeoutMs: config.rewardTimeout * 1000,
       ...other,
     });
-  const first = make(config.numEnvs);
+  const groups = { groupSize: groupSizeOf(config), sharedNoise: config.sampling.sharedNoise };
+  const makeTraining = () => make(config.numEnvs, groups);
+  const first = makeTraining();
   const { name, ...agentOptions } = config.agent;
   try {
     const agent = (await makeAgent(options.agent ?? name, {
@@ -258,9 +267,10 @@ async function agentOn(
       kind: 'denoising',
       options: agentOptions,
       random: new Random(config.seed).child('agent'),
+      combineReward: typeof reward === 'object' && reward.combine ? (terms) => reward.combine!(terms) : undefined,
       warn: options.warn,
     })) as Agent<unknown, unknown>;
-    return { agent, unet, policy, first, make };
+    return { agent, unet, policy, first, make, makeTraining };
   } catch (error) {
     policy.dispose();
     throw error;
@@ -278,7 +288,7 @@ async function composeWith(
     import('../../envs/denoising/denoising.js'),
     import('../../diffusion/index.js'),
   ]);
-  const { agent, unet, policy, first, make } = await agentOn(denoiser, config, prompts, reward, options);
+  const { agent, unet, policy, first, make, makeTraining } = await agentOn(denoiser, config, prompts, reward, options);
   const pool = await workersFor(agent, config, options);
   // More environments than a rollout has batches would never be used.
   const batches =
@@ -286,7 +296,7 @@ async function composeWith(
       ? Math.ceil(agent.collect.episodes / config.numEnvs)
       : config.overlap + 1;
   const envs = [first];
-  while (envs.length < Math.min(config.overlap + 1, batches)) envs.push(make(config.numEnvs));
+  while (envs.length < Math.min(config.overlap + 1, batches)) envs.push(makeTraining());
   const evaluationSize = Math.min(config.numEnvs, Math.max(1, config.evaluation.samples));
   const evaluationEnvs = envs.slice(0, 2).map(() => make(evaluationSize));
   const watched = config.watch.every > 0 ? await watchOf(config, policy, { make, prompts, reward }) : undefined;

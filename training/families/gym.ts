@@ -4,10 +4,12 @@ import { Random } from '../../core/random.js';
 import { configError } from '../../core/schema.js';
 import type { Env } from '../../envs/env.js';
 import { SyncVectorEnv } from '../../envs/sync-vector-env.js';
+import { Groups } from '../../envs/wrappers/groups.js';
 import { TimeLimit } from '../../envs/wrappers/time-limit.js';
 import type { RunConfig } from '../config/run-config.js';
 import { type AnyVectorEnv, parseWrappers, WrapperStack, withStatistics, wrappersOption } from '../wrappers/index.js';
 import type { ComposeOptions, Composition, Family } from './family.js';
+import { groupProblems, groupSizeOf } from './groups.js';
 
 const options = {
   envOptions: z
@@ -65,7 +67,16 @@ export const gym: Family = {
       ? `totalSteps: how many steps make a rollout of the agent \`${agent.name}\` is not known before; give epochs, or agent.collect: {steps: n} where the agent has that option.`
       : Math.ceil(totalSteps / (steps * numEnvs));
   },
-  check: (config) => parseWrappers((config as GymConfig).wrappers).problems,
+  check: (given) => {
+    const config = given as GymConfig;
+    const problems = [...parseWrappers(config.wrappers).problems];
+    const groupSize = groupSizeOf(config);
+    if (groupSize !== undefined && config.numEnvs % groupSize !== 0)
+      problems.push(
+        `numEnvs: must be a multiple of agent.groupSize (${groupSize}), because the environments of a group begin alike, actual value ${config.numEnvs}.`,
+      );
+    return [...problems, ...groupProblems(config)];
+  },
   defaults: { numEnvs: 8, evaluation: { samples: 20, explore: false } },
   words: {
     episodes: 'episodes',
@@ -92,14 +103,15 @@ export const gym: Family = {
     try {
       const parsed = parseWrappers(config.wrappers);
       if (!('steps' in parsed)) throw configError('compose', parsed.problems);
-      const open = async (numEnvs: number, wrappers: WrapperStack) => {
+      const open = async (numEnvs: number, wrappers: WrapperStack, groupSize?: number) => {
         let env = await makeEnv(config, options, numEnvs);
         closing.push(() => env.close?.());
+        if (groupSize !== undefined) env = inGroups(env, groupSize);
         env = await wrappers.around(env);
         return env;
       };
       const wrappers = await WrapperStack.of(parsed.steps);
-      const env = await open(config.numEnvs, wrappers);
+      const env = await open(config.numEnvs, wrappers, groupSizeOf(config));
       const evaluationEnv = await open(
         Math.min(config.numEnvs, Math.max(1, config.evaluation.samples)),
         await WrapperStack.of(parsed.steps, wrappers),
@@ -123,6 +135,16 @@ export const gym: Family = {
     }
   },
 };
+
+/** Environments as members of groups. @throws GymError E_CONFIG where they are no single ones that can be restored. */
+function inGroups(env: AnyVectorEnv, groupSize: number): AnyVectorEnv {
+  if (!(env instanceof SyncVectorEnv))
+    throw new GymError(
+      'E_CONFIG',
+      `compose: ${env.spec?.id ?? env.constructor.name} is natively a vector environment, whose episodes cannot be made to begin alike in groups; choose an agent without groupSize.`,
+    );
+  return new Groups(env.envs, groupSize);
+}
 
 async function makeEnv(config: GymConfig, { env }: ComposeOptions, numEnvs: number): Promise<AnyVectorEnv> {
   const { maxEpisodeSteps } = config;

@@ -28,12 +28,29 @@ describe('parseConfig', () => {
     expect(agent({ agent: 'ppo', samplesPerEpoch: 96 })).toMatchObject({ collect: { episodes: 96 } });
   });
 
+  it('wants whole groups, for an agent that compares them', () => {
+    const wrong = (input: RunConfigInput) => () => parseConfig({ agent: 'grpo', ...input });
+    expect(wrong({ samplesPerEpoch: 96, agent: { name: 'grpo', groupSize: 5 } })).toThrow(
+      /agent\.collect: must be a multiple of agent\.groupSize \(5\) episodes.*actual value 96/,
+    );
+    expect(wrong({ env: 'CartPole-v1', numEnvs: 4 })).toThrow(
+      /numEnvs: must be a multiple of agent\.groupSize \(8\).*actual value 4/,
+    );
+    expect(wrong({ env: 'CartPole-v1', agent: { name: 'grpo', collect: { steps: 64 } } })).toThrow(
+      /agent\.collect: must be \{episodes: n\}/,
+    );
+    expect(wrong({ agent: 'ppo', sampling: { sharedNoise: true } })).toThrow(
+      /sampling\.sharedNoise: has no effect, because the agent `ppo` compares no groups/,
+    );
+  });
+
   it('is complete: parsed again it is the same', () => {
     for (const input of [
       {},
       { env: 'CartPole-v1' },
       { agent: { collect: { steps: 20 } }, numEnvs: 48 },
       { env: 'CartPole-v1', agent: 'a2c' },
+      { agent: { name: 'grpo', window: { size: 4, stride: 1, every: 25 } }, sampling: { sharedNoise: true } },
       { agent: 'reinforce', samplesPerEpoch: 32 },
     ] satisfies RunConfigInput[]) {
       const config = parseConfig(input);
