@@ -1,3 +1,4 @@
+import { GymError } from '../core/errors.js';
 import type { Random } from '../core/random.js';
 import type { Metrics } from '../core/types.js';
 import type { AdvantageEstimator } from './advantages/estimator.js';
@@ -78,4 +79,26 @@ export type PolicyGradientAlgorithm = Estimated & {
 /** −mean(A · ln π): the score-function estimator, exact only where the data are on-policy. */
 export function scoreFunctionLoss({ logProb, advantages }: LossInput): Rows {
   return advantages.mul(logProb).mean().neg();
+}
+
+/** @throws GymError E_CONFIG where an algorithm asks for what its policy or reward does not have. */
+export function checkAlgorithm(
+  { name, options, displacement, window }: PolicyGradientAlgorithm,
+  policy: Policy<never, unknown>,
+  combineReward: CombineReward | undefined,
+): void {
+  const refuse = (option: string, why: string) => {
+    throw new GymError('E_CONFIG', `${name}.${option}: ${why}.`);
+  };
+  if (options.rewardAggregation === 'per-term' && combineReward === undefined)
+    refuse('rewardAggregation', "'per-term' needs a reward that is an expression of others; use 'sum'");
+  if (displacement && policy.keepMeans === undefined)
+    refuse('surrogate', 'this policy has no Gaussian steps to measure a divergence of; use clip');
+  if (window && policy.chainLength === undefined)
+    refuse('window', 'the episodes of this policy are no chains of denoising steps; leave it out');
+  if (options.klCoefficient > 0 && policy.keepReference === undefined)
+    refuse(
+      'klCoefficient',
+      `this policy cannot keep a reference to measure the KL to; use 0, actual value ${options.klCoefficient}`,
+    );
 }

@@ -13,6 +13,7 @@ import { makeAdvantageEstimator } from './advantages/index.js';
 import { type CombineReward, perTermRewards } from './advantages/per-term.js';
 import type { ActOptions, Agent, Decision, LearnOptions, Rollout } from './agent.js';
 import {
+  checkAlgorithm,
   type LossInput,
   type PolicyGradientAlgorithm,
   type PolicyGradientParts,
@@ -91,21 +92,8 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
 
   /** @throws GymError E_CONFIG when options and policy do not fit each other. */
   constructor(algorithm: PolicyGradientAlgorithm, { policy, random, warn, combineReward }: PolicyGradientParts<O, A>) {
-    const { options, name } = algorithm;
-    const refuse = (option: string, why: string) => {
-      throw new GymError('E_CONFIG', `${name}.${option}: ${why}.`);
-    };
-    if (options.rewardAggregation === 'per-term' && combineReward === undefined)
-      refuse('rewardAggregation', "'per-term' needs a reward that is an expression of others; use 'sum'");
-    if (algorithm.displacement && policy.keepMeans === undefined)
-      refuse('surrogate', 'this policy has no Gaussian steps to measure a divergence of; use clip');
-    if (algorithm.window && policy.chainLength === undefined)
-      refuse('window', 'the episodes of this policy are no chains of denoising steps; leave it out');
-    if (options.klCoefficient > 0 && policy.keepReference === undefined)
-      refuse(
-        'klCoefficient',
-        `this policy cannot keep a reference to measure the KL to; use 0, actual value ${options.klCoefficient}`,
-      );
+    const { options } = algorithm;
+    checkAlgorithm(algorithm, policy, combineReward);
     this.collect = options.collect;
     this.policy = policy;
     this.#algorithm = algorithm;
