@@ -3,6 +3,7 @@ import { defineAgent } from './define.js';
 import { policyGradientMetrics } from './metrics.js';
 import { weightedLoss } from './optimization/weighted-loss.js';
 import { customaryDefaults, policyGradientOptions } from './options.js';
+import { a2cSettings } from './settings.js';
 
 /** Synchronous advantage actor-critic (arXiv 1602.01783): one update on a short rollout, bootstrapped where it is cut. */
 export const a2c = defineAgent({
@@ -18,6 +19,7 @@ export const a2c = defineAgent({
       ...{ learningRate: 2e-3, weightDecay: 0, maxGradNorm: 0.5, microBatch: 2048 },
     },
   },
+  settings: a2cSettings,
   metrics: policyGradientMetrics,
   make: async (parts) => {
     const { options } = parts;

@@ -18,6 +18,15 @@ export interface MetricDescription {
   readonly progress?: { readonly label: string; readonly share?: boolean };
 }
 
+/**
+ * Options with which an agent learns one environment: those of the run by their names (`numEnvs`, `totalSteps`, `wrappers`),
+ * the agent's own under `agent`. They take the place of defaults; what a user says stands over them.
+ */
+export interface Settings<Options = Readonly<Record<string, unknown>>> {
+  readonly agent?: Partial<Options>;
+  readonly [option: string]: unknown;
+}
+
 /** What an agent is made from. */
 export interface AgentContext<O, A, Options> {
   /** The environments that it will act in, for their spaces, their number and, where there is one, their horizon. */
@@ -54,6 +63,8 @@ export interface AgentDefinition<O = unknown, A = unknown, Schema extends z.ZodO
   readonly options?: Schema;
   /** The values of the options that are not given, for each kind of policy. */
   readonly defaults?: Readonly<Partial<Record<PolicyKind, Partial<z.input<Schema>>>>>;
+  /** Settings for single environments, by their ids. */
+  readonly settings?: Readonly<Record<string, Settings<z.input<Schema>>>>;
   /** The metrics that it logs, by their key in `metrics.jsonl`. */
   readonly metrics?: Readonly<Record<string, MetricDescription>>;
   /** Makes the agent. May be asynchronous, so that what is heavy is imported only by who uses it. */

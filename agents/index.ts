@@ -25,6 +25,7 @@ export {
   type AgentDescription,
   defineAgent,
   type MetricDescription,
+  type Settings,
 } from './define.js';
 export { grpo } from './grpo.js';
 export { policyGradientMetrics, ratioMetrics } from './metrics.js';

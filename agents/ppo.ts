@@ -4,6 +4,7 @@ import { policyGradientMetrics, ratioMetrics } from './metrics.js';
 import { scheduled } from './optimization/schedule.js';
 import { weightedLoss } from './optimization/weighted-loss.js';
 import { customaryDefaults, minibatchOptions, policyGradientOptions, positive } from './options.js';
+import { ppoSettings } from './settings.js';
 
 const options = z.strictObject({
   ...policyGradientOptions,
@@ -54,6 +55,7 @@ export const ppo = defineAgent({
       clipRange: 0.2,
     },
   },
+  settings: ppoSettings,
   metrics: {
     'train/clipFraction': {
       title: 'Clip fraction',

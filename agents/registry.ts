@@ -72,6 +72,11 @@ export function agentNamed(name: string, where = 'agent'): AgentDescription {
   return files.get(name) ?? registry.get(name, where);
 }
 
+/** What an agent of this name says of itself, if there is one. */
+export function findAgent(name: string): AgentDescription | undefined {
+  return files.get(name) ?? registry.find(name);
+}
+
 /** The options of an agent with the defaults that it has on one kind of policy. */
 export function agentOptions(agent: AgentDescription, kind: PolicyKind): OptionInfo[] {
   return agent.options === undefined ? [] : optionsOf(agent.options, agent.defaults?.[kind]);

@@ -3,6 +3,7 @@ import { defineAgent } from './define.js';
 import { policyGradientMetrics } from './metrics.js';
 import { weightedLoss } from './optimization/weighted-loss.js';
 import { customaryDefaults, policyGradientOptions } from './options.js';
+import { reinforceSettings } from './settings.js';
 
 /**
  * REINFORCE (Williams 1992). On a denoising policy it is DDPO-SF (arXiv 2305.13301 §4.3):
@@ -36,6 +37,7 @@ export const reinforce = defineAgent({
       gamma: 0.99,
     },
   },
+  settings: reinforceSettings,
   metrics: policyGradientMetrics,
   make: async (parts) => {
     const { options } = parts;

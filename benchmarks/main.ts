@@ -69,6 +69,24 @@ program
   .addOption(json())
   .action(async (options) => (await import('./fine-tuning.js')).fineTuning(options));
 
+program
+  .command('classic')
+  .description('trains the agents on classic control with the settings of the package; the means of 100 fixed episodes')
+  .option('--seeds <list>', 'a run each', list, [0, 1, 2, 3, 4])
+  .option('--only <list>', 'rows, such as CartPole-v1/ppo', (text) => text.split(','))
+  .option('--jobs <n>', 'processes at once (default: one for each core)', Number)
+  .addOption(json())
+  .action(async (options) => (await import('./classic.js')).classic(options));
+
+program
+  .command('sb3')
+  .description('the wall time of PPO on CartPole-v1, here and in stable-baselines3 (Python), alternately')
+  .requiredOption('--python <program>', 'a Python with sb3/requirements.txt installed')
+  .option('--steps <n>', 'steps of all environments', Number, 100_000)
+  .option('--rounds <n>', 'runs of each', Number, 3)
+  .addOption(json())
+  .action(async (options) => (await import('./sb3.js')).sb3(options));
+
 try {
   await program.parseAsync();
 } catch (error) {

@@ -4,7 +4,7 @@ import type { PolicyKind } from '../agents/policy.js';
 import { agentOptions, listAgents, loadAgent } from '../agents/registry.js';
 import { GymError } from '../core/errors.js';
 import { shownName } from '../core/shown.js';
-import { parseYaml, type RunOptionInfo, runOptions } from '../training/config/index.js';
+import { parseYaml, type RunOptionInfo, runOptions, settingsOf } from '../training/config/index.js';
 import { families, familyOf } from '../training/families/index.js';
 
 const sections: Readonly<Record<string, string>> = {
@@ -60,25 +60,36 @@ export function described({ description, default: value, defaults }: RunOptionIn
 export async function addRunFlags(command: Command, help?: readonly string[]): Promise<Command> {
   const add = (info: RunOptionInfo, section: string) =>
     command.addOption(new Option(`${flagOf(info.path)} <value>`, described(info)).helpGroup(`${section}:`));
-  for (const info of runOptions()) if (!info.path.includes('.')) add(info, sectionOf(info));
+  const named = (flag: string, fallback: string) => {
+    const at = help?.findIndex((argument) => argument === flag || argument.startsWith(`${flag}=`)) ?? -1;
+    return at < 0 ? fallback : (help![at]!.split('=')[1] ?? help![at + 1] ?? fallback);
+  };
+  const env = named('--env', 'Denoising-v0');
+  const agent = await loadAgent(named('--agent', 'ppo'));
+  const settings = settingsOf(agent, env);
+  /** With the default that it has in this environment. */
+  const settled = (info: RunOptionInfo): RunOptionInfo => {
+    const value = info.path
+      .split('.')
+      .reduce<unknown>((at, key) => (at as Record<string, unknown> | undefined)?.[key], settings);
+    if (value === undefined) return info;
+    const { defaults: _, ...rest } = info;
+    return { ...rest, default: value };
+  };
+  for (const info of runOptions()) if (!info.path.includes('.')) add(settled(info), sectionOf(info));
   command.addOption(
     new Option('--agent <name>', 'the algorithm: a name, or the file of your own (default ppo)').helpGroup('Agent:'),
   );
   command.addOption(new Option('--set <path=value...>').hideHelp());
   if (help === undefined) return command;
   for (const info of runOptions())
-    if (info.path.includes('.') && info.path !== 'agent.name') add(info, sectionOf(info));
-  const named = (flag: string, fallback: string) => {
-    const at = help.findIndex((argument) => argument === flag || argument.startsWith(`${flag}=`));
-    return at < 0 ? fallback : (help[at]!.split('=')[1] ?? help[at + 1] ?? fallback);
-  };
-  const agent = await loadAgent(named('--agent', 'ppo'));
-  const kind = familyOf(named('--env', 'Denoising-v0')).policyKind;
+    if (info.path.includes('.') && info.path !== 'agent.name') add(settled(info), sectionOf(info));
+  const kind = familyOf(env).policyKind;
   for (const info of agentOptions(agent, kind))
-    add({ ...info, path: `agent.${info.path}` }, `Agent ${agent.name}, defaults for ${nameOfKind(kind)}`);
+    add(settled({ ...info, path: `agent.${info.path}` }), `Agent ${agent.name}, defaults for ${nameOfKind(kind)}`);
   command.addHelpText(
     'after',
-    `\nThe agent's options are those of ${agent.name} on ${nameOfKind(kind)}; --agent NAME --env ID --help shows others.`,
+    `\nThe agent's options are those of ${agent.name} on ${nameOfKind(kind)}${settings ? `, defaults its settings for ${env}` : ''}; --agent NAME --env ID --help shows others.`,
   );
   return command;
 }

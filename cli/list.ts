@@ -1,3 +1,4 @@
+import type { Settings } from '../agents/define.js';
 import type { PolicyKind } from '../agents/policy.js';
 import { agentOptions, listAgents } from '../agents/registry.js';
 import { unknownName } from '../core/errors.js';
@@ -6,7 +7,7 @@ import { listEnvironments } from '../envs/registry.js';
 import { listRewards } from '../rewards/index.js';
 import { runOptions } from '../training/config/index.js';
 import { listWrappers } from '../training/wrappers/index.js';
-import { described, flagOf, nameOfKind, sectionOf } from './flags.js';
+import { described, flagOf, nameOfKind, sectionOf, shown } from './flags.js';
 import { table } from './table.js';
 
 /** Something to list: its name, a line about it, and lines that belong to it. */
@@ -42,6 +43,26 @@ function optionGroups(): Map<string, Entry[]> {
   return groups;
 }
 
+/** The settings of each agent, by environment. */
+function settings(): Map<string, Record<string, Settings>> {
+  const result = new Map<string, Record<string, Settings>>();
+  for (const agent of listAgents())
+    for (const [env, own] of Object.entries(agent.settings ?? {}))
+      result.set(env, { ...result.get(env), [agent.name]: own });
+  return result;
+}
+
+/** Settings as flags: what to write to get them without asking. */
+function flatText(own: Settings, prefix = ''): string {
+  return Object.entries(own)
+    .map(([key, value]) => {
+      const path = `${prefix}${key}`;
+      const isSection = ['agent', 'policy'].includes(path);
+      return isSection ? flatText(value as Settings, `${path}.`) : `${flagOf(path)} ${shown(value)}`;
+    })
+    .join(' ');
+}
+
 const lists = new Map<string, { entries(): Entry[]; json(): unknown }>([
   [
     'environments',
@@ -70,6 +91,18 @@ const lists = new Map<string, { entries(): Entry[]; json(): unknown }>([
           ),
           metrics: agent.metrics ?? {},
         })),
+    },
+  ],
+  [
+    'settings',
+    {
+      entries: () =>
+        [...settings()].map(([env, agents]) => ({
+          name: env,
+          summary: '',
+          details: Object.entries(agents).map(([agent, own]) => ({ name: agent, summary: flatText(own) })),
+        })),
+      json: () => Object.fromEntries(settings()),
     },
   ],
   ['rewards', { entries: () => listRewards(), json: () => listRewards() }],

@@ -151,7 +151,7 @@ program
 program
   .command('list')
   .description('every environment, agent, reward and option, with a line each')
-  .argument('[what]', 'environments, agents, rewards, options; default: all')
+  .argument('[what]', 'environments, agents, settings, rewards, wrappers, options; default: all')
   .addOption(json())
   .action(async (what, options) => (await import('./list.js')).listCommand(what, options));
 

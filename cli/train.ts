@@ -90,6 +90,7 @@ export async function trainCommand(
         announceLine(`run: ${path}`);
         profiler?.start();
       },
+      onEngine: announceLine,
       onEvent: (event) => {
         bar.onEvent(event);
         profiler?.onEvent(event);

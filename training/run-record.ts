@@ -15,6 +15,8 @@ export interface RunRecord {
   readonly config: RunConfig;
   readonly versions: Readonly<Record<string, string>>;
   readonly backend: BackendInfo;
+  /** What the policy computes on, where that is not tensors of the backend alone. */
+  readonly engine?: string | undefined;
   readonly started: string;
   /** By this its maker recognises a run that executes code of a user's own; see `docs/runs.md`. */
   readonly signature?: string | undefined;
@@ -24,6 +26,7 @@ const schema = z.looseObject({
   config: z.looseObject({}),
   versions: z.record(z.string(), z.string()),
   backend: z.looseObject({ name: z.string() }),
+  engine: z.string().optional(),
   started: z.string(),
   signature: z.string().optional(),
 });

@@ -33,6 +33,8 @@ export interface RunOptions extends ComposeOptions {
   /** Aborted: the run stops within the present step, micro-batch or call of the user's code, and can be resumed. */
   readonly signal?: AbortSignal;
   readonly onBackend?: (backend: BackendInfo) => void;
+  /** Told what the policy computes on, where that is not tensors of the backend alone: a line. */
+  readonly onEngine?: (line: string) => void;
   /** Awaited: a {@link Logger} can stand here. */
   readonly onEvent?: (event: TrainEvent) => Awaitable<void>;
   readonly onProgress?: (progress: TrainProgress) => void;
@@ -127,11 +129,14 @@ class Run {
       signal,
       warn: (message) => this.#warn(message),
     });
+    if (parts.engine !== undefined) this.#options.onEngine?.(parts.engine);
     const agent = this.#options.agent ?? agentNamed(config.agent.name);
     try {
       let end: Pick<RunResult, 'reason' | 'why'>;
       try {
-        this.#folder ??= await RunFolder.create(this.#path, await this.#newRecord(config, backend), { overwrite });
+        this.#folder ??= await RunFolder.create(this.#path, await this.#newRecord(config, backend, parts.engine), {
+          overwrite,
+        });
         this.#folder.origin = { config, inputs, code };
         end = await this.#train(config, parts, resumed);
       } finally {
@@ -228,7 +233,7 @@ class Run {
       );
   }
 
-  async #newRecord(config: RunConfig, backend: BackendInfo): Promise<RunRecord> {
+  async #newRecord(config: RunConfig, backend: BackendInfo, engine: string | undefined): Promise<RunRecord> {
     const signature = await signatureOf(config).catch((error: unknown) =>
       this.#warn(`${messageOf(error)} To resume, evaluate or export this run, --trust will be needed.`),
     );
@@ -236,6 +241,7 @@ class Run {
       config,
       versions: await provenance(),
       backend,
+      ...(engine !== undefined && { engine }),
       started: new Date().toISOString(),
       ...(typeof signature === 'string' && { signature }),
     };

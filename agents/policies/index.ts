@@ -1,6 +1,5 @@
 import type { Random } from '../../core/random.js';
 import type { Space } from '../../envs/spaces/space.js';
-import type { Policy } from '../policy.js';
 import { type NetworkOptions, NetworkPolicy } from './network-policy.js';
 
 /**
@@ -12,6 +11,6 @@ export function networkPolicy<O, A>(
   spaces: { observationSpace: Space<O>; actionSpace: Space<A> },
   options: NetworkOptions,
   random: Random,
-): Policy<O, A> {
+): NetworkPolicy<O, A> {
   return new NetworkPolicy(spaces, options, random);
 }

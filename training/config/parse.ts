@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
-import type { AgentDescription } from '../../agents/define.js';
-import { agentNamed, resolveAgentOptions } from '../../agents/registry.js';
+import type { AgentDescription, Settings } from '../../agents/define.js';
+import { agentNamed, findAgent, resolveAgentOptions } from '../../agents/registry.js';
 import { nearest } from '../../core/errors.js';
 import { isTooDeep, mostLevels } from '../../core/json.js';
 import { configError, parseSchema } from '../../core/schema.js';
@@ -29,10 +29,11 @@ export function parseConfig(
   options: ParseConfigOptions = {},
 ): RunConfig {
   if (isTooDeep(input)) throw configError(where, [`options are nested by more than ${mostLevels} levels.`]);
-  const given = longForm(input);
+  const written = longForm(input);
   // An object cannot be asked for an entry of this name, so that schemas leave it out without a word.
-  const hidden = pathOfKey(given, '__proto__');
+  const hidden = pathOfKey(written, '__proto__');
   if (hidden !== undefined) throw configError(where, [`${hidden}: no such option.`]);
+  const given = withSettings(written, options.agent);
   const family = familyOf(isObject(given) && typeof given.env === 'string' ? given.env : 'Denoising-v0');
   const parsed = parseSchema(schemaOf(family), given, { unknownKey: (path) => elsewhere(path, family) });
   if (parsed.problems.length > 0) throw configError(where, [...mistypedEnv(given), ...parsed.problems]);
@@ -57,12 +58,46 @@ export function parseConfig(
   };
   const epochs = family.epochsOf?.(complete) ?? config.epochs;
   if (typeof epochs === 'string') throw configError(where, [epochs]);
-  if (epochs !== config.epochs && isObject(given) && given.epochs !== undefined)
+  if (epochs !== config.epochs && isObject(written) && written.epochs !== undefined)
     throw configError(where, [
       `epochs: the length of the run is given twice, by epochs (${config.epochs}) and in steps (${epochs} epochs); leave one out.`,
     ]);
   return { ...complete, epochs };
 }
+
+/** The settings that an agent has for an environment, if any. */
+export function settingsOf(agent: AgentDescription, env: string): Settings | undefined {
+  return agent.settings !== undefined && Object.hasOwn(agent.settings, env) ? agent.settings[env] : undefined;
+}
+
+/** What was written, over the settings that its agent has for its environment. */
+function withSettings(written: unknown, own: AgentDescription | undefined): unknown {
+  if (!isObject(written) || typeof written.env !== 'string') return written;
+  const { agent } = written;
+  const name = isObject(agent) && typeof agent.name === 'string' ? agent.name : 'ppo';
+  const known = own ?? findAgent(name);
+  const settings = known && settingsOf(known, written.env);
+  if (settings === undefined) return written;
+  const { totalSteps, ...rest } = settings;
+  const collect = isObject(agent) ? agent.collect : undefined;
+  // The length of a run is said in one way: in epochs, or in steps where steps make a rollout.
+  const hasLength = written.epochs !== undefined || (isObject(collect) && 'episodes' in collect);
+  return over({ ...rest, ...(totalSteps !== undefined && !hasLength && { totalSteps }) }, written);
+}
+
+/** Objects are put over each other option by option; but what an option takes is of one piece (a schedule, a list). */
+function over(below: Readonly<Record<string, unknown>>, above: Readonly<Record<string, unknown>>): object {
+  const result: Record<string, unknown> = { ...below };
+  for (const [key, value] of Object.entries(above)) {
+    if (value === undefined) continue;
+    const under = result[key];
+    result[key] = sections.has(key) && isObject(under) && isObject(value) ? over(under, value) : value;
+  }
+  return result;
+}
+
+/** Options of a run that hold options. */
+const sections = new Set(['agent', 'policy', 'evaluation', 'envOptions']);
 
 /** An option of the run that stands for one of the agent's ({@link Family.shorthand}); it is kept where it has an effect. */
 function applyShorthand(

@@ -19,6 +19,8 @@ export interface Composition {
   readonly envs: readonly VectorEnv<unknown, unknown>[];
   /** For evaluation alone. */
   readonly evaluationEnvs: readonly VectorEnv<unknown, unknown>[];
+  /** What the policy computes on, where that is not tensors of the backend alone: a line for people. */
+  readonly engine?: string | undefined;
   /** Latents to images, where there are any. */
   readonly decode?: (latents: NdArray<Float32Array>) => Awaitable<NdArray>;
   /** How many pictures an evaluation keeps, where episodes end in one. */

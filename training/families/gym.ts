@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import type { NetworkPolicy } from '../../agents/policies/network-policy.js';
 import { GymError } from '../../core/errors.js';
 import { Random } from '../../core/random.js';
 import { configError } from '../../core/schema.js';
@@ -117,9 +118,13 @@ export const gym: Family = {
         await WrapperStack.of(parsed.steps, wrappers),
       );
       const { name, ...agentOptions } = config.agent;
+      let policy: NetworkPolicy<unknown, unknown> | undefined;
       const made = await makeAgent<unknown, unknown>(options.agent ?? name, {
         env,
-        policy: () => networkPolicy(env, config.policy, random.child('policy')),
+        policy: () => {
+          policy = networkPolicy(env, config.policy, random.child('policy'));
+          return policy;
+        },
         kind: 'network',
         options: agentOptions,
         random: random.child('agent'),
@@ -128,7 +133,7 @@ export const gym: Family = {
       closing.push(() => made.dispose());
       const normalizations = [...wrappers.normalizations.values()];
       const agent = normalizations.length === 0 ? made : withStatistics(made, normalizations);
-      return { agent, envs: [env], evaluationEnvs: [evaluationEnv], close };
+      return { agent, envs: [env], evaluationEnvs: [evaluationEnv], engine: policy && engineOf(policy, config), close };
     } catch (error) {
       await close();
       throw error;
@@ -144,6 +149,14 @@ function inGroups(env: AnyVectorEnv, groupSize: number): AnyVectorEnv {
       `compose: ${env.spec?.id ?? env.constructor.name} is natively a vector environment, whose episodes cannot be made to begin alike in groups; choose an agent without groupSize.`,
     );
   return new Groups(env.envs, groupSize);
+}
+
+/** A line on what a policy computes on. */
+function engineOf({ engine }: NetworkPolicy<unknown, unknown>, { policy, agent }: GymConfig): string {
+  const name = `policy of ${policy.hidden.length > 0 ? policy.hidden.join('-') : 'no'} hidden units`;
+  if (engine === 'tensors') return `${name}: computes on tensors`;
+  const kl = (agent.klCoefficient as number | undefined) ?? 0;
+  return `${name}: computes on plain arrays with vector instructions of WebAssembly${kl > 0 ? ', learns on tensors because of klCoefficient' : ''}`;
 }
 
 async function makeEnv(config: GymConfig, { env }: ComposeOptions, numEnvs: number): Promise<AnyVectorEnv> {

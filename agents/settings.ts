@@ -1,0 +1,68 @@
+// What each agent learns the environments of this package with, close to rl-baselines3-zoo where that has them. An agent
+// takes its entry into its description (`settings`); measured means stand in benchmarks/README.md. Steps are whole rollouts.
+
+/** A learning rate that goes down to 0 in a straight line over the run. */
+const falling = (from: number) => ({ from, to: 0 });
+
+/** Checkpoints of runs whose epochs take milliseconds. */
+const checkpointEvery = 20;
+
+const normalized = ['normalizeObservation', 'normalizeReward'];
+
+/** Rewards follow from one action alone, so that little of the future counts. */
+const identity = { numEnvs: 4, totalSteps: 1200 };
+
+export const ppoSettings = {
+  'CartPole-v1': {
+    ...{ numEnvs: 8, totalSteps: 99_840, checkpointEvery },
+    agent: {
+      ...{ collect: { steps: 32 }, innerEpochs: 20, minibatches: 1, gamma: 0.98, gaeLambda: 0.8 },
+      ...{ learningRate: falling(1e-3), clipRange: { from: 0.2, to: 1e-3 } },
+    },
+  },
+  'Pendulum-v1': {
+    ...{ numEnvs: 4, totalSteps: 98_304, checkpointEvery },
+    // The costs of a swing are seen within some ten steps; with a γ of 0.99 the critic has to tell hundreds of them apart.
+    agent: {
+      ...{ collect: { steps: 512 }, innerEpochs: 10, minibatches: 32, gamma: 0.9, gaeLambda: 0.95 },
+      ...{ learningRate: falling(2e-3), clipRange: 0.2 },
+    },
+  },
+  'Acrobot-v1': {
+    ...{ numEnvs: 16, totalSteps: 294_912, checkpointEvery },
+    agent: {
+      ...{ collect: { steps: 128 }, innerEpochs: 4, minibatches: 8, gamma: 0.99, gaeLambda: 0.94 },
+      ...{ learningRate: falling(1e-3), clipRange: 0.2 },
+    },
+  },
+  'MountainCar-v0': {
+    ...{ numEnvs: 16, totalSteps: 999_936, checkpointEvery, wrappers: normalized },
+    agent: {
+      ...{ collect: { steps: 16 }, innerEpochs: 4, minibatches: 1, gamma: 0.99, gaeLambda: 0.98 },
+      ...{ learningRate: falling(1e-3), clipRange: 0.2 },
+    },
+  },
+  'MountainCarContinuous-v0': {
+    ...{ numEnvs: 8, totalSteps: 299_008, checkpointEvery, wrappers: normalized },
+    agent: {
+      ...{ collect: { steps: 256 }, innerEpochs: 10, minibatches: 8, gamma: 0.9999, gaeLambda: 0.9 },
+      ...{ learningRate: falling(3e-4), clipRange: 0.2 },
+    },
+  },
+  'Identity-v0': {
+    ...identity,
+    agent: { collect: { steps: 25 }, learningRate: 1e-2, gamma: 0.4, innerEpochs: 10, minibatches: 4 },
+  },
+};
+
+export const a2cSettings = {
+  'Identity-v0': { ...identity, agent: { collect: { steps: 5 }, learningRate: 1e-2, gamma: 0.4 } },
+};
+
+export const reinforceSettings = {
+  'CartPole-v1': {
+    ...{ numEnvs: 8, totalSteps: 198_656, checkpointEvery },
+    agent: { collect: { steps: 256 }, learningRate: { from: 1e-2, to: 1e-3 }, gamma: 0.99 },
+  },
+  'Identity-v0': { ...identity, agent: { collect: { steps: 100 }, learningRate: 3e-2, gamma: 0 } },
+};
