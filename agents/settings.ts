@@ -62,7 +62,11 @@ export const a2cSettings = {
 export const reinforceSettings = {
   'CartPole-v1': {
     ...{ numEnvs: 8, totalSteps: 198_656, checkpointEvery },
-    agent: { collect: { steps: 256 }, learningRate: { from: 1e-2, to: 1e-3 }, gamma: 0.99 },
+    // With the critic as baseline: without one the mean return after 200k steps is about 230.
+    agent: {
+      ...{ collect: { steps: 128 }, advantage: 'gae' as const, gamma: 0.99, gaeLambda: 1 },
+      learningRate: { from: 1e-2, to: 1e-3 },
+    },
   },
   'Identity-v0': { ...identity, agent: { collect: { steps: 100 }, learningRate: 3e-2, gamma: 0 } },
 };

@@ -17,10 +17,32 @@ async function finalReward(input: Record<string, unknown>): Promise<number> {
   return (await readEvaluations(join(runs, config.name!))).at(-1)!.mean;
 }
 
-it.each([0, 1])('PPO balances the pole of CartPole-v1 (seed %d)', async (seed) => {
-  // stable-baselines3's bar for PPO on CartPole-v1 is 475 of 500
-  const reward = await finalReward({ name: `cartpole-${seed}`, env: 'CartPole-v1', agent: 'ppo', epochs: 40, seed });
-  expect(reward).toBeGreaterThan(400);
+// With the settings of the package (agents/settings.ts); all seeds and environments: npm run bench -- classic
+
+it.each([0, 1])('PPO balances the pole of CartPole-v1 within 100k steps (seed %d)', async (seed) => {
+  // Gymnasium's reward_threshold of CartPole-v1 is 475 of 500
+  expect(await finalReward({ name: `cartpole-${seed}`, env: 'CartPole-v1', seed })).toBeGreaterThan(475);
+});
+
+it('REINFORCE balances it within 200k steps', async () => {
+  expect(await finalReward({ name: 'cartpole-reinforce', env: 'CartPole-v1', agent: 'reinforce' })).toBeGreaterThan(
+    400,
+  );
+});
+
+it('PPO swings up the pendulum of Pendulum-v1 within 100k steps', async () => {
+  // rl-baselines3-zoo's PPO has -172; a policy that does nothing about -1200
+  expect(await finalReward({ name: 'pendulum', env: 'Pendulum-v1' })).toBeGreaterThan(-250);
+});
+
+it.each(
+  ['ppo', 'a2c', 'reinforce'].flatMap((agent) =>
+    ['discrete', 'multidiscrete', 'multibinary', 'box'].map((kind) => [agent, kind] as const),
+  ),
+)('%s repeats what it sees in Identity-v0 (%s) after 1200 steps', async (agent, kind) => {
+  // stable-baselines3's tests/test_identity.py asks for the same: more than 90 of 100 after 1200 steps
+  const input = { name: `${agent}-${kind}`, env: 'Identity-v0', envOptions: { kind }, agent, seed: 3 };
+  expect(await finalReward(input)).toBeGreaterThan(90);
 });
 
 // Andy Jones's probe environments, https://andyljones.com/posts/rl-debugging.html

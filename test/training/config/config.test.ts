@@ -18,12 +18,12 @@ describe('parseConfig', () => {
 
   it("takes an agent's own defaults, for the kind of policy that the environment has", () => {
     const agent = (input: RunConfigInput) => parseConfig(input).agent;
-    expect(agent({ agent: 'reinforce', env: 'CartPole-v1' })).toMatchObject({
+    expect(agent({ agent: 'reinforce', env: 'Bandit-v0' })).toMatchObject({
       advantage: 'reward-to-go',
       collect: { episodes: 16 },
     });
-    expect(agent({ agent: 'a2c', env: 'CartPole-v1' })).toMatchObject({ advantage: 'gae', gaeLambda: 1 });
-    expect(agent({ agent: 'ppo', env: 'CartPole-v1' })).toMatchObject({ clipRange: 0.2, innerEpochs: 8 });
+    expect(agent({ agent: 'a2c', env: 'Bandit-v0' })).toMatchObject({ advantage: 'gae', gaeLambda: 1 });
+    expect(agent({ agent: 'ppo', env: 'Bandit-v0' })).toMatchObject({ clipRange: 0.2, innerEpochs: 8 });
     expect(agent({ agent: 'ddpo-is' })).toMatchObject({ clipRange: 1e-3, collect: { episodes: 64 } });
     expect(agent({ agent: 'ppo', samplesPerEpoch: 96 })).toMatchObject({ collect: { episodes: 96 } });
   });
