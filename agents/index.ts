@@ -27,6 +27,7 @@ export {
   type MetricDescription,
   type Settings,
 } from './define.js';
+export { defineStrategy, type Memory, type Strategy, type StrategyDescription } from './federated/strategy.js';
 export { grpo } from './grpo.js';
 export { policyGradientMetrics, ratioMetrics } from './metrics.js';
 export { AdamW, type AdamWOptions } from './optimization/adamw.js';

@@ -5,3 +5,4 @@
 export { adaptation } from './adaptation/registrations.js';
 export { classic } from './classic/registrations.js';
 export { denoising } from './denoising/registrations.js';
+export { federated } from './federated/registrations.js';

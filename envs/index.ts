@@ -5,6 +5,7 @@ export * from './classic/index.js';
 export * from './data/index.js';
 export * from './denoising/index.js';
 export type { Env, EnvSpec, ResetOptions, ResetResult, StepResult } from './env.js';
+export * from './federated/index.js';
 export { NumpyRandom, type NumpyRandomState } from './numpy-random.js';
 export { type RandomKind, type RandomSource, type RandomSourceState, randomSource } from './random-source.js';
 export type * from './registration.js';

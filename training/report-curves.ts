@@ -163,11 +163,16 @@ function isOnPolicy(metrics: readonly Metrics[]): boolean {
   return updates.length > 0 && updates.every((count, i) => count - (updates[i - 1] ?? 0) === 1);
 }
 
-function diagnosticsOf({ metrics, agent }: Story): Diagnostic[] {
+function diagnosticsOf({ metrics, agent, words: { groups = [] } }: Story): Diagnostic[] {
   const keys = [...new Set(metrics.flatMap((m) => Object.keys(m)))];
   const terms = keys.filter((key) => key.startsWith('term/'));
-  const undescribed = keys.filter((key) => !own.test(key) && !Object.hasOwn(agent.metrics, key));
+  const grouped = (key: string) => groups.some(({ prefix }) => key.startsWith(prefix));
+  const undescribed = keys.filter((key) => !own.test(key) && !Object.hasOwn(agent.metrics, key) && !grouped(key));
   return [
+    ...groups.map(({ prefix, ...described }) => ({
+      ...described,
+      curves: keys.filter((key) => key.startsWith(prefix)).map((key) => [key, key.slice(prefix.length)] as const),
+    })),
     {
       title: 'Terms of the reward',
       unit: 'mean',

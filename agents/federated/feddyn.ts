@@ -14,22 +14,20 @@ export const feddyn = defineStrategy({
   paper: 'FedDyn, Acar et al. 2021, https://arxiv.org/abs/2111.04263',
   options: { alpha: z.number().min(1e-4).max(10).describe('α, the weight of the regularisation') },
   defaults: { alpha: 0.01 },
-  make: ({ alpha }) => {
-    let h: Float32Array | undefined;
-    return {
-      aggregateTrain: (observation) => {
-        const { data: start } = observation.globalParameters;
-        const all = observation.status.data.length;
-        const answers = answered(observation).map((m) => parametersOf(observation, m));
-        const mean = meanOf(answers);
-        if (mean === undefined) return {};
-        // Σ(θ_m − θ_g) over the answers is their number times (mean − θ_g).
-        const share = (alpha * answers.length) / all;
-        const next = mean.map((value, i) => (h?.[i] ?? 0) - share * (value - start[i]!));
-        h = next;
-        return { parameters: mean.map((value, i) => value - next[i]! / alpha) };
-      },
-      configureTrain: () => ({ local: { dynamic: alpha } }),
-    };
-  },
+  make: ({ alpha }, memory) => ({
+    aggregateTrain: (observation) => {
+      const { data: start } = observation.globalParameters;
+      const all = observation.status.data.length;
+      const answers = answered(observation).map((m) => parametersOf(observation, m));
+      const mean = meanOf(answers);
+      if (mean === undefined) return {};
+      // Σ(θ_m − θ_g) over the answers is their number times (mean − θ_g).
+      const share = (alpha * answers.length) / all;
+      const before = memory.get('h');
+      const h = mean.map((value, i) => (before?.[i] ?? 0) - share * (value - start[i]!));
+      memory.set('h', h);
+      return { parameters: mean.map((value, i) => value - h[i]! / alpha) };
+    },
+    configureTrain: () => ({ local: { dynamic: alpha } }),
+  }),
 });

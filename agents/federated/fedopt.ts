@@ -22,31 +22,30 @@ export const fedopt = defineStrategy({
     tau: z.number().positive().describe('adam, yogi: how adaptive the steps are, less where it is more'),
   },
   defaults: { optimizer: 'sgd', serverLearningRate: 0.5, beta1: 0.9, beta2: 0.99, tau: 1e-3 },
-  make: ({ optimizer, serverLearningRate: eta, beta1, beta2, tau, weightedBy }) => {
-    let mean: Float32Array | undefined;
-    let squares: Float32Array | undefined;
-    return {
-      aggregateTrain: (observation) => {
-        const ok = answered(observation);
-        if (ok.length === 0) return {};
-        const weights = weightsOf(observation, { weightedBy });
-        const average = weightedSum(
-          ok.map((m) => parametersOf(observation, m)),
-          ok.map((m) => weights[m]!),
-        );
-        const { data: theta } = observation.globalParameters;
-        const delta = average.map((value, i) => value - theta[i]!);
-        const fresh = optimizer === 'sgd' ? 1 : 1 - beta1;
-        mean = delta.map((d, i) => beta1 * (mean?.[i] ?? 0) + fresh * d);
-        if (optimizer === 'sgd') return { parameters: theta.map((value, i) => value + eta * mean![i]!) };
-        squares = delta.map((d, i) => {
-          const [v, square] = [squares?.[i] ?? tau * tau, d * d];
-          return optimizer === 'adam'
-            ? beta2 * v + (1 - beta2) * square
-            : v - (1 - beta2) * square * Math.sign(v - square);
-        });
-        return { parameters: theta.map((value, i) => value + (eta * mean![i]!) / (Math.sqrt(squares![i]!) + tau)) };
-      },
-    };
-  },
+  make: ({ optimizer, serverLearningRate: eta, beta1, beta2, tau, weightedBy }, memory) => ({
+    aggregateTrain: (observation) => {
+      const ok = answered(observation);
+      if (ok.length === 0) return {};
+      const weights = weightsOf(observation, { weightedBy });
+      const average = weightedSum(
+        ok.map((m) => parametersOf(observation, m)),
+        ok.map((m) => weights[m]!),
+      );
+      const { data: theta } = observation.globalParameters;
+      const delta = average.map((value, i) => value - theta[i]!);
+      const fresh = optimizer === 'sgd' ? 1 : 1 - beta1;
+      const [lastMean, lastSquares] = [memory.get('mean'), memory.get('squares')];
+      const mean = delta.map((d, i) => beta1 * (lastMean?.[i] ?? 0) + fresh * d);
+      memory.set('mean', mean);
+      if (optimizer === 'sgd') return { parameters: theta.map((value, i) => value + eta * mean[i]!) };
+      const squares = delta.map((d, i) => {
+        const [v, square] = [lastSquares?.[i] ?? tau * tau, d * d];
+        return optimizer === 'adam'
+          ? beta2 * v + (1 - beta2) * square
+          : v - (1 - beta2) * square * Math.sign(v - square);
+      });
+      memory.set('squares', squares);
+      return { parameters: theta.map((value, i) => value + (eta * mean[i]!) / (Math.sqrt(squares[i]!) + tau)) };
+    },
+  }),
 });

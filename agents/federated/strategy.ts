@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import * as z from 'zod';
 import { GymError } from '../../core/errors.js';
 import { readJson, writeFileAtomic } from '../../core/files.js';
+import type { NdArray } from '../../core/ndarray.js';
 import { Random, type RandomState } from '../../core/random.js';
+import { readSafetensors, writeSafetensors } from '../../core/safetensors.js';
 import { proportions } from '../../envs/federated/averages.js';
 import {
   answered,
@@ -18,8 +20,14 @@ import { type AgentDefinition, type AgentDescription, defineAgent, type MetricDe
 import { count, fraction } from '../options.js';
 
 /**
- * A federated strategy in the two methods by which Flower's users know one. An instance serves one episode, so it may
- * remember what it likes from round to round; the methods are called in this order before every round.
+ * What a strategy remembers from round to round of an episode: vectors by name. It is saved with the agent, so vectors are
+ * replaced and never written.
+ */
+export type Memory = Map<string, Float32Array>;
+
+/**
+ * A federated strategy in the two methods by which Flower's users know one. They are called in this order before every
+ * round; what the strategy remembers within an episode it keeps in its {@link Memory}.
  */
 export interface Strategy {
   /** Makes the next model of the clients' answers. Default: their mean, weighted as `weightedBy` says. */
@@ -37,19 +45,29 @@ const commonOptions = {
     .describe("what clients' models are weighted by in a mean: their numbers of examples, or all alike"),
 };
 
-/** What the environment says of an episode, as it stands in the metrics. */
+/** What a run of a strategy logs of each round. */
 const metrics: Readonly<Record<string, MetricDescription>> = {
-  'term/accuracy': {
+  'federated/meanAccuracy': {
     title: 'Accuracy',
-    unit: 'share of test images',
-    about: 'The mean over domains, in the last three rounds of an episode.',
+    unit: 'share of test pictures',
+    about: 'The mean over domains, each counting once.',
     progress: { label: 'accuracy', share: true },
   },
-  'term/worst': {
+  'federated/worstAccuracy': {
     title: 'Accuracy on the weakest domain',
-    unit: 'share of test images',
-    about: 'The same of the domain with the lowest accuracy.',
-    progress: { label: 'worst', share: true },
+    unit: 'share of test pictures',
+    about: 'What the domain gets that the model serves worst.',
+    progress: { label: 'weakest domain', share: true },
+  },
+  'federated/spread': {
+    title: 'Spread over domains',
+    unit: 'standard deviation of the accuracies',
+    about: 'How unequally the model serves the domains.',
+  },
+  'federated/seconds': {
+    title: 'Virtual clock',
+    unit: 'seconds',
+    about: 'When the round would have ended on the clients that are simulated.',
   },
 };
 
@@ -63,8 +81,8 @@ export interface StrategyDescription<Shape extends z.ZodRawShape> {
   /** Its own options, beside those of every strategy. */
   readonly options: Shape;
   readonly defaults: z.input<z.ZodObject<Shape>>;
-  /** Makes the strategy of one episode. */
-  make(options: z.output<z.ZodObject<Shape>> & CommonOptions): Strategy;
+  /** Makes the strategy of an episode, which begins with an empty memory. */
+  make(options: z.output<z.ZodObject<Shape>> & CommonOptions, memory: Memory): Strategy;
 }
 
 /** Describes an agent that is a strategy: a rule, which learns nothing between episodes. */
@@ -88,43 +106,47 @@ export function defineStrategy<const Shape extends z.ZodRawShape>({
           'E_CONFIG',
           `agent ${description.name}: it is a federated strategy, and acts on clients' answers (FederatedPrototypes-v0, without knobs); its action space here is ${env.actionSpace}.`,
         );
-      return new StrategyAgent(options as unknown as CommonOptions, () => make(options as Options), random);
+      return new StrategyAgent(
+        options as unknown as CommonOptions,
+        (memory) => make(options as Options, memory),
+        random,
+      );
     },
   };
   return defineAgent(definition) as unknown as AgentDescription;
 }
 
-/** The agent around a strategy: a new one for each episode, and what all of them have in common. */
+/** The agent around a strategy: its memory in each environment, and what all strategies have in common. */
 class StrategyAgent implements Agent<FederatedObservation, FederatedAction> {
   readonly collect = 'nothing';
   readonly #options: CommonOptions;
-  readonly #make: () => Strategy;
+  readonly #make: (memory: Memory) => Strategy;
   #random: Random;
-  /** The stream as `learn` left it. */
-  #learned: RandomState;
-  #strategies: Strategy[] = [];
+  /** Of each environment of the run, and of each of an evaluation, which may fall into the run's episodes. */
+  #memories: Memory[] = [];
+  readonly #evaluated: Memory[] = [];
+  /** Stream and memories as `learn` left them. */
+  #learned: { readonly random: RandomState; readonly memories: readonly Memory[] };
 
-  constructor(options: CommonOptions, make: () => Strategy, random: Random) {
+  constructor(options: CommonOptions, make: (memory: Memory) => Strategy, random: Random) {
     this.#options = options;
     this.#make = make;
     this.#random = random;
-    this.#learned = random.state();
+    this.#learned = { random: random.state(), memories: [] };
   }
 
-  act(
-    observations: readonly FederatedObservation[],
-    { starts, random = this.#random }: ActOptions = {},
-  ): Decision<FederatedAction> {
+  act(observations: readonly FederatedObservation[], { starts, random }: ActOptions = {}): Decision<FederatedAction> {
+    const memories = random === undefined ? this.#memories : this.#evaluated;
     return {
       actions: observations.map((observation, i) => {
         // Whoever does not say where episodes start can tell by their first observation.
-        if (starts ? starts[i] : observation.round.data[0] === 0) this.#strategies[i] = this.#make();
-        this.#strategies[i] ??= this.#make();
-        const strategy = this.#strategies[i];
+        if (starts ? starts[i] : observation.round.data[0] === 0) memories[i] = new Map();
+        memories[i] ??= new Map();
+        const strategy = this.#make(memories[i]);
         return federatedAction(observation, {
           ...(strategy.aggregateTrain?.(observation) ?? this.#mean(observation)),
           ...strategy.configureTrain?.(observation),
-          nextClients: this.#sampled(observation, random),
+          nextClients: this.#sampled(observation, random ?? this.#random),
         });
       }),
     };
@@ -146,20 +168,31 @@ class StrategyAgent implements Agent<FederatedObservation, FederatedAction> {
   }
 
   learn() {
-    this.#learned = this.#random.state();
+    this.#learned = { random: this.#random.state(), memories: this.#memories.map((memory) => new Map(memory)) };
     return {};
   }
 
   async save(folder: string): Promise<void> {
+    const { random, memories } = this.#learned;
+    const vectors = memories.flatMap((memory, i) =>
+      [...memory].map(([name, data]): [string, NdArray] => [`${i}.${name}`, { data, shape: [data.length] }]),
+    );
     await mkdir(folder, { recursive: true });
-    await writeFileAtomic(join(folder, 'strategy.json'), `${JSON.stringify({ random: this.#learned })}\n`);
+    await writeSafetensors(join(folder, 'memory.safetensors'), new Map(vectors));
+    await writeFileAtomic(join(folder, 'strategy.json'), `${JSON.stringify({ random })}\n`);
   }
 
   async restore(folder: string): Promise<void> {
     const { random } = (await readJson(join(folder, 'strategy.json'))) as { random: RandomState };
+    const memories: Memory[] = [];
+    for (const [key, { data }] of await readSafetensors(join(folder, 'memory.safetensors'))) {
+      const [i, name] = key.split('.') as [string, string];
+      memories[Number(i)] ??= new Map();
+      memories[Number(i)]!.set(name, data as Float32Array);
+    }
     this.#random = Random.restore(random);
-    this.#learned = random;
-    this.#strategies = [];
+    this.#memories = memories;
+    this.#learned = { random, memories: memories.map((memory) => new Map(memory)) };
   }
 
   dispose(): void {}

@@ -178,8 +178,7 @@ export class FederatedPrototypes implements Env<FederatedObservation, FederatedA
     this.#check(action);
     const { parameters, weights } = this.#aggregated(action, episode);
     const before = episode.accuracies.at(-1)!;
-    const after =
-      parameters === episode.known.globalParameters.data ? before : await this.#evaluate(parameters);
+    const after = parameters === episode.known.globalParameters.data ? before : await this.#evaluate(parameters);
     const last = episode.rounds === this.config.rounds;
     if (episode.rounds > 0) episode.accuracies.push(after);
     else episode.accuracies[0] = after;

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { configError, parseSchema } from '../../core/schema.js';
 import { type Allocation, allocationNames, type ClientGroup, clientGroup } from './allocations.js';
+import { optionSummaries as about } from './option-summaries.js';
 
 const count = z.int().min(1).max(1_000_000);
 const share = z.number().min(0).max(1);
@@ -10,49 +11,29 @@ export const federatedOptions = z.strictObject({
   clients: z
     .union([z.enum(allocationNames), z.array(clientGroup).min(1).max(10_000)])
     .default('drawn')
-    .describe(
-      'an allocation by name, or a list of {domain, clients, samples} and, if you like, joinsAt, slowness, attack',
-    ),
-  folders: z
-    .record(z.string(), z.string())
-    .default({})
-    .describe('where data sets lie that are not in this package: a folder by the domain, such as {usps: data}'),
-  testSamples: count.default(300).describe('test pictures of each domain'),
-  poolSamples: count
-    .default(600)
-    .describe('training pictures of each domain from which episodes draw those of clients'),
-  dataSeed: z.int().min(0).default(0).describe('which pictures these are; the seed of an episode says who has which'),
-  rounds: z.int().min(1).max(10_000).default(16).describe('rounds of training; an episode has one step more'),
-  localEpochs: z.int().min(1).max(1000).default(4).describe('passes of a client over its examples in a round'),
-  batchSize: count.default(16).describe('examples of a step of a client'),
-  learningRate: z.number().positive().max(100).default(0.05).describe('step size of the clients'),
-  momentum: z.number().min(0).lt(1).default(0.9).describe('momentum of the clients, which begins anew in each round'),
-  weightDecay: z.number().min(0).default(1e-5).describe('weight decay of the clients'),
-  maxGradNorm: z.number().positive().default(5).describe('gradients of a larger norm are scaled down to it'),
-  shift: z.int().min(0).max(8).default(2).describe('training pictures are moved by so many pixels at most'),
-  features: z.int().min(1).max(4096).default(64).describe("length of the network's features, and so of prototypes"),
-  batchNorm: z.boolean().default(false).describe('batch normalisation, whose statistics are averaged too'),
-  consistency: z
-    .enum(['sum', 'mean'])
-    .default('mean')
-    .describe("of the pull to unbiased prototypes over features: as in FPL's paper, or as in its code"),
-  spreadPenalty: z
-    .number()
-    .min(0)
-    .max(100)
-    .default(0.1)
-    .describe('rewards are the change of the mean accuracy less so many times that of its spread over domains'),
-  showParameters: z.boolean().default(true).describe("whether observations have the weights of clients' networks"),
-  secondsPerExample: z.number().positive().default(0.01).describe('virtual seconds of a client for an example'),
-  failureRate: share.default(0).describe('how likely a client that is asked gives no answer'),
-  stragglerRate: share.default(0).describe('how likely one is slower than it would be'),
-  stragglerSlowness: z.number().min(1).max(1e6).default(10).describe('how many times as long it then takes'),
-  deadline: z
-    .number()
-    .positive()
-    .nullable()
-    .default(null)
-    .describe('virtual seconds after which answers count as failed; null: the server waits for all'),
+    .describe(about.clients),
+  folders: z.record(z.string(), z.string()).default({}).describe(about.folders),
+  testSamples: count.default(300).describe(about.testSamples),
+  poolSamples: count.default(600).describe(about.poolSamples),
+  dataSeed: z.int().min(0).default(0).describe(about.dataSeed),
+  rounds: z.int().min(1).max(10_000).default(16).describe(about.rounds),
+  localEpochs: z.int().min(1).max(1000).default(4).describe(about.localEpochs),
+  batchSize: count.default(16).describe(about.batchSize),
+  learningRate: z.number().positive().max(100).default(0.05).describe(about.learningRate),
+  momentum: z.number().min(0).lt(1).default(0.9).describe(about.momentum),
+  weightDecay: z.number().min(0).default(1e-5).describe(about.weightDecay),
+  maxGradNorm: z.number().positive().default(5).describe(about.maxGradNorm),
+  shift: z.int().min(0).max(8).default(2).describe(about.shift),
+  features: z.int().min(1).max(4096).default(64).describe(about.features),
+  batchNorm: z.boolean().default(false).describe(about.batchNorm),
+  consistency: z.enum(['sum', 'mean']).default('mean').describe(about.consistency),
+  spreadPenalty: z.number().min(0).max(100).default(0.1).describe(about.spreadPenalty),
+  showParameters: z.boolean().default(true).describe(about.showParameters),
+  secondsPerExample: z.number().positive().default(0.01).describe(about.secondsPerExample),
+  failureRate: share.default(0).describe(about.failureRate),
+  stragglerRate: share.default(0).describe(about.stragglerRate),
+  stragglerSlowness: z.number().min(1).max(1e6).default(10).describe(about.stragglerSlowness),
+  deadline: z.number().positive().nullable().default(null).describe(about.deadline),
 });
 
 /** All options, validated. */

@@ -61,6 +61,13 @@ export interface FamilyWords {
   readonly fixed: string;
   /** What the two pictures of a pair have in common. */
   readonly pairs: string;
+  /** Metrics that are shown as the curves of one figure: those whose key begins so, each named by the rest. */
+  readonly groups?: readonly {
+    readonly prefix: string;
+    readonly title: string;
+    readonly unit: string;
+    readonly about: string;
+  }[];
   /** What the run does, as a sentence about its agent; strong words are wrapped in `**`. */
   headline(config: RunConfig): string;
 }

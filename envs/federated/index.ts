@@ -1,0 +1,19 @@
+// What is light: formulas, spaces, options. The environment itself is made by `make('FederatedPrototypes-v0')`.
+export type { Allocation, ClientGroup } from './allocations.js';
+export { proportions, weightedSum } from './averages.js';
+export type { FederatedPrototypes } from './federated-prototypes.js';
+export { clusterMeans, type FinchOptions, type FinchPartitions, finch } from './finch.js';
+export type { FederatedOptions } from './options.js';
+export {
+  answered,
+  clientStatus,
+  type FederatedAction,
+  type FederatedDecision,
+  type FederatedObservation,
+  federatedAction,
+  type LocalTraining,
+  localTraining,
+  localTrainingOf,
+  parametersOf,
+  prototypesOf,
+} from './spaces.js';
