@@ -95,6 +95,7 @@ export async function trainCommand(
         bar.onEvent(event);
         profiler?.onEvent(event);
       },
+      onRival: (agent) => bar.say(`its rival: ${agent}`),
       onProgress: (progress) => {
         bar.onProgress(progress);
         profiler?.onProgress(progress);

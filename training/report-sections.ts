@@ -30,8 +30,8 @@ export function state({ state, metrics, epochs }: Story): Html {
 }
 
 /** What the run does, and what came of it, in a sentence or two. */
-export function headline({ record, words, agent, metrics }: Story): Html {
-  return html`<p class="lead"><b>${agent.name}</b> ${strong(words.headline(record.config))}.${outcome(metrics)}</p>`;
+export function headline({ record, words, agent, metrics }: Story, own?: Html): Html {
+  return html`<p class="lead"><b>${agent.name}</b> ${strong(words.headline(record.config))}.${own ? html` ${own}` : outcome(metrics)}</p>`;
 }
 
 function outcome(metrics: readonly Metrics[]): Part {

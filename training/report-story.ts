@@ -17,6 +17,8 @@ import { isTrusted } from './trust.js';
 
 /** What a run's folder says, read once. */
 export interface Story {
+  /** The run's folder. */
+  readonly path: string;
   readonly name: string;
   readonly record: RunRecord;
   /** The words of the family of the run's environment. */
@@ -35,6 +37,8 @@ export interface Story {
   /** The latest evaluation, where it is not the first one. */
   readonly after: Evaluated | undefined;
   readonly warnings: readonly string[];
+  /** The run of another agent that stands beside this one, where the configuration names a rival and it has begun. */
+  readonly rival: (Pick<Story, 'path' | 'metrics'> & { readonly agent: string }) | undefined;
 }
 
 /** What is known of the run's agent. */
@@ -68,6 +72,7 @@ export async function readStory(path: string, agent: AgentDescription | undefine
   const evaluations = await readEvaluations(path);
   const log = join(path, 'log.txt');
   return {
+    path,
     name: config.name,
     record,
     words: familyOf(config.env).words,
@@ -80,7 +85,16 @@ export async function readStory(path: string, agent: AgentDescription | undefine
     before: await evaluated(path, evaluations[0]),
     after: evaluations.length > 1 ? await evaluated(path, evaluations.at(-1)) : undefined,
     warnings: existsSync(log) ? (await readText(log)).trim().split('\n') : [],
+    rival: await rivalOf(path),
   };
+}
+
+async function rivalOf(path: string): Promise<Story['rival']> {
+  const place = join(path, 'rival');
+  if (!existsSync(join(place, 'config.json'))) return undefined;
+  const folder = RunFolder.open(place);
+  const { config } = await readShownRecord(folder);
+  return { path: place, agent: config.agent.name, metrics: await folder.metrics() };
 }
 
 /** The file of an agent may be gone or broken by now: the run is reported all the same, and the report says why it explains less. */

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { AgentDescription } from '../agents/define.js';
 import { writeFileAtomic } from '../core/files.js';
+import { familyOf } from './families/index.js';
 import { type Figure, renderFigure } from './figures.js';
 import { diagnostics, rewardFigure } from './report-curves.js';
 import { Html, html, render } from './report-html.js';
@@ -31,9 +32,8 @@ async function drawn(figure: Figure): Promise<Html> {
   return new Html(await renderFigure(figure));
 }
 
-/** The curve of the reward, drawn for wide screens and for narrow ones: letters that are scaled down cannot be read. */
-async function hero(story: Story): Promise<Html> {
-  const figure = rewardFigure(story);
+/** The curves that stand first, drawn for wide screens and for narrow ones: letters that are scaled down cannot be read. */
+async function hero(story: Story, figure: Figure | undefined): Promise<Html> {
   if (figure === undefined)
     return html`<p class="empty">${story.metrics.length > 0 ? 'No episode has ended yet.' : 'No epoch has ended yet.'}</p>`;
   const wide = await drawn({ ...figure, width: 740, height: 230 });
@@ -50,6 +50,7 @@ async function hero(story: Story): Promise<Html> {
  */
 export async function renderReport(path: string, { agent }: ReportOptions = {}): Promise<string> {
   const story = await readStory(path, agent);
+  const own = await familyOf(story.record.config.env).report?.(story);
   const { plots, constants } = diagnostics(story);
   const drawnPlots: DrawnPlot[] = [];
   for (const plot of plots) drawnPlots.push({ ...plot, svg: await drawn(plot.figure) });
@@ -57,10 +58,11 @@ export async function renderReport(path: string, { agent }: ReportOptions = {}):
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${story.name} · denoise-gym</title><style>${new Html(reportStyle)}</style></head><body><main>
 <header><h1>${story.name}</h1>${state(story)}</header>
-${headline(story)}
+${headline(story, own?.outcome)}
 ${tiles(story)}
-<section class="hero"><h2>Reward</h2>${await hero(story)}</section>
+<section class="hero"><h2>${own?.figure.title ?? 'Reward'}</h2>${await hero(story, own?.figure ?? rewardFigure(story))}</section>
 ${warnings(story)}
+${own?.sections ?? []}
 ${gallery(story)}
 ${animation(story)}
 ${extremes(story)}

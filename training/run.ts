@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { agentNamed } from '../agents/registry.js';
@@ -38,6 +39,8 @@ export interface RunOptions extends ComposeOptions {
   /** Awaited: a {@link Logger} can stand here. */
   readonly onEvent?: (event: TrainEvent) => Awaitable<void>;
   readonly onProgress?: (progress: TrainProgress) => void;
+  /** Told that the rival's run begins, where the configuration names one; its events and progress follow. */
+  readonly onRival?: (agent: string) => void;
   /** More of them, beside the evaluation that the configuration asks for. */
   readonly callbacks?: readonly Callback<unknown, unknown>[];
 }
@@ -143,6 +146,7 @@ class Run {
         // Before anything else that takes time: what a reward or an environment still does is nobody's concern.
         await parts.close();
       }
+      if (typeof config.rival === 'string' && end.reason === 'finished') await this.#trainRival(config, config.rival);
       const report = await writeReport(this.#path, { agent });
       return { folder: this.#folder, report, epoch: this.#epoch, epochs: config.epochs, ...end };
     } catch (error) {
@@ -150,6 +154,22 @@ class Run {
       if (GymError.is(error) && error.code === 'E_DIVERGED') await writeReport(this.#path, { agent }).catch(() => {});
       throw error;
     }
+  }
+
+  /** Another agent with its defaults on the same environment, for comparison: a run of its own in this one's folder. */
+  async #trainRival({ rival: _, ...config }: RunConfig, rival: string): Promise<void> {
+    const { signal, onProgress, onEvent, onRival } = this.#options;
+    onRival?.(rival);
+    await runTraining(
+      { ...config, agent: rival, runs: this.#path, name: 'rival' },
+      {
+        resume: existsSync(join(this.#path, 'rival', 'config.json')),
+        signal,
+        onProgress,
+        onEvent,
+        warn: (message) => this.#warn(`rival: ${message}`),
+      },
+    );
   }
 
   /** Gives the folder back. */

@@ -1,9 +1,17 @@
+import { join } from 'node:path';
+import * as z from 'zod';
 import type { Agent, Rollout } from '../../agents/agent.js';
+import { readJson, writeFileAtomic } from '../../core/files.js';
+import { unstack } from '../../core/ndarray.js';
+import { checkedFile } from '../../core/schema.js';
 import type { Info, Metrics } from '../../core/types.js';
 import type { SourceFreeAdaptation } from '../../envs/adaptation/adaptation.js';
-import { labelsOf } from '../../envs/adaptation/rules.js';
+import { accuracyOf, confusion } from '../../envs/adaptation/measures.js';
+import { argmaxRows, labelsOf } from '../../envs/adaptation/rules.js';
+import { evaluated } from '../../envs/adaptation/source.js';
 import type { AdaptationAction, AdaptationObservation } from '../../envs/adaptation/spaces.js';
-import type { Callback } from '../train.js';
+import { gridPng } from '../images.js';
+import type { Callback, TrainContext } from '../train.js';
 
 /** What an info has at the end of a pass that becomes a metric. */
 const logged = [
@@ -22,11 +30,7 @@ const logged = [
 
 /** The metrics of a pass, from the info of its last step. Accuracies are means over classes. */
 export function metricsOf(info: Info): Metrics {
-  const named: Info = {
-    ...info,
-    accuracy: info.perClassAccuracy,
-    neighbourAccuracy: info.neighbourPerClassAccuracy,
-  };
+  const named: Info = { ...info, accuracy: info.perClassAccuracy, neighbourAccuracy: info.neighbourPerClassAccuracy };
   const metrics: Metrics = {};
   for (const name of logged) {
     const value = named[name];
@@ -35,19 +39,53 @@ export function metricsOf(info: Info): Metrics {
   return metrics;
 }
 
-/** What the agent last decided for a sample. */
-export interface Decided {
-  readonly label: number;
-  readonly weight: number;
+/** How many pictures of each kind are kept. */
+const shownPictures = 24;
+
+const index = z.int().min(0);
+const size = z.int().min(1).max(65_536);
+const share = z.number().min(0).max(1);
+const reading = z.object({
+  /** Mean over classes. */
+  accuracy: share,
+  /** [C · C], a row for each true class. */
+  confusion: z.array(index),
+  /** Of the first pictures of the probe: the class, and how probable it is to the network. */
+  read: z.array(z.object({ label: index, probability: share })),
+});
+
+const schema = z.object({
+  classes: z.array(z.string()).min(1),
+  domain: z.string(),
+  /** True classes of the pictures of the probe that are kept. */
+  truths: z.array(index),
+  before: reading,
+  after: reading.optional(),
+  /** Where the pictures lie in `samples/adaptation.png`: the probe's, then those of labelled samples. */
+  grid: z.object({ count: size, columns: size, width: size, height: size, scale: size, gap: index }).optional(),
+  /** Samples of the last pass with the label that the agent gave them, the first half right and the others wrong. */
+  labelled: z.array(z.object({ truth: index, label: index, weight: z.number() })).optional(),
+});
+
+/** What `adaptation.json` holds: how the network reads before and after, and which labels the agent gave. */
+export type AdaptationRecord = z.output<typeof schema>;
+
+/** Reads it. @throws GymError E_FILE where it is damaged. */
+export async function readAdaptationRecord(folder: string): Promise<AdaptationRecord> {
+  const path = join(folder, 'adaptation.json');
+  return checkedFile(schema, await readJson(path), path);
 }
+
+/** The pictures of a record. */
+export const picturesFile = (folder: string) => join(folder, 'samples', 'adaptation.png');
 
 /**
  * A rule as a run takes it: a rollout is one pass over the target, after which its metrics are logged; an episode, the
- * whole adaptation, goes on from epoch to epoch of the run.
+ * whole adaptation, goes on from epoch to epoch of the run. The callback keeps how the network reads before and after.
  */
 export function byPasses(rule: Agent<unknown, unknown>, env: SourceFreeAdaptation) {
-  /** By the sample's index. */
-  let decided = new Map<number, Decided>();
+  /** What was last decided for a sample, by its index. */
+  let decided = new Map<number, { readonly label: number; readonly weight: number }>();
   const agent: Agent<unknown, unknown> = {
     collect: { steps: env.stepsPerEpoch },
     act: (observations, options) => rule.act(observations, options),
@@ -58,8 +96,8 @@ export function byPasses(rule: Agent<unknown, unknown>, env: SourceFreeAdaptatio
       for (const { observations, actions } of steps) {
         const [observation, action] = [observations[0]!, actions[0]!];
         const labels = labelsOf(action.pseudoLabels);
-        observation.index.data.forEach((index, i) => {
-          decided.set(index, { label: labels[i]!, weight: action.weights.data[i]! });
+        observation.index.data.forEach((sample, i) => {
+          if (labels[i]! >= 0) decided.set(sample, { label: labels[i]!, weight: action.weights.data[i]! });
         });
       }
       return metricsOf(steps.at(-1)!.infos[0]!);
@@ -68,6 +106,59 @@ export function byPasses(rule: Agent<unknown, unknown>, env: SourceFreeAdaptatio
     restore: (folder) => rule.restore(folder),
     dispose: () => rule.dispose(),
   };
-  const callback: Callback<unknown, unknown> = { name: 'adaptation' };
-  return { agent, callback, decided: () => decided };
+  const { train, probe } = env.targets.at(-1)!;
+  const classes = probe.classes.length;
+  const kept = Math.min(shownPictures, probe.labels.length);
+  const read = async (): Promise<AdaptationRecord['before']> => {
+    const { probs } = await evaluated(env.network, probe.images);
+    const labels = argmaxRows(probs);
+    return {
+      accuracy: accuracyOf(labels, probe.labels, classes).perClass,
+      confusion: confusion(labels, probe.labels, classes),
+      read: Array.from(labels.subarray(0, kept), (label, i) => ({
+        label,
+        probability: Math.min(1, probs.data[i * classes + label]!),
+      })),
+    };
+  };
+  const write = (folder: string, record: AdaptationRecord) =>
+    writeFileAtomic(join(folder, 'adaptation.json'), `${JSON.stringify(record)}\n`);
+  const callback: Callback<unknown, unknown> = {
+    name: 'adaptation',
+    start: async ({ folder }) => {
+      if (!folder) return;
+      await write(folder.path, {
+        classes: [...probe.classes],
+        domain: probe.domain,
+        truths: [...probe.labels.subarray(0, kept)],
+        before: await read(),
+      });
+    },
+    epoch: async ({ folder, last }: TrainContext<unknown, unknown>) => {
+      if (!folder || !last) return undefined;
+      const all = [...decided].map(([sample, { label, weight }]) => ({
+        sample,
+        truth: train.labels[sample]!,
+        label,
+        weight,
+      }));
+      const right = all.filter(({ truth, label }) => truth === label).slice(0, shownPictures / 2);
+      const wrong = all.filter(({ truth, label }) => truth !== label).slice(0, shownPictures / 2);
+      const chosen = [...right, ...wrong];
+      const pictures = [
+        ...unstack(probe.images).slice(0, kept),
+        ...chosen.map(({ sample }) => unstack(train.images)[sample]!),
+      ];
+      const { png, layout } = await gridPng(pictures, { columns: 12 });
+      await writeFileAtomic(picturesFile(folder.path), png);
+      await write(folder.path, {
+        ...(await readAdaptationRecord(folder.path)),
+        after: await read(),
+        grid: layout,
+        labelled: chosen.map(({ truth, label, weight }) => ({ truth, label, weight })),
+      });
+      return undefined;
+    },
+  };
+  return { agent, callback };
 }

@@ -8,6 +8,7 @@ import type { VectorEnv } from '../../envs/vector-env.js';
 import { OrderEnforcing } from '../../envs/wrappers/order-enforcing.js';
 import type { RunConfig } from '../config/run-config.js';
 import type { ComposeOptions, Composition, Family } from './family.js';
+import { rivalOption, rivalProblems } from './rival.js';
 
 const count = z.int().min(1);
 const text = z.string().min(1).max(4096);
@@ -50,6 +51,7 @@ const options = {
       'several passes over a target, a single one, or one target after another; default: offline, or continual for several targets',
     ),
   adaptation: settings.describe('how it is adapted'),
+  ...rivalOption,
 };
 
 /** The options of this family, validated. */
@@ -84,7 +86,7 @@ export const adaptation: Family = {
   check: (given) => {
     const { setting, target, numEnvs, epochs } = given as AdaptationConfig;
     const targets = listed(target).length;
-    const problems: string[] = [];
+    const problems = rivalProblems(given);
     if (numEnvs !== 1) problems.push(`numEnvs: must be 1, because a run is one adaptation, actual value ${numEnvs}.`);
     if (setting !== undefined && (setting === 'continual') !== targets > 1)
       problems.push(`setting: ${setting}, but target names ${targets}; continual has several, the others have one.`);
@@ -96,6 +98,7 @@ export const adaptation: Family = {
       );
     return problems;
   },
+  report: async (story) => (await import('./adaptation-report.js')).adaptationReport(story),
   compose: async (given: RunConfig, options: ComposeOptions): Promise<Composition> => {
     const config = given as AdaptationConfig;
     if (options.env !== undefined || options.reward !== undefined || options.prompts !== undefined)

@@ -9,6 +9,9 @@ import type { PromptSource } from '../../envs/denoising/prompts.js';
 import type { Env } from '../../envs/env.js';
 import type { VectorEnv } from '../../envs/vector-env.js';
 import type { RunConfig } from '../config/run-config.js';
+import type { Figure } from '../figures.js';
+import type { Html } from '../report-html.js';
+import type { Story } from '../report-story.js';
 import type { Callback } from '../train.js';
 import type { WatchParts } from '../watch/callback.js';
 
@@ -51,6 +54,16 @@ export interface ComposeOptions {
   readonly warn?: ((message: string) => void) | undefined;
   /** Aborted when the run is to stop: what the environments wait for is given up at once. */
   readonly signal?: AbortSignal | undefined;
+}
+
+/** What a family shows of a run. */
+export interface FamilyReport {
+  /** What came of it, in a sentence or two, after the words of the headline. */
+  readonly outcome: Html;
+  /** The curves that stand first. */
+  readonly figure: Figure;
+  /** More, below it. */
+  readonly sections: readonly Html[];
 }
 
 /** The words of a family in reports and progress lines. */
@@ -109,6 +122,11 @@ export interface Family {
   /** What tells runs apart beside environment and agent; part of a run's default name. */
   nameOf?(config: RunConfig): string;
   readonly words: FamilyWords;
+  /**
+   * What stands first in the report of a run of this family, from its folder and its story. Default: the reward.
+   * @returns undefined where there is nothing to show yet.
+   */
+  report?(story: Story): Promise<FamilyReport | undefined>;
   /**
    * The files that a run reads beside its configuration, and whose contents its numbers follow from: by a name for people,
    * the path. What is resumed, evaluated or exported is compared with them.

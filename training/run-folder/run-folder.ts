@@ -29,14 +29,14 @@ import { type RunStatus, readStatus, writeStatus, writeStatusSync } from './stat
 
 /** What a run's folder may hold. A folder with nothing else in it is a run's, though it may lack its configuration. */
 const ownNames =
-  /^(config\.json|status\.json|metrics\.jsonl|log\.txt|report\.html|metrics\.csv|events\.out\.tfevents\..*|trackio\.json|lock|samples|checkpoints|best|best|\..*\.(tmp|old))$/;
+  /^(config\.json|status\.json|metrics\.jsonl|log\.txt|report\.html|metrics\.csv|events\.out\.tfevents\..*|trackio\.json|lock|samples|checkpoints|best|rival|\..*\.(tmp|old))$/;
 
 /** A checkpoint's epoch; `-finite` is added to the last one before a run diverged, which is never removed. */
 const checkpointName = /^epoch-(\d+)(-finite)?$/;
 
 /**
  * The folder of one run: `config.json`, `status.json`, `metrics.jsonl` (one line an epoch), `samples/`, `checkpoints/`
- * (one folder each, renamed when complete), `report.html`, what its loggers write, `best/`, and, while a process works on it, `lock`. At any moment, a kill
+ * (one folder each, renamed when complete), `report.html`, `rival/` (the run of another agent beside it), what its loggers write, `best/`, and, while a process works on it, `lock`. At any moment, a kill
  * included, it can be read and resumed.
  *
  * Only {@link create} and {@link resume} give a folder that can be written; it is this process's alone until
