@@ -142,6 +142,7 @@ export function normalizedImages(images: {
   readonly data: Uint8Array;
   readonly shape: readonly number[];
 }): tf.Tensor4D {
-  const data = Float32Array.from(images.data, (value) => value / 127.5 - 1);
+  const data = new Float32Array(images.data.length);
+  for (let i = 0; i < data.length; i++) data[i] = images.data[i]! / 127.5 - 1;
   return tf.tensor4d(data, images.shape as [number, number, number, number]);
 }

