@@ -7,7 +7,7 @@ import { readBytes, readText } from '../core/files.js';
 import type { Metrics } from '../core/types.js';
 import { isModulePath } from '../core/user-module.js';
 import { type EvaluationRecord, evaluationFiles, readEvaluations } from './evaluation/index.js';
-import type { FamilyWords } from './families/family.js';
+import type { FamilyWords, ReportedRun } from './families/family.js';
 import { familyOf } from './families/index.js';
 import { cutGrid, type GridLayout } from './images.js';
 import { dataUri } from './report-html.js';
@@ -16,9 +16,7 @@ import { type RunRecord, readShownRecord } from './run-record.js';
 import { isTrusted } from './trust.js';
 
 /** What a run's folder says, read once. */
-export interface Story {
-  /** The run's folder. */
-  readonly path: string;
+export interface Story extends ReportedRun {
   readonly name: string;
   readonly record: RunRecord;
   /** The words of the family of the run's environment. */
@@ -37,8 +35,6 @@ export interface Story {
   /** The latest evaluation, where it is not the first one. */
   readonly after: Evaluated | undefined;
   readonly warnings: readonly string[];
-  /** The run of another agent that stands beside this one, where the configuration names a rival and it has begun. */
-  readonly rival: (Pick<Story, 'path' | 'metrics'> & { readonly agent: string }) | undefined;
 }
 
 /** What is known of the run's agent. */

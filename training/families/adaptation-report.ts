@@ -5,9 +5,8 @@ import type { Metrics } from '../../core/types.js';
 import type { Series } from '../figures.js';
 import { cutGrid } from '../images.js';
 import { dataUri, type Html, html } from '../report-html.js';
-import type { Story } from '../report-story.js';
 import { type AdaptationRecord, picturesFile, readAdaptationRecord } from './adaptation-passes.js';
-import type { FamilyReport } from './family.js';
+import type { FamilyReport, ReportedRun } from './family.js';
 
 const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
 
@@ -22,8 +21,8 @@ function curve(name: string, before: number, metrics: readonly Metrics[]): Serie
 const end = (metrics: readonly Metrics[]) => metrics.at(-1)?.['adaptation/accuracy'];
 
 /** The report's parts of a run of source-free adaptation: accuracies, what is read right and wrong, who is mistaken for whom. */
-export async function adaptationReport(story: Story): Promise<FamilyReport | undefined> {
-  const { path, metrics, agent, rival } = story;
+export async function adaptationReport(run: ReportedRun): Promise<FamilyReport | undefined> {
+  const { path, metrics, agent, rival } = run;
   if (!existsSync(join(path, 'adaptation.json'))) return undefined;
   const record = await readAdaptationRecord(path);
   const others =

@@ -98,7 +98,7 @@ export const adaptation: Family = {
       );
     return problems;
   },
-  report: async (story) => (await import('./adaptation-report.js')).adaptationReport(story),
+  report: async (run) => (await import('./adaptation-report.js')).adaptationReport(run),
   compose: async (given: RunConfig, options: ComposeOptions): Promise<Composition> => {
     const config = given as AdaptationConfig;
     if (options.env !== undefined || options.reward !== undefined || options.prompts !== undefined)

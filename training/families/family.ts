@@ -4,14 +4,13 @@ import type { AgentDescription } from '../../agents/define.js';
 import type { PolicyKind } from '../../agents/policy.js';
 import type { NdArray } from '../../core/ndarray.js';
 import type { RewardLike } from '../../core/reward.js';
-import type { Awaitable } from '../../core/types.js';
+import type { Awaitable, Metrics } from '../../core/types.js';
 import type { PromptSource } from '../../envs/denoising/prompts.js';
 import type { Env } from '../../envs/env.js';
 import type { VectorEnv } from '../../envs/vector-env.js';
 import type { RunConfig } from '../config/run-config.js';
 import type { Figure } from '../figures.js';
 import type { Html } from '../report-html.js';
-import type { Story } from '../report-story.js';
 import type { Callback } from '../train.js';
 import type { WatchParts } from '../watch/callback.js';
 
@@ -54,6 +53,17 @@ export interface ComposeOptions {
   readonly warn?: ((message: string) => void) | undefined;
   /** Aborted when the run is to stop: what the environments wait for is given up at once. */
   readonly signal?: AbortSignal | undefined;
+}
+
+/** What a family is told of a run that is reported. */
+export interface ReportedRun {
+  /** The run's folder. */
+  readonly path: string;
+  readonly agent: { readonly name: string };
+  /** One entry for each finished epoch. */
+  readonly metrics: readonly Metrics[];
+  /** The run of another agent that stands beside this one, where the configuration names a rival and it has begun. */
+  readonly rival: { readonly path: string; readonly agent: string; readonly metrics: readonly Metrics[] } | undefined;
 }
 
 /** What a family shows of a run. */
@@ -123,10 +133,10 @@ export interface Family {
   nameOf?(config: RunConfig): string;
   readonly words: FamilyWords;
   /**
-   * What stands first in the report of a run of this family, from its folder and its story. Default: the reward.
+   * What stands first in the report of a run of this family, from its folder. Default: the reward.
    * @returns undefined where there is nothing to show yet.
    */
-  report?(story: Story): Promise<FamilyReport | undefined>;
+  report?(run: ReportedRun): Promise<FamilyReport | undefined>;
   /**
    * The files that a run reads beside its configuration, and whose contents its numbers follow from: by a name for people,
    * the path. What is resumed, evaluated or exported is compared with them.
