@@ -1,13 +1,16 @@
 import { GymError } from '../core/errors.js';
 import type { Random } from '../core/random.js';
-import type { Metrics } from '../core/types.js';
+import type { Awaitable, Metrics } from '../core/types.js';
 import type { AdvantageEstimator } from './advantages/estimator.js';
 import type { CombineReward } from './advantages/per-term.js';
+import type { Extras } from './agent.js';
 import type { RowLoss } from './optimization/minibatches.js';
 import type { SlidingWindow } from './optimization/window.js';
 import type { OptimizerOptions, PolicyGradientOptions } from './options.js';
-import type { Displacement, Policy } from './policy.js';
+import type { Displacement, KlOptions, Policy } from './policy.js';
+import type { ReplayBuffer } from './replay-buffer.js';
 import type { Rows } from './rows.js';
+import type { Transitions } from './transitions.js';
 
 /** What an algorithm's loss sees of some transitions. They have one entry a row; those of the policy are differentiable. */
 export interface LossInput {
@@ -68,6 +71,12 @@ export type PolicyGradientAlgorithm = Estimated & {
   readonly dropZeroAdvantages?: boolean;
   /** Trains a window of the chain's steps only, which moves from rollout to rollout. */
   readonly window?: SlidingWindow | undefined;
+  /** How the KL to the reference is measured, where `klCoefficient` is above 0. */
+  readonly kl?: KlOptions;
+  /** Further extras of transitions, made once, by the weights that sampled them. */
+  annotate?(transitions: Transitions<never, never>): Awaitable<Extras>;
+  /** Holds episodes of earlier rollouts, which are then learned from too. */
+  readonly replay?: ReplayBuffer<never, never>;
   /** The policy's own term, to be made small: minus the surrogate objective. */
   policyLoss(input: LossInput, progress: number): Rows;
   /** The whole loss: the policy's term with those of values, entropy and KL. Its `means` are logged as `train/<name>`. */
@@ -90,6 +99,11 @@ export function checkAlgorithm(
   const refuse = (option: string, why: string) => {
     throw new GymError('E_CONFIG', `${name}.${option}: ${why}.`);
   };
+  if (policy.unscored)
+    throw new GymError(
+      'E_CONFIG',
+      `${name}: the probability of this policy's decisions is not known, and a policy gradient needs it; take the steps one by one (Denoising-v0), or an agent that learns from finished samples (rwr, rwr-sparse, sft, kl-d, kl-o).`,
+    );
   if (options.rewardAggregation === 'per-term' && combineReward === undefined)
     refuse('rewardAggregation', "'per-term' needs a reward that is an expression of others; use 'sum'");
   if (displacement && policy.keepMeans === undefined)

@@ -60,3 +60,38 @@ export const ratioMetrics: Descriptions = {
       'Before the first update, between the gradient of the ratios and that of the score function: they are equal.',
   },
 };
+
+/** What agents log that fine-tune on finished samples. */
+export const sampleTuningMetrics: Descriptions = {
+  'train/loss': { title: 'Loss', unit: 'loss', about: 'What is made small.' },
+  'train/error': {
+    title: 'Denoising error',
+    unit: 'squared error',
+    about: 'How far the predictions are from their targets, whatever the samples weigh.',
+  },
+  'train/samples': { title: 'Samples', unit: 'samples', about: 'How many samples are learned from.' },
+  'train/samplesOf90': {
+    title: 'Samples with 90 % of the weight',
+    unit: 'samples',
+    about: 'Close to 1, a handful of samples is all that is learned from; then lower what sharpens the weights.',
+    progress: { label: '90 % weight' },
+  },
+  'train/weightedReward': {
+    title: 'Weighted reward',
+    unit: 'reward',
+    about: 'The mean reward of the samples by what they weigh: what perfect imitation of them would yield.',
+  },
+  'train/reward': { title: 'Reward of the samples', unit: 'reward', about: 'Their plain mean.' },
+  'train/pass': { title: 'Pass', unit: 'passes', about: 'Passes over the present samples.' },
+  'train/gradNorm': {
+    title: 'Gradient norm',
+    unit: 'global norm, before clipping',
+    about: 'Steady is good. A rise without end is not.',
+  },
+  'train/skippedUpdates': {
+    title: 'Skipped updates',
+    unit: 'updates an epoch',
+    about: 'Updates left out because loss or gradient were not finite; it should be 0.',
+  },
+  'train/learningRate': { title: 'Learning rate', unit: 'step size', about: "The optimiser's step size." },
+};

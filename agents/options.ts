@@ -68,6 +68,28 @@ export const minibatchOptions = {
     .describe('optimiser steps a pass: the rollout is shuffled and split into so many minibatches'),
 };
 
+/** Fine-tuning on finished samples, by the denoising loss. */
+export const sampleTuningOptions = {
+  ...collectOptions,
+  ...optimizerOptions,
+  batch: count.describe('samples of an optimiser step, each with a timestep and noise drawn anew'),
+  passes: count.describe('passes over a set of samples; an epoch is one'),
+  guided: z
+    .boolean()
+    .describe('trains the prediction with guidance, as it is sampled with; else the plain conditional one'),
+};
+
+/** What weighs the samples of a set that is made once, by the pretrained model. */
+export const fixedSetOptions = {
+  rewardCoefficient: coefficient.describe('α, the weight of the rewards'),
+  negativeWeights: z
+    .enum(['clamp', 'shift', 'keep'])
+    .describe('samples that would weigh less than 0 weigh 0, or all weigh so much more that none does, or as they are'),
+};
+
+/** γ of the supervised algorithms of DPOK. */
+export const klCoefficientOption = coefficient.describe('γ, the weight of the KL to the pretrained model');
+
 /** Options of every algorithm that follows a policy gradient. */
 export const policyGradientOptions = {
   ...collectOptions,
@@ -78,6 +100,8 @@ export const policyGradientOptions = {
 
 /** The options of {@link policyGradientOptions}, validated. */
 export type PolicyGradientOptions = z.output<z.ZodObject<typeof policyGradientOptions>>;
+/** The options of {@link sampleTuningOptions}, validated. */
+export type SampleTuningOptions = z.output<z.ZodObject<typeof sampleTuningOptions>>;
 /** The options of {@link optimizerOptions}, validated. */
 export type OptimizerOptions = z.output<z.ZodObject<typeof optimizerOptions>>;
 /** The options of {@link advantageOptions}, validated. */
@@ -102,3 +126,16 @@ export const customaryDefaults = {
   entropyCoefficient: 0,
   klCoefficient: 0,
 } satisfies Partial<PolicyGradientOptions>;
+
+/** The same for small diffusion models that are fine-tuned on finished samples. */
+export const customarySampleTuning = {
+  beta1: 0.9,
+  beta2: 0.999,
+  epsilon: 1e-8,
+  learningRate: 1e-4,
+  weightDecay: 1e-4,
+  maxGradNorm: 1,
+  microBatch: 32,
+  batch: 64,
+  guided: false,
+} satisfies Partial<SampleTuningOptions>;

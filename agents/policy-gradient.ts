@@ -30,7 +30,7 @@ import {
   type RowLoss,
   type Update,
 } from './optimization/minibatches.js';
-import { average, concat, trainedRows } from './optimization/rows.js';
+import { average, byName, concat, trainedRows } from './optimization/rows.js';
 import { windowAt } from './optimization/window.js';
 import {
   type HostGradient,
@@ -40,6 +40,7 @@ import {
   type WorkUnits,
 } from './optimization/work-units.js';
 import type { Policy, PolicyArrays, Prepared } from './policy.js';
+import type { ReplayBuffer } from './replay-buffer.js';
 import { gather, type Rows } from './rows.js';
 import { explainedVariance, type Transitions, transitionsOf } from './transitions.js';
 
@@ -57,6 +58,7 @@ const stateSchema = z.strictObject({
   random: z.unknown(),
   progress: z.number().min(0).max(1),
   advantages: z.unknown().optional(),
+  replay: z.unknown().optional(),
   /** Where a window of steps moves: how many rollouts were learned from. */
   rollouts: z.int().min(0).optional(),
 });
@@ -76,6 +78,7 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
   /** Where the policy learns on plain arrays. */
   readonly #arrays: PolicyArrays | undefined;
   readonly #estimator: AdvantageEstimator<O>;
+  readonly #replay: ReplayBuffer<O, A> | undefined;
   readonly #checks: RunTimeChecks;
   #random: Random;
   /** Of the random stream, as the last `learn` left it: what `save` writes. */
@@ -101,6 +104,7 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
       algorithm.estimator === undefined
         ? makeAdvantageEstimator(algorithm.options, policy)
         : (algorithm.estimator as AdvantageEstimator<O>);
+    this.#replay = algorithm.replay as ReplayBuffer<O, A> | undefined;
     this.#combineReward = options.rewardAggregation === 'per-term' ? combineReward : undefined;
     if (options.klCoefficient > 0) policy.keepReference!();
     if (algorithm.displacement) policy.keepMeans!();
@@ -140,15 +144,16 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
   }
 
   async learn(rollout?: Rollout<O, A>, { signal }: LearnOptions = {}): Promise<Metrics> {
-    const { transitions, batch, trainable } = await this.#prepare(rollout);
+    const { transitions, replayed, batch, trainable, fitted } = await this.#prepare(rollout, true);
     const rows = trainedRows(transitions.spans, trainable, this.#algorithm.options.timestepFraction, this.#random);
     const metrics: Metrics = {
-      envSteps: transitions.rewards.length,
-      rewardQueries: transitions.spans.filter((span) => span.complete).length,
+      envSteps: transitions.rewards.length - replayed,
+      rewardQueries: transitions.spans.filter(({ complete, first }) => complete && first >= replayed).length,
       updates: this.#optimizer.updates,
       'train/learningRate': this.#optimizer.learningRate(this.#progress),
       'train/transitions': 0,
       ...explainedVariance(transitions, batch.targets),
+      ...fitted,
     };
     const nothing = !rows.some((row) => batch.advantages[row] !== 0) && !batch.targets;
     this.#checks.raise(
@@ -159,7 +164,7 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
         : 'the rewards of this rollout are all equal, so there is nothing to learn from it; no update was made. Check the reward on a few different images, or collect more episodes.',
     );
     try {
-      if (!nothing) Object.assign(metrics, await this.#optimize(batch, this.#withPart(rows, batch), signal));
+      if (!nothing) Object.assign(metrics, await this.#optimize(batch, this.#withPart(rows, batch), replayed, signal));
     } finally {
       this.#arrays?.store();
     }
@@ -176,17 +181,11 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
    */
   async lossAndGradients(rollout: Rollout<O, A>): Promise<{ loss: number; gradients: Map<string, NdArray> }> {
     const statistics = this.#estimator.state?.();
-    const { transitions, batch, trainable } = await this.#prepare(rollout);
+    const { transitions, batch, trainable } = await this.#prepare(rollout, false);
     if (statistics !== undefined) this.#estimator.restore!(statistics);
     const rows = this.#withPart(trainedRows(transitions.spans, trainable, 1, this.#random), batch);
     const { loss, gradient } = await this.#optimizer.hostGradient(rows, this.#lossOver(batch));
-    const gradients = new Map<string, NdArray>();
-    let offset = 0;
-    for (const [name, { size, shape }] of this.policy.parameters) {
-      gradients.set(name, { data: gradient.subarray(offset, offset + size), shape });
-      offset += size;
-    }
-    return { loss, gradients };
+    return { loss, gradients: byName(gradient, this.policy.parameters) };
   }
 
   /** In a worker: takes over the weights of the agent that it computes for. */
@@ -229,8 +228,10 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
       random: this.#learned,
       progress: this.#progress,
       advantages: this.#estimator.state?.(),
+      replay: this.#replay?.state(),
       ...(this.#algorithm.window && { rollouts: this.#rollouts }),
     };
+    await this.#estimator.save?.(join(folder, 'advantages'));
     await writeFileAtomic(join(folder, 'agent.json'), `${JSON.stringify(state)}\n`);
   }
 
@@ -239,6 +240,8 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
     const state = checkedFile(stateSchema, await readJson(file), file);
     const random = Random.restore(state.random as RandomState);
     if (state.advantages !== undefined) this.#estimator.restore?.(state.advantages);
+    await this.#estimator.load?.(join(folder, 'advantages'));
+    this.#replay?.restore(state.replay);
     await this.#optimizer.restore(join(folder, 'optimizer'));
     await this.policy.restore(join(folder, 'policy'));
     this.#weightsVersion++;
@@ -249,39 +252,45 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
     this.#moveWindow();
   }
 
-  /** Frees the optimiser and the policy. */
+  /** Frees the optimiser, the policy, and what the advantages needed. */
   dispose(): void {
+    this.#estimator.dispose?.();
     this.#optimizer.dispose();
     this.policy.dispose();
   }
 
-  /** Transitions, their advantages, and which of them have a gradient and an advantage. */
-  async #prepare(
-    rollout: Rollout<O, A> | undefined,
-  ): Promise<{ transitions: Transitions<O, A>; batch: Batch; trainable: Uint8Array }> {
+  /**
+   * Transitions, their advantages, and which of them have a gradient and an advantage.
+   * @param learns whether what the agent holds may change: earlier rollouts join, and the estimator learns.
+   */
+  async #prepare(rollout: Rollout<O, A> | undefined, learns: boolean) {
     if (!rollout || rollout.steps.length === 0)
       throw new GymError('E_STATE', 'learn: a policy-gradient agent learns from a rollout, and there is none.');
     if (this.#arrays?.isFresh === false) await this.#arrays.load();
     const sampled = transitionsOf(rollout);
-    const transitions = this.#combineReward ? perTermRewards(sampled, this.#combineReward) : sampled;
-    const oldLogProb = transitions.extras.logProb;
-    if (!(oldLogProb instanceof Float32Array))
+    const combined = this.#combineReward ? perTermRewards(sampled, this.#combineReward) : sampled;
+    if (!(combined.extras.logProb instanceof Float32Array))
       throw new GymError(
         'E_STATE',
         'learn: the rollout holds no `logProb`; collect it with this agent’s own decisions, extras included.',
       );
+    const further = await this.#algorithm.annotate?.(combined as Transitions<never, never>);
+    const made = { ...combined, extras: { ...combined.extras, ...further } };
+    const { transitions, replayed } =
+      learns && this.#replay ? this.#replay.add(made) : { transitions: made, replayed: 0 };
     const prepared = await this.policy.prepare(transitions.observations, transitions.actions, transitions.extras);
-    const { advantages, targets } = await this.#estimator.estimate(transitions);
+    const fitted = learns ? await this.#estimator.learn?.(transitions, { prepared, replayed }) : undefined;
+    const { advantages, targets } = await this.#estimator.estimate(transitions, { prepared, replayed });
     const trainable = this.policy.trainable(prepared).map((on, row) => (Number.isNaN(advantages[row]!) ? 0 : on));
     const clip = this.#algorithm.options.advantageClip;
     const batch: Batch = {
       progress: this.#progress,
       prepared,
-      oldLogProb,
+      oldLogProb: transitions.extras.logProb as Float32Array,
       advantages: Float32Array.from(advantages, (a) => Math.min(clip, Math.max(-clip, a))),
       ...(targets && { targets }),
     };
-    return { transitions, batch, trainable };
+    return { transitions, replayed, batch, trainable, fitted };
   }
 
   /** Those of some rows that the algorithm does not leave out. */
@@ -327,12 +336,15 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
     values: boolean,
   ): Pick<LossInput, 'logProb' | 'entropy' | 'kl' | 'displacement' | 'values'> {
     if (this.#arrays) return this.#arrays.evaluate(prepared, rows, { values });
-    const { options, displacement = false } = this.#algorithm;
-    const evaluation = this.policy.evaluate(prepared, rows, { reference: options.klCoefficient > 0, displacement });
+    const { options, kl = {}, displacement = false } = this.#algorithm;
+    const evaluation = this.policy.evaluate(prepared, rows, {
+      reference: options.klCoefficient > 0 && kl,
+      displacement,
+    });
     return values ? { ...evaluation, values: this.policy.value!(prepared, rows) } : evaluation;
   }
 
-  async #optimize(batch: Batch, rows: Int32Array, signal: AbortSignal | undefined): Promise<Metrics> {
+  async #optimize(batch: Batch, rows: Int32Array, replayed: number, signal?: AbortSignal): Promise<Metrics> {
     const { innerEpochs, minibatches, ratioMetrics } = this.#algorithm;
     this.#batchVersion++;
     const checks: Metrics = {};
@@ -347,14 +359,16 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
           Math.floor(((u + 1) * shuffled.length) / count),
         );
         const untouched = epoch === 0 && u === 0;
-        if (untouched && this.#optimizer.updates === 0 && this.#algorithm.importanceSampled)
+        if (untouched && this.#optimizer.updates === 0 && replayed === 0 && this.#algorithm.importanceSampled)
           checks['check/gradientError'] = await this.#compareWithScoreFunction(batch, minibatch);
         const update =
           this.#optimizer instanceof ArrayOptimizer
             ? await this.#optimizer.update(minibatch, this.#lossOver(batch), this.#progress, signal)
             : await this.#optimizer.update(minibatch, this.#source(this.#optimizer, batch), this.#progress, signal);
         this.#weightsVersion++;
-        if (untouched) checks['check/ratioError'] = this.#checks.ratio(update.perRow.logRatio!);
+        // Only with the weights that sampled it is a transition's ratio 1.
+        const own = update.perRow.logRatio!.filter((_, i) => minibatch[i]! >= replayed);
+        if (untouched && own.length > 0) checks['check/ratioError'] = this.#checks.ratio(own);
         this.#checks.finiteGradient(update.applied, update.gradNorm, update.loss);
         done.push(update);
       }

@@ -55,14 +55,14 @@ export interface StepWindow {
 }
 
 /** How the KL to a reference is measured. */
-export interface ReferenceOptions {
+export interface KlOptions {
   /**
    * `exact`: that of the distributions of the action. `prediction`: the mean squared distance of what the two networks
    * predict, whatever the step's σ; for denoising policies alone. Default `exact`.
    */
-  readonly kl?: 'exact' | 'prediction';
+  readonly form?: 'exact' | 'prediction';
   /** exact, for denoising policies: the most that the squared distance of predictions weighs (κ). Default: no limit. */
-  readonly klCap?: number;
+  readonly cap?: number;
 }
 
 /** What a value function is told of some states; constants. */
@@ -131,20 +131,26 @@ export interface Policy<O, A, P extends Prepared = Prepared> {
    * decided in any order, and by copies of this policy.
    */
   readonly selfContained?: boolean;
+  /** True where the probability of a decision is not known: no policy gradient can train it. */
+  readonly unscored?: boolean;
   /** 0 for rows that have no gradient (σ = 0, steps outside a window). */
   trainable(prepared: P): Uint8Array;
   /**
    * Scores any mix of rows with the present weights. Called inside a gradient.
-   * @param options `reference`: also gives `kl` to the copy that {@link Policy.keepReference} made; `displacement`: also
+   * @param options `reference`: also gives `kl` to the copy that {@link Policy.keepReference} made, measured
+   *   as it says; `displacement`: also
    *   how far the policy has moved since it sampled the rows, for which {@link Policy.keepMeans} was called before.
    */
-  evaluate(prepared: P, rows: Int32Array, options?: { reference?: boolean; displacement?: boolean }): Evaluation;
+  evaluate(
+    prepared: P,
+    rows: Int32Array,
+    options?: { reference?: boolean | KlOptions; displacement?: boolean },
+  ): Evaluation;
   /**
    * Keeps a frozen copy of the present weights, which `evaluate` measures the KL to. An agent that wants one calls this
    * when it is made: a resumed run builds its policy from the same model or seed first, and so has the same reference.
-   * @throws GymError E_CONFIG on a KL that this policy does not have.
    */
-  keepReference?(options?: ReferenceOptions): void;
+  keepReference?(): void;
   /**
    * ln π(a|s) − ln π_reference(a|s) of the actions that were taken, in nats: summed over the action's dimensions, also where
    * `logProb` is a mean over them.

@@ -10,11 +10,17 @@ import { adaptationAgents } from './adaptation/index.js';
 import type { CombineReward } from './advantages/per-term.js';
 import type { Agent } from './agent.js';
 import { type AgentDefinition, type AgentDescription, checkDefinition } from './define.js';
+import { dpok } from './dpok.js';
 import { strategies } from './federated/index.js';
 import { grpo } from './grpo.js';
+import { klD } from './kl-d.js';
+import { klO } from './kl-o.js';
 import type { Policy, PolicyKind } from './policy.js';
 import { ppo } from './ppo.js';
 import { reinforce } from './reinforce.js';
+import { rwr } from './rwr.js';
+import { rwrSparse } from './rwr-sparse.js';
+import { sft } from './sft.js';
 
 /** The agents of this package, a line each. Types of observations, actions and options are erased. */
 const registry = new NameRegistry<AgentDescription>('agent', [
@@ -22,6 +28,12 @@ const registry = new NameRegistry<AgentDescription>('agent', [
   reinforce,
   a2c,
   grpo,
+  dpok,
+  rwr,
+  rwrSparse,
+  sft,
+  klD,
+  klO,
   ...strategies,
   ...adaptationAgents,
 ] as readonly AgentDescription[]);

@@ -1,4 +1,5 @@
-import type { Awaitable } from '../../core/types.js';
+import type { Awaitable, Metrics } from '../../core/types.js';
+import type { Prepared } from '../policy.js';
 import type { Transitions } from '../transitions.js';
 
 /** How good each action of a rollout was. */
@@ -9,15 +10,30 @@ export interface Advantages {
   readonly targets?: Float32Array;
 }
 
+/** What comes with transitions. */
+export interface Experience {
+  /** The transitions as the policy will score them. */
+  readonly prepared: Prepared;
+  /** How many of them, the first ones, are of earlier rollouts. */
+  readonly replayed: number;
+}
+
 /**
- * Turns the rewards of a rollout into advantages. An estimator may keep statistics from rollout to rollout; they are then
- * part of the agent's state.
+ * Turns the rewards of a rollout into advantages. An estimator may keep statistics from rollout to rollout, or train
+ * something; that is then part of the agent's state.
  */
 export interface AdvantageEstimator<O = unknown> {
-  estimate(transitions: Transitions<O, unknown>): Awaitable<Advantages>;
+  /** Learns from transitions before their advantages are estimated; what it returns is logged. */
+  learn?(transitions: Transitions<O, unknown>, experience: Experience): Awaitable<Metrics>;
+  estimate(transitions: Transitions<O, unknown>, experience: Experience): Awaitable<Advantages>;
   /** Its statistics as plain JSON, where it keeps some. */
   state?(): unknown;
   restore?(state: unknown): void;
+  /** What is too large for that, in files of a folder. */
+  save?(folder: string): Promise<void>;
+  load?(folder: string): Promise<void>;
+  /** Frees what it has trained. */
+  dispose?(): void;
 }
 
 /**

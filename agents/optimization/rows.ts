@@ -1,3 +1,4 @@
+import type { NdArray } from '../../core/ndarray.js';
 import type { Random } from '../../core/random.js';
 import { meanAndStd } from '../../core/statistics.js';
 import type { Span } from '../transitions.js';
@@ -36,4 +37,18 @@ export function concat(parts: readonly Float32Array[]): Float32Array {
     offset += part.length;
   }
   return all;
+}
+
+/** A flat gradient as arrays by the parameters' names, in their own layout. */
+export function byName(
+  flat: Float32Array,
+  parameters: ReadonlyMap<string, { readonly size: number; readonly shape: readonly number[] }>,
+): Map<string, NdArray> {
+  const named = new Map<string, NdArray>();
+  let offset = 0;
+  for (const [name, { size, shape }] of parameters) {
+    named.set(name, { data: flat.subarray(offset, offset + size), shape });
+    offset += size;
+  }
+  return named;
 }

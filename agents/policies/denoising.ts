@@ -10,13 +10,14 @@ import type { Decision, Extras } from '../agent.js';
 import type {
   Displacement,
   Evaluation,
+  KlOptions,
   Policy,
   Prepared,
-  ReferenceOptions,
   SampleOptions,
   StateFeatures,
   StepWindow,
 } from '../policy.js';
+import { PromptEmbeddings } from './prompt-embeddings.js';
 import { noReference } from './reference.js';
 
 /** What predicts noise, sample or velocity: `UNet2DConditionModel`, `UNet2DModel`, or anything of their form. */
@@ -70,8 +71,6 @@ export interface PreparedDenoising extends Prepared {
 
 type Shape4D = [number, number, number, number];
 
-const EMBEDDING_CACHE_BYTES = 256 * 2 ** 20;
-
 /**
  * p_θ(x_{t−1} | x_t, z) = N(μ_θ(x_t, t, z), σ_t² I), a denoising step as a policy (DDPO, arXiv 2305.13301 §4.2).
  *
@@ -86,17 +85,14 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
   readonly parameters: ReadonlyMap<string, Variable>;
   readonly unet: DenoisingNetwork;
   readonly sampler: GaussianSampler;
-  readonly #embed: DenoisingPolicyParts['embed'];
+  readonly #embeddings: PromptEmbeddings | undefined;
   readonly #guidanceScale: number;
   readonly #negativePrompt: string;
   readonly #noise: NonNullable<DenoisingPolicyOptions['noise']>;
   /** Of each step of the chain, with the policy's η and with 0. */
   readonly #stochastic: readonly GaussianStep[];
   readonly #deterministic: readonly GaussianStep[];
-  readonly #embeddings = new Map<string, Float32Array>();
-  #embeddingShape: [number, number] = [0, 0];
   #reference: FrozenNetwork | undefined;
-  #klOptions: ReferenceOptions = {};
   #keepsMeans = false;
   /** The steps that are stochastic when exploring; undefined: all of them. */
   window: StepWindow | undefined;
@@ -121,7 +117,7 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
     this.unet = unet;
     this.parameters = unet.parameters;
     this.sampler = sampler;
-    this.#embed = embed;
+    this.#embeddings = embed && new PromptEmbeddings(embed);
     this.#guidanceScale = guidanceScale;
     this.#negativePrompt = negativePrompt;
     this.#noise = noise;
@@ -138,7 +134,7 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
     const rows = observations.map(
       (o) => (explore && this.#inWindow(o.step) ? this.#stochastic : this.#deterministic)[o.step]!,
     );
-    await this.#embedAll(observations.map((o) => o.prompt));
+    await this.ready(observations.map((o) => o.prompt));
     const mean = tf.tidy(() =>
       this.#mean(
         tf.tensor4d(latents.data, latents.shape as Shape4D),
@@ -176,7 +172,7 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
   ): Promise<PreparedDenoising> {
     for (const observation of observations) this.#checkStep(observation);
     const prompts = observations.map((o) => o.prompt);
-    await this.#embedAll(prompts);
+    await this.ready(prompts);
     return {
       length: observations.length,
       latents: stack(observations.map((o) => o.latents as NdArray<Float32Array>)),
@@ -188,7 +184,7 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
   }
 
   async adopt(prepared: PreparedDenoising): Promise<void> {
-    await this.#embedAll(prepared.prompts);
+    await this.ready(prepared.prompts);
   }
 
   trainable(prepared: PreparedDenoising): Uint8Array {
@@ -205,10 +201,9 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
     return this.sampler.timesteps.length;
   }
 
-  keepReference(options: ReferenceOptions = {}): void {
+  keepReference(): void {
     this.#reference?.dispose();
     this.#reference = this.unet.reference?.() ?? this.unet.clone();
-    this.#klOptions = options;
   }
 
   /**
@@ -221,9 +216,10 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
   evaluate(
     prepared: PreparedDenoising,
     rows: Int32Array,
-    options: { reference?: boolean; displacement?: boolean } = {},
+    options: { reference?: boolean | KlOptions; displacement?: boolean } = {},
   ): Evaluation {
     const reference = options.reference ? this.#kept() : undefined;
+    const form = typeof options.reference === 'object' ? options.reference : {};
     return tf.tidy(() => {
       const { steps, latents, prompts } = this.#inputs(prepared, rows);
       const output = this.#output(latents, steps, prompts);
@@ -233,17 +229,23 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
       return {
         logProb,
         ...(reference && {
-          kl: this.#kl(mean, output, this.#output(latents, steps, prompts, reference), latents, steps),
+          kl: this.#kl({ mean, output }, this.#output(latents, steps, prompts, reference), latents, steps, form),
         }),
         ...(options.displacement && { displacement: displacementFrom(take(keptMeans(prepared), rows), mean, steps) }),
       };
     }) as Evaluation;
   }
 
-  #kl(mean: Tensor4D, output: Tensor4D, other: Tensor4D, latents: Tensor4D, steps: readonly GaussianStep[]): Tensor1D {
-    if (this.#klOptions.kl === 'prediction') return meanSquare(output.sub(other));
-    const distance = meanSquare(mean.sub(this.sampler.mean(other, latents, steps).mean));
-    return distance.mul(tf.tensor1d(steps.map((step) => this.#klWeight(step))));
+  #kl(
+    { mean, output }: { mean: Tensor4D; output: Tensor4D },
+    reference: Tensor4D,
+    latents: Tensor4D,
+    steps: readonly GaussianStep[],
+    { form, cap }: KlOptions,
+  ): Tensor1D {
+    if (form === 'prediction') return meanSquare(output.sub(reference));
+    const distance = meanSquare(mean.sub(this.sampler.mean(reference, latents, steps).mean));
+    return distance.mul(tf.tensor1d(steps.map((step) => klWeight(step, cap))));
   }
 
   /** ln p_θ(x_{t−1} | x_t, z) − ln p_ref(x_{t−1} | x_t, z) in nats: the sum over the latents' dimensions. */
@@ -265,12 +267,32 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
   stateFeatures(prepared: PreparedDenoising, rows: Int32Array): StateFeatures {
     const features = tf.tidy(() => {
       const latents = take(prepared.latents, rows).reshape<Tensor2D>([rows.length, -1]);
-      if (!this.#embed) return latents;
+      if (!this.#embeddings) return latents;
       const prompts = Array.from(rows, (row) => prepared.prompts[row]!);
-      return tf.concat<Tensor2D>([latents, this.#lookUp(prompts).mean<Tensor2D>(1)], 1);
+      return tf.concat<Tensor2D>([latents, this.#embeddings.of(prompts).mean<Tensor2D>(1)], 1);
     });
     const steps = rows.map((row) => prepared.steps[row]!);
     return { features, steps, chainLength: this.sampler.timesteps.length };
+  }
+
+  /** Embeds prompts that are not known yet, for {@link predict}. */
+  async ready(prompts: readonly string[]): Promise<void> {
+    await this.#embeddings?.ready(this.#guidanceScale === 1 ? prompts : [this.#negativePrompt, ...prompts]);
+  }
+
+  /**
+   * What the network predicts of noisy latents [n, h, w, c], at a timestep each; differentiable, called inside a gradient.
+   * @param prompts one a row, which {@link ready} was told of.
+   * @param options `guided`: with the policy's guidance, else the conditional prediction alone; `reference`: by the kept copy.
+   */
+  predict(
+    noisy: Tensor4D,
+    timesteps: readonly number[],
+    prompts: readonly string[],
+    { guided, reference }: { guided: boolean; reference: boolean },
+  ): Tensor4D {
+    const unet = reference ? this.#kept() : this.unet;
+    return this.#predict(unet, noisy, timesteps, prompts, guided ? this.#guidanceScale : 1);
   }
 
   /** Episodes are compared with others of the same prompt. */
@@ -306,77 +328,40 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
     };
   }
 
-  /** What ‖μ_θ − μ_ref‖² weighs in the exact KL: 1 / 2σ², or less, so that κ stays at its cap. */
-  #klWeight({ sigma, gain, timestep }: GaussianStep): number {
-    const { klCap } = this.#klOptions;
-    const weight = 1 / (2 * sigma * sigma);
-    if (klCap === undefined) return weight;
-    if (gain === undefined)
-      throw new GymError(
-        'E_CONFIG',
-        `DenoisingPolicy: the sampler gives its step at timestep ${timestep} no \`gain\`, which a cap on the KL's weight is about; add it to coefficients(), or leave klCap out.`,
-      );
-    return Math.min(weight, klCap / (gain * gain));
-  }
-
   /** μ_θ of some rows. */
   #mean(latents: Tensor4D, rows: readonly GaussianStep[], prompts: readonly string[], unet?: FrozenNetwork): Tensor4D {
     return this.sampler.mean(this.#output(latents, rows, prompts, unet), latents, rows).mean;
   }
 
-  /** The network's prediction for guided rows; ε̃ = ε_u + w(ε_c − ε_u) (arXiv 2207.12598), both halves in one forward pass. */
   #output(
     latents: Tensor4D,
     rows: readonly GaussianStep[],
     prompts: readonly string[],
     unet: FrozenNetwork = this.unet,
   ): Tensor4D {
-    const timesteps = tf.tensor1d(
-      rows.map(({ timestep }) => timestep),
-      'float32',
-    );
-    if (!this.#embed) return unet.apply(latents, timesteps);
-    if (this.#guidanceScale === 1) return unet.apply(latents, timesteps, this.#lookUp(prompts));
+    const timesteps = rows.map(({ timestep }) => timestep);
+    return this.#predict(unet, latents, timesteps, prompts, this.#guidanceScale);
+  }
+
+  /** ε̃ = ε_u + w(ε_c − ε_u) (arXiv 2207.12598), both halves in one forward pass; ε_c alone where w is 1. */
+  #predict(
+    unet: FrozenNetwork,
+    latents: Tensor4D,
+    timesteps: readonly number[],
+    prompts: readonly string[],
+    guidanceScale: number,
+  ): Tensor4D {
+    const at = tf.tensor1d([...timesteps], 'float32');
+    if (!this.#embeddings) return unet.apply(latents, at);
+    if (guidanceScale === 1) return unet.apply(latents, at, this.#embeddings.of(prompts));
     const negative = prompts.map(() => this.#negativePrompt);
     const both = unet.apply(
       tf.concat([latents, latents]),
-      tf.concat([timesteps, timesteps]),
-      this.#lookUp([...negative, ...prompts]),
+      tf.concat([at, at]),
+      this.#embeddings.of([...negative, ...prompts]),
     );
     const [unconditional, conditional] = tf.split(both, 2) as [Tensor4D, Tensor4D];
-    return unconditional.add(conditional.sub(unconditional).mul(this.#guidanceScale));
-  }
-
-  #lookUp(prompts: readonly string[]): Tensor3D {
-    const [n, d] = this.#embeddingShape;
-    const data = new Float32Array(prompts.length * n * d);
-    prompts.forEach((prompt, i) => {
-      data.set(this.#embeddings.get(prompt)!, i * n * d);
-    });
-    return tf.tensor3d(data, [prompts.length, n, d]);
-  }
-
-  async #embedAll(prompts: readonly string[]): Promise<void> {
-    if (!this.#embed) return;
-    const wanted = this.#guidanceScale === 1 ? prompts : [this.#negativePrompt, ...prompts];
-    const missing = [...new Set(wanted)].filter((prompt) => !this.#embeddings.has(prompt));
-    if (missing.length === 0) return;
-    // make room by forgetting the oldest that this call does not need
-    const [n, d] = this.#embeddingShape;
-    const capacity = n * d === 0 ? Number.POSITIVE_INFINITY : Math.floor(EMBEDDING_CACHE_BYTES / (4 * n * d));
-    const needed = new Set(wanted);
-    for (const prompt of this.#embeddings.keys()) {
-      if (this.#embeddings.size + missing.length <= capacity) break;
-      if (!needed.has(prompt)) this.#embeddings.delete(prompt);
-    }
-    const embedded = tf.tidy(() => this.#embed!(missing));
-    const data = (await embedded.data()) as Float32Array;
-    const [, rows, width] = embedded.shape;
-    embedded.dispose();
-    this.#embeddingShape = [rows, width];
-    missing.forEach((prompt, i) => {
-      this.#embeddings.set(prompt, data.slice(i * rows * width, (i + 1) * rows * width));
-    });
+    return unconditional.add(conditional.sub(unconditional).mul(guidanceScale));
   }
 
   #inWindow(step: number): boolean {
@@ -397,6 +382,18 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
 
 function seededNoise({ noiseSeed, step }: DenoisingObservation, size: number): Float32Array {
   return new Random(`${noiseSeed}/${step}`).normals(size);
+}
+
+/** What ‖μ_θ − μ_ref‖² weighs in the exact KL: 1 / 2σ², or less, so that κ = gain² / 2σ² stays at its cap. */
+function klWeight({ sigma, gain, timestep }: GaussianStep, cap: number | undefined): number {
+  const weight = 1 / (2 * sigma * sigma);
+  if (cap === undefined) return weight;
+  if (gain === undefined)
+    throw new GymError(
+      'E_CONFIG',
+      `DenoisingPolicy: the sampler gives its step at timestep ${timestep} no \`gain\`, which a cap on the KL's weight is about; add it to coefficients(), or set no cap.`,
+    );
+  return Math.min(weight, cap / (gain * gain));
 }
 
 /** The mean of x² over all dimensions but the first. */

@@ -7,7 +7,7 @@ import type { Awaitable } from '../../core/types.js';
 import { BaseSpace, type FlatLayout } from '../../envs/spaces/base.js';
 import type { Space } from '../../envs/spaces/space.js';
 import type { Decision, Extras } from '../agent.js';
-import type { Evaluation, Policy, ReferenceOptions, SampleOptions, StateFeatures } from '../policy.js';
+import type { Evaluation, Policy, SampleOptions, StateFeatures } from '../policy.js';
 import { gather } from '../rows.js';
 import { ArrayNetwork, type PreparedVectors } from './array-network.js';
 import { Cnn, isPicture } from './cnn.js';
@@ -183,12 +183,7 @@ export class NetworkPolicy<O, A> implements Policy<O, A, PreparedVectors> {
     }) as unknown as Evaluation;
   }
 
-  keepReference({ kl, klCap }: ReferenceOptions = {}): void {
-    if (kl === 'prediction' || klCap !== undefined)
-      throw new GymError(
-        'E_CONFIG',
-        `NetworkPolicy: a KL of predictions (kl: ${kl ?? 'exact'}) and a cap on its weight (klCap: ${klCap ?? 'none'}) are for denoising policies; use kl: exact, without a cap.`,
-      );
+  keepReference(): void {
     this.#reference?.dispose();
     this.#reference = this.#actor.clone();
     this.#distribution.keepReference();

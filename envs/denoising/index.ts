@@ -6,6 +6,7 @@ export {
   type DenoisingOptions,
   identityDecode,
 } from './denoising.js';
+export { oneStepDenoising } from './one-step.js';
 export {
   maxPromptLength,
   type Prompt,

@@ -12,6 +12,7 @@ import { decimal, positive, whole } from '../../cli/numbers.js';
 import { GymError } from '../../core/errors.js';
 import { ndarray } from '../../core/ndarray.js';
 import { Random } from '../../core/random.js';
+import { fromJson, toJson } from '../../core/snapshot-json.js';
 import { CLIPTextModel, CLIPTokenizer, DDIMScheduler, loadDenoiser } from '../../diffusion/index.js';
 import { Denoising } from '../../envs/denoising/denoising.js';
 import { promptFile } from '../../envs/denoising/prompts.js';
@@ -24,7 +25,6 @@ import { checkedStep } from '../../training/collect/checks.js';
 import { completeConfig, parseConfig, parseYaml, withFlags } from '../../training/config/index.js';
 import { readEvaluations } from '../../training/evaluation/index.js';
 import { renderReport } from '../../training/report.js';
-import { fromJson, toJson } from '../../training/snapshot-json.js';
 import { saveTinyDenoiser } from '../training/tiny-denoiser.js';
 
 let folder: string;

@@ -126,7 +126,7 @@ const modelFile =
 export const denoising: Family = {
   name: 'denoising',
   title: 'Denoising-v0',
-  owns: (env) => /^Denoising(-v\d+)?$/.test(env),
+  owns: (env) => /^(OneStep)?Denoising(-v\d+)?$/.test(env),
   policyKind: 'denoising',
   options,
   defaults: { numEnvs: 32, evaluation: { samples: 64, explore: true } },
@@ -164,6 +164,10 @@ export const denoising: Family = {
       problems.push(`watch.guard: needed, because watch.rule is ${rule}; name a reward that is not trained on.`);
     if (samples % perPrompt !== 0)
       problems.push(`watch.samples: must be a multiple of watch.perPrompt (${perPrompt}), actual value ${samples}.`);
+    if (every > 0 && isOneStep(config))
+      problems.push(
+        `watch.every: must be 0, because ${config.env} has no steps whose KL could be watched; or take Denoising-v0.`,
+      );
     if (config.sampling.eta === 0 && config.sampling.scheduler !== 'ddpm')
       problems.push('sampling.eta: must be more than 0, because without noise there is no probability to learn from.');
     return problems;
@@ -201,6 +205,11 @@ export const denoising: Family = {
   },
 };
 
+/** Whether a decision is a whole chain. */
+function isOneStep({ env }: DenoisingConfig): boolean {
+  return env.startsWith('OneStep');
+}
+
 /** Loads the run's model, and frees it where what is made with it fails. */
 async function withDenoiser<T>(config: DenoisingConfig, make: (denoiser: Denoiser) => Promise<T>): Promise<T> {
   const { disposeDenoiser, loadDenoiser } = await import('../../diffusion/index.js');
@@ -227,10 +236,11 @@ async function agentOn(
   ]);
   const scheduler = await makeScheduler(denoiser, config.sampling);
   const unet = await adaptedUnet(denoiser, config);
-  const policy = await denoisingPolicy({ ...denoiser, unet }, scheduler, config.sampling);
+  const oneStep = isOneStep(config);
+  const policy = await denoisingPolicy({ ...denoiser, unet }, scheduler, config.sampling, oneStep);
   const make: MakeDenoising = (numEnvs, other = {}) =>
     new Denoising({
-      timesteps: scheduler.timesteps,
+      timesteps: oneStep ? scheduler.timesteps.slice(0, 1) : scheduler.timesteps,
       latentShape: latentShape(denoiser),
       initNoiseSigma: scheduler.initNoiseSigma,
       decode: identityDecode,
@@ -386,13 +396,16 @@ export async function denoisingPolicy(
   denoiser: Omit<Denoiser, 'unet'> & { readonly unet: DenoisingNetwork },
   sampler: Scheduler,
   { eta, guidanceScale }: SamplingConfig,
+  oneStep = false,
 ): Promise<DenoisingPolicy> {
-  const [{ DenoisingPolicy }, { encodePrompts }] = await Promise.all([
+  const [{ DenoisingPolicy }, { OneStepDenoisingPolicy }, { encodePrompts }] = await Promise.all([
     import('../../agents/policies/denoising.js'),
+    import('../../agents/policies/one-step.js'),
     import('../../diffusion/index.js'),
   ]);
+  const Policy = oneStep ? OneStepDenoisingPolicy : DenoisingPolicy;
   const embed = denoiser.textEncoder ? (texts: readonly string[]) => encodePrompts(denoiser, texts) : undefined;
-  return new DenoisingPolicy({ unet: denoiser.unet, sampler, embed }, { eta, guidanceScale });
+  return new Policy({ unet: denoiser.unet, sampler, embed }, { eta, guidanceScale });
 }
 
 async function watchOf(

@@ -4,7 +4,7 @@ import { GymError, messageOf } from '../../core/errors.js';
 import { readJson, writeFileAtomic } from '../../core/files.js';
 import { configError, parseSchema } from '../../core/schema.js';
 import type { Snapshot } from '../../core/snapshot.js';
-import { fromJson, toJson } from '../snapshot-json.js';
+import { fromJson, toJson } from '../../core/snapshot-json.js';
 import { type Digests, differingFiles, digestFolder, filesBelow } from './digests.js';
 
 /** Everything beside the agent that a run needs to go on. */

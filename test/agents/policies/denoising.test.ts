@@ -6,6 +6,7 @@ import {
   DenoisingPolicy,
   type DenoisingPolicyOptions,
 } from '../../../agents/policies/denoising.js';
+import type { KlOptions } from '../../../agents/policy.js';
 import { useBackend } from '../../../backend/index.js';
 import type { NdArray } from '../../../core/ndarray.js';
 import { Random } from '../../../core/random.js';
@@ -275,19 +276,19 @@ describe('the KL in two forms', () => {
     for (const [step, kappa] of Object.entries(expected)) {
       const observation = observe(Number(step));
       const prepared = await policy.prepare([observation], [observation.latents]);
-      const kl = async (options: Parameters<typeof policy.keepReference>[0]) => {
-        network.b.assign(tf.scalar(-0.2));
-        policy.keepReference(options);
-        network.b.assign(tf.scalar(0.3));
-        const evaluation = policy.evaluate(prepared, Int32Array.of(0), { reference: true });
+      network.b.assign(tf.scalar(-0.2));
+      policy.keepReference();
+      network.b.assign(tf.scalar(0.3));
+      const kl = async (reference: KlOptions) => {
+        const evaluation = policy.evaluate(prepared, Int32Array.of(0), { reference });
         const value = (await evaluation.kl!.data())[0]!;
         tf.dispose([evaluation.kl!, evaluation.logProb]);
         return value;
       };
-      const distance = await kl({ kl: 'prediction' });
+      const distance = await kl({ form: 'prediction' });
       expect(distance).toBeCloseTo((0.5 * 'prompt 0'.length * 0.1) ** 2, 5);
-      expect((await kl({ kl: 'exact' })) / distance / kappa).toBeCloseTo(1, 2);
-      expect((await kl({ klCap: 0.3 })) / distance / Math.min(kappa, 0.3)).toBeCloseTo(1, 2);
+      expect((await kl({ form: 'exact' })) / distance / kappa).toBeCloseTo(1, 2);
+      expect((await kl({ cap: 0.3 })) / distance / Math.min(kappa, 0.3)).toBeCloseTo(1, 2);
     }
   });
 

@@ -4,6 +4,7 @@ import type { Agent } from '../../../../agents/agent.js';
 import { GymError } from '../../../../core/errors.js';
 import { parseJson } from '../../../../core/json.js';
 import type { Snapshot } from '../../../../core/snapshot.js';
+import { fromJson, toJson } from '../../../../core/snapshot-json.js';
 import { Denoising } from '../../../../envs/denoising/denoising.js';
 import type { Env } from '../../../../envs/env.js';
 import { type RandomSourceState, restoreRandomSource } from '../../../../envs/random-source.js';
@@ -23,7 +24,6 @@ import {
   wrap,
 } from '../../../../envs/wrappers/index.js';
 import { Collector } from '../../../../training/collect/index.js';
-import { fromJson, toJson } from '../../../../training/snapshot-json.js';
 import { jsonText, mutated, mutatedText, oddNames, oddNumbers } from '../arbitraries.js';
 import { expectThat } from '../judge.js';
 import { target } from '../target.js';

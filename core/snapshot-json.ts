@@ -1,8 +1,8 @@
-import { GymError } from '../core/errors.js';
-import { isTooDeep, mostLevels } from '../core/json.js';
-import { isNdArray, sizeOf, type TypedArray } from '../core/ndarray.js';
-import { shown, shownJson, shownName } from '../core/shown.js';
-import type { Snapshot } from '../core/snapshot.js';
+import { GymError } from './errors.js';
+import { isTooDeep, mostLevels } from './json.js';
+import { isNdArray, sizeOf, type TypedArray } from './ndarray.js';
+import { shown, shownJson, shownName } from './shown.js';
+import type { Snapshot } from './snapshot.js';
 
 type ArrayType = new (buffer: ArrayBuffer) => TypedArray;
 
