@@ -78,7 +78,6 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
   /** Where the policy learns on plain arrays. */
   readonly #arrays: PolicyArrays | undefined;
   readonly #estimator: AdvantageEstimator<O>;
-  readonly #replay: ReplayBuffer<O, A> | undefined;
   readonly #checks: RunTimeChecks;
   #random: Random;
   /** Of the random stream, as the last `learn` left it: what `save` writes. */
@@ -104,7 +103,6 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
       algorithm.estimator === undefined
         ? makeAdvantageEstimator(algorithm.options, policy)
         : (algorithm.estimator as AdvantageEstimator<O>);
-    this.#replay = algorithm.replay as ReplayBuffer<O, A> | undefined;
     this.#combineReward = options.rewardAggregation === 'per-term' ? combineReward : undefined;
     if (options.klCoefficient > 0) policy.keepReference!();
     if (algorithm.displacement) policy.keepMeans!();
@@ -228,7 +226,7 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
       random: this.#learned,
       progress: this.#progress,
       advantages: this.#estimator.state?.(),
-      replay: this.#replay?.state(),
+      replay: this.#algorithm.replay?.state(),
       ...(this.#algorithm.window && { rollouts: this.#rollouts }),
     };
     await this.#estimator.save?.(join(folder, 'advantages'));
@@ -241,7 +239,7 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
     const random = Random.restore(state.random as RandomState);
     if (state.advantages !== undefined) this.#estimator.restore?.(state.advantages);
     await this.#estimator.load?.(join(folder, 'advantages'));
-    this.#replay?.restore(state.replay);
+    this.#algorithm.replay?.restore(state.replay);
     await this.#optimizer.restore(join(folder, 'optimizer'));
     await this.policy.restore(join(folder, 'policy'));
     this.#weightsVersion++;
@@ -276,8 +274,8 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
       );
     const further = await this.#algorithm.annotate?.(combined as Transitions<never, never>);
     const made = { ...combined, extras: { ...combined.extras, ...further } };
-    const { transitions, replayed } =
-      learns && this.#replay ? this.#replay.add(made) : { transitions: made, replayed: 0 };
+    const replay = learns ? (this.#algorithm.replay as ReplayBuffer<O, A> | undefined) : undefined;
+    const { transitions, replayed } = replay?.add(made) ?? { transitions: made, replayed: 0 };
     const prepared = await this.policy.prepare(transitions.observations, transitions.actions, transitions.extras);
     const fitted = learns ? await this.#estimator.learn?.(transitions, { prepared, replayed }) : undefined;
     const { advantages, targets } = await this.#estimator.estimate(transitions, { prepared, replayed });
@@ -337,10 +335,8 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
   ): Pick<LossInput, 'logProb' | 'entropy' | 'kl' | 'displacement' | 'values'> {
     if (this.#arrays) return this.#arrays.evaluate(prepared, rows, { values });
     const { options, kl = {}, displacement = false } = this.#algorithm;
-    const evaluation = this.policy.evaluate(prepared, rows, {
-      reference: options.klCoefficient > 0 && kl,
-      displacement,
-    });
+    const reference = options.klCoefficient > 0 && kl;
+    const evaluation = this.policy.evaluate(prepared, rows, { reference, displacement });
     return values ? { ...evaluation, values: this.policy.value!(prepared, rows) } : evaluation;
   }
 
