@@ -11,6 +11,7 @@ const sections: Readonly<Record<string, string>> = {
   '': 'The run',
   prompts: 'Prompts',
   sampling: 'Sampling',
+  adapter: 'Adapter',
   agent: 'Agent',
   policy: 'Policy',
   adaptation: 'Adaptation',

@@ -36,6 +36,7 @@ export {
   readEvaluations,
   type SampleRecord,
 } from './evaluation/index.js';
+export { convertLora, mergeLora } from './export.js';
 export { modelFolder } from './families/denoising.js';
 export type { ComposeOptions, Composition, Family, FamilyWords } from './families/family.js';
 export { compose, families, familyOf } from './families/index.js';
