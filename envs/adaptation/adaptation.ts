@@ -210,6 +210,8 @@ export class SourceFreeAdaptation implements Env<AdaptationObservation, Adaptati
       batch,
       ...measured.labelled,
       confusion: [...measured.labelled.confusion],
+      predicted: [...measured.labelled.predicted],
+      confidence: [...measured.labelled.confidence],
       informationScore: measured.information.score,
       ...this.#tally.means(),
       ...(!ended && { labels: Int32Array.from(this.#indices(), (i) => train.labels[i]!) }),

@@ -18,6 +18,10 @@ export interface Measured {
     readonly neighbourAccuracy: number;
     readonly neighbourPerClassAccuracy: number;
     readonly confusion: readonly number[];
+    /** [N] the class that the network reads in each picture. */
+    readonly predicted: readonly number[];
+    /** [N] how probable that is to it. */
+    readonly confidence: readonly number[];
   };
 }
 
@@ -42,6 +46,8 @@ export async function measureOn(
       neighbourAccuracy: neighbours.overall,
       neighbourPerClassAccuracy: neighbours.perClass,
       confusion: confusion(predicted, labels, classes.length),
+      predicted: [...predicted],
+      confidence: Array.from(predicted, (c, i) => probs.data[i * classes.length + c]!),
     },
   };
 }

@@ -62,7 +62,7 @@ export async function loadDomain(name: string, options: DomainOptions): Promise<
 
 async function drawn(domain: DrawnDomain, split: Split, count: number, seed: number): Promise<LabelledImages> {
   // The first entry is raised with every change of what is drawn.
-  const key = [1, 'drawn-digits', domain, split, count, seed];
+  const key = [2, 'drawn-digits', domain, split, count, seed];
   return await cachedImages(key, { classes: digits, domain, split }, async () =>
     drawDigits(domain, split, count, seed),
   );

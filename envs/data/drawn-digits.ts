@@ -202,8 +202,7 @@ const painters = {
       const [x, y] = [(i % size) / size, Math.floor(i / size) / size];
       return waves.reduce((sum, [fx, fy, phase]) => sum + Math.sin(2 * Math.PI * (fx * x + fy * y + phase)), 0);
     });
-    const [low, high] = [Math.min(...heights), Math.max(...heights)];
-    const mixing = heights.map((height) => (height - low) / (high - low));
+    const mixing = heights.map((height) => 0.5 + height / 8);
     const [first, second] = [color(random), color(random)];
     const background = (pixel: number, channel: number) =>
       first[channel]! + (second[channel]! - first[channel]!) * mixing[pixel]!;

@@ -86,6 +86,8 @@ export const picturesFile = (folder: string) => join(folder, 'samples', 'adaptat
 export function byPasses(rule: Agent<unknown, unknown>, env: SourceFreeAdaptation) {
   /** What was last decided for a sample, by its index. */
   let decided = new Map<number, { readonly label: number; readonly weight: number }>();
+  /** What the last step of the last pass said: the environment itself may have begun anew since. */
+  let ended: Info = {};
   const agent: Agent<unknown, unknown> = {
     collect: { steps: env.stepsPerEpoch },
     act: (observations, options) => rule.act(observations, options),
@@ -100,26 +102,31 @@ export function byPasses(rule: Agent<unknown, unknown>, env: SourceFreeAdaptatio
           if (labels[i]! >= 0) decided.set(sample, { label: labels[i]!, weight: action.weights.data[i]! });
         });
       }
-      return metricsOf(steps.at(-1)!.infos[0]!);
+      ended = steps.at(-1)!.infos[0]!;
+      return metricsOf(ended);
     },
     save: (folder) => rule.save(folder),
     restore: (folder) => rule.restore(folder),
     dispose: () => rule.dispose(),
   };
   const { train, probe } = env.targets.at(-1)!;
-  const classes = probe.classes.length;
   const kept = Math.min(shownPictures, probe.labels.length);
-  const read = async (): Promise<AdaptationRecord['before']> => {
+  const classes = probe.classes.length;
+  const readings = (predicted: ArrayLike<number>, confidence: ArrayLike<number>): AdaptationRecord['before'] => ({
+    accuracy: accuracyOf(predicted, probe.labels, classes).perClass,
+    confusion: confusion(predicted, probe.labels, classes),
+    read: Array.from({ length: kept }, (_, i) => ({
+      label: predicted[i]!,
+      probability: Math.min(1, confidence[i]!),
+    })),
+  });
+  const before = async () => {
     const { probs } = await evaluated(env.network, probe.images);
-    const labels = argmaxRows(probs);
-    return {
-      accuracy: accuracyOf(labels, probe.labels, classes).perClass,
-      confusion: confusion(labels, probe.labels, classes),
-      read: Array.from(labels.subarray(0, kept), (label, i) => ({
-        label,
-        probability: Math.min(1, probs.data[i * classes + label]!),
-      })),
-    };
+    const predicted = argmaxRows(probs);
+    return readings(
+      predicted,
+      Array.from(predicted, (label, i) => probs.data[i * classes + label]!),
+    );
   };
   const write = (folder: string, record: AdaptationRecord) =>
     writeFileAtomic(join(folder, 'adaptation.json'), `${JSON.stringify(record)}\n`);
@@ -131,7 +138,7 @@ export function byPasses(rule: Agent<unknown, unknown>, env: SourceFreeAdaptatio
         classes: [...probe.classes],
         domain: probe.domain,
         truths: [...probe.labels.subarray(0, kept)],
-        before: await read(),
+        before: await before(),
       });
     },
     epoch: async ({ folder, last }: TrainContext<unknown, unknown>) => {
@@ -153,7 +160,7 @@ export function byPasses(rule: Agent<unknown, unknown>, env: SourceFreeAdaptatio
       await writeFileAtomic(picturesFile(folder.path), png);
       await write(folder.path, {
         ...(await readAdaptationRecord(folder.path)),
-        after: await read(),
+        after: readings(ended.predicted as number[], ended.confidence as number[]),
         grid: layout,
         labelled: chosen.map(({ truth, label, weight }) => ({ truth, label, weight })),
       });
