@@ -1,9 +1,10 @@
 import type { Agent, Decision, Rollout } from '../agents/agent.js';
 import type { Awaitable, Metrics } from '../core/types.js';
 import type { Env } from '../envs/env.js';
+import { SyncVectorEnv } from '../envs/sync-vector-env.js';
 import type { VectorEnv } from '../envs/vector-env.js';
 import { closeQuietly } from './env-checks/trial.js';
-import type { Report } from './findings.js';
+import { type Check, needsOf, type Report } from './findings.js';
 import { collectRollout } from './rollout.js';
 import { isPlainObject, show } from './values.js';
 
@@ -27,18 +28,18 @@ export class AgentTrial<O, A> {
   readonly env: VectorEnv<O, A>;
   readonly report: Report;
   readonly rollouts: number;
-  readonly #make: AgentMaker<O, A>;
+  readonly subject: AgentSubject<O, A>;
   readonly #agents = new Set<Agent<O, A>>();
 
-  constructor(env: VectorEnv<O, A>, report: Report, { make, rollouts }: AgentSubject<O, A>) {
+  constructor(env: VectorEnv<O, A>, report: Report, subject: AgentSubject<O, A>) {
     this.env = env;
     this.report = report;
-    this.rollouts = rollouts;
-    this.#make = make;
+    this.rollouts = subject.rollouts;
+    this.subject = subject;
   }
 
   async agent(): Promise<Agent<O, A>> {
-    const agent = await this.report.attempt('make', () => this.#make(this.env));
+    const agent = await this.report.attempt('make', () => this.subject.make(this.env));
     const methods = ['act', 'learn', 'save', 'restore', 'dispose'] as const;
     for (const name of methods)
       if (typeof (agent as unknown as Record<string, unknown> | undefined)?.[name] !== 'function')
@@ -102,4 +103,27 @@ export class AgentTrial<O, A> {
     for (const agent of this.#agents) await this.report.attempt('dispose()', () => agent.dispose());
     await closeQuietly(this.env);
   }
+}
+
+type Use = (trial: AgentTrial<unknown, unknown>, report: Report) => Promise<void>;
+
+/** A check that is given a trial of the agent, in environments of its own. */
+export function agentCheck(name: string, title: string, use: Use): Check<AgentSubject<unknown, unknown>> {
+  return {
+    name,
+    title,
+    needs: needsOf(['interface', 'act', 'learn'], name),
+    run: async (subject, report) => {
+      const makeEnv = () => report.attempt('makeEnv', subject.makeEnv);
+      const env = await makeEnv();
+      const isVector = 'numEnvs' in env;
+      const vector = isVector ? env : new SyncVectorEnv([env, (await makeEnv()) as typeof env]);
+      const trial = new AgentTrial(vector, report, subject);
+      try {
+        await use(trial, report);
+      } finally {
+        await trial.close();
+      }
+    },
+  };
 }

@@ -4,18 +4,9 @@ import { join } from 'node:path';
 import type { Agent, Rollout } from '../agents/agent.js';
 import { Random } from '../core/random.js';
 import type { Metrics } from '../core/types.js';
-import { SyncVectorEnv } from '../envs/sync-vector-env.js';
-import { type AgentEnvMaker, type AgentMaker, type AgentSubject, AgentTrial } from './agent-trial.js';
-import {
-  assertNoFindings,
-  type Check,
-  type CheckOptions,
-  type Finding,
-  needsOf,
-  type Report,
-  runChecks,
-  selectChecks,
-} from './findings.js';
+import { learningChecks } from './agent-learning.js';
+import { type AgentEnvMaker, type AgentMaker, type AgentSubject, agentCheck } from './agent-trial.js';
+import { assertNoFindings, type Check, type CheckOptions, type Finding, runChecks, selectChecks } from './findings.js';
 import { reportMisfits } from './spaces.js';
 import { copied, difference, show } from './values.js';
 
@@ -35,28 +26,6 @@ export function agentSubject<O, A>(
   return { make, makeEnv, rollouts };
 }
 
-type Use = (trial: AgentTrial<unknown, unknown>, report: Report) => Promise<void>;
-
-function check(name: string, title: string, use: Use): Check<AgentSubject<unknown, unknown>> {
-  return {
-    name,
-    title,
-    needs: needsOf(['interface', 'act', 'learn'], name),
-    run: async (subject, report) => {
-      const makeEnv = () => report.attempt('makeEnv', subject.makeEnv);
-      const env = await makeEnv();
-      const isVector = 'numEnvs' in env;
-      const vector = isVector ? env : new SyncVectorEnv([env, (await makeEnv()) as typeof env]);
-      const trial = new AgentTrial(vector, report, subject);
-      try {
-        await use(trial, report);
-      } finally {
-        await trial.close();
-      }
-    },
-  };
-}
-
 /** All metrics except those that measure time, which no two runs have in common. */
 function timeless(metrics: Metrics): Metrics {
   return Object.fromEntries(Object.entries(metrics).filter(([key]) => !/(^|\/)time/.test(key)));
@@ -64,11 +33,11 @@ function timeless(metrics: Metrics): Metrics {
 
 /** The checks of an agent, in order; those after the first ones rely on them. */
 export const agentChecks: readonly Check<AgentSubject<unknown, unknown>>[] = [
-  check('interface', 'has collect, act, learn, save, restore and dispose', async (trial) => {
+  agentCheck('interface', 'has collect, act, learn, save, restore and dispose', async (trial) => {
     await trial.agent();
   }),
 
-  check('act', 'gives one action of the space for each observation', async (trial, report) => {
+  agentCheck('act', 'gives one action of the space for each observation', async (trial, report) => {
     const agent = await trial.agent();
     const all = await trial.observations();
     for (const observations of [all, all.slice(0, 1)])
@@ -95,7 +64,7 @@ export const agentChecks: readonly Check<AgentSubject<unknown, unknown>>[] = [
       }
   }),
 
-  check('learn', 'learns with finite metrics, and leaves the rollout as it was', async (trial, report) => {
+  agentCheck('learn', 'learns with finite metrics, and leaves the rollout as it was', async (trial, report) => {
     const agent = await trial.agent();
     for (let r = 0; r < trial.rollouts; r++) {
       const rollout = await trial.rollout(agent, r);
@@ -116,7 +85,7 @@ export const agentChecks: readonly Check<AgentSubject<unknown, unknown>>[] = [
     }
   }),
 
-  check('inputs', 'leaves observations as they were', async (trial, report) => {
+  agentCheck('inputs', 'leaves observations as they were', async (trial, report) => {
     const agent = await trial.agent();
     const observations = await trial.observations();
     const before = copied(observations);
@@ -126,7 +95,7 @@ export const agentChecks: readonly Check<AgentSubject<unknown, unknown>>[] = [
       report.error(`act(): ${changed.path}`, 'the call changes it', changed.actual, 'copy it before you change it');
   }),
 
-  check('mode', 'does the same for the same observations where it does not explore', async (trial, report) => {
+  agentCheck('mode', 'does the same for the same observations where it does not explore', async (trial, report) => {
     const agent = await trial.agent();
     const observations = await trial.observations();
     const first = copied((await trial.act(agent, observations, { explore: false })).actions);
@@ -141,7 +110,7 @@ export const agentChecks: readonly Check<AgentSubject<unknown, unknown>>[] = [
       );
   }),
 
-  check('evaluation', 'draws from a stream that is handed in, and not from its own', async (trial, report) => {
+  agentCheck('evaluation', 'draws from a stream that is handed in, and not from its own', async (trial, report) => {
     const [agent, twin] = [await trial.agent(), await trial.agent()];
     const observations = await trial.observations();
     const act = async () => copied((await trial.act(agent, observations, { random: new Random(3) })).actions);
@@ -165,7 +134,7 @@ export const agentChecks: readonly Check<AgentSubject<unknown, unknown>>[] = [
       );
   }),
 
-  check('reproducible', 'does and learns the same when it is made again', async (trial, report) => {
+  agentCheck('reproducible', 'does and learns the same when it is made again', async (trial, report) => {
     const plays: { rollout: Rollout<unknown, unknown>; metrics: Metrics }[][] = [];
     for (let twin = 0; twin < 2; twin++) {
       const agent = await trial.agent();
@@ -192,7 +161,7 @@ export const agentChecks: readonly Check<AgentSubject<unknown, unknown>>[] = [
     }
   }),
 
-  check('save', 'goes on after save and restore as if nothing had been', async (trial, report) => {
+  agentCheck('save', 'goes on after save and restore as if nothing had been', async (trial, report) => {
     const agent = await trial.agent();
     await trial.learn(agent, await trial.rollout(agent, 1));
     const folder = await mkdtemp(join(tmpdir(), 'check-agent-'));
@@ -224,39 +193,46 @@ export const agentChecks: readonly Check<AgentSubject<unknown, unknown>>[] = [
     }
   }),
 
-  check('memory', 'holds as many tensors after each rollout, and none when it is disposed', async (trial, report) => {
-    const tf = await import('@tensorflow/tfjs');
-    const round = async (agent: Agent<unknown, unknown>, seed: number) => {
-      const rollout = await trial.rollout(agent, seed);
-      await trial.learn(agent, rollout);
-      return tf.memory().numTensors;
-    };
-    // The first agent may make what all agents share and what therefore stays.
-    const first = await trial.agent();
-    await round(first, 0);
-    trial.dispose(first);
-    const before = tf.memory().numTensors;
-    const agent = await trial.agent();
-    const counts: number[] = [];
-    for (let r = 0; r < trial.rollouts + 1; r++) counts.push(await round(agent, r));
-    if (counts.at(-1)! > counts[0]!)
-      report.error(
-        'learn()',
-        'the number of tensors grows with each rollout',
-        counts.join(', '),
-        'put calculations under tf.tidy, and dispose of what outlives it',
-      );
-    trial.dispose(agent);
-    const left = tf.memory().numTensors - before;
-    if (left > 0)
-      report.error('dispose()', 'tensors are left', String(left), 'dispose of all variables and of the optimiser');
-  }),
+  agentCheck(
+    'memory',
+    'holds as many tensors after each rollout, and none when it is disposed',
+    async (trial, report) => {
+      const tf = await import('@tensorflow/tfjs');
+      const round = async (agent: Agent<unknown, unknown>, seed: number) => {
+        const rollout = await trial.rollout(agent, seed);
+        await trial.learn(agent, rollout);
+        return tf.memory().numTensors;
+      };
+      // The first agent may make what all agents share and what therefore stays.
+      const first = await trial.agent();
+      await round(first, 0);
+      trial.dispose(first);
+      const before = tf.memory().numTensors;
+      const agent = await trial.agent();
+      const counts: number[] = [];
+      for (let r = 0; r < trial.rollouts + 1; r++) counts.push(await round(agent, r));
+      if (counts.at(-1)! > counts[0]!)
+        report.error(
+          'learn()',
+          'the number of tensors grows with each rollout',
+          counts.join(', '),
+          'put calculations under tf.tidy, and dispose of what outlives it',
+        );
+      trial.dispose(agent);
+      const left = tf.memory().numTensors - before;
+      if (left > 0)
+        report.error('dispose()', 'tensors are left', String(left), 'dispose of all variables and of the optimiser');
+    },
+  ),
+
+  ...learningChecks,
 ];
 
 /**
  * Checks an agent against the contract: its actions are of the space, what it does and learns can be reproduced and
- * restored to the last number, its metrics are finite, and it leaves no tensor behind. Whether it learns is not asked
- * here: the probe environments answer that.
+ * restored to the last number, its metrics are finite, and it leaves no tensor behind; that it scores its actions as it
+ * sampled them, moves towards what is rewarded, and learns the probe environments that its spaces allow, where `make` takes
+ * the environment.
  *
  * @param make makes the agent, with fixed seeds, so that all agents it makes are alike.
  * @param makeEnv makes the environment that the agent is tried in, best a small one, since each check collects a few

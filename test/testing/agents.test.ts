@@ -2,12 +2,22 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { type Agent, makeAgent, networkPolicy, type Rollout } from '../../agents/index.js';
+import {
+  type Agent,
+  DenoisingPolicy,
+  makeAgent,
+  networkPolicy,
+  type PolicyGradient,
+  type Rollout,
+} from '../../agents/index.js';
 import { useBackend } from '../../backend/index.js';
 import type { NdArray } from '../../core/ndarray.js';
 import { Random, type RandomState } from '../../core/random.js';
+import { DDIMScheduler } from '../../diffusion/index.js';
+import { Denoising, type DenoisingObservation } from '../../envs/denoising/index.js';
 import { Bandit, CartPole, make, SyncVectorEnv } from '../../envs/index.js';
 import { type AgentMaker, agentChecks, assertAgent, checkAgent, describeFindings } from '../../testing/index.js';
+import { PerPixel } from '../agents/per-pixel.js';
 
 beforeAll(async () => {
   await useBackend();
@@ -16,7 +26,7 @@ beforeAll(async () => {
 const seed = (name: string) => new Random(1).child(name);
 
 describe('every agent of the project', () => {
-  it.each(['ppo', 'reinforce', 'a2c'])('%s passes, in each mode of autoreset', async (name) => {
+  it.each(['ppo', 'reinforce', 'a2c'])('%s passes, in each mode of autoreset', { timeout: 60_000 }, async (name) => {
     for (const autoreset of ['next-step', 'same-step', 'disabled'] as const) {
       const findings = await checkAgent(
         ({ observationSpace, actionSpace }) =>
@@ -32,6 +42,25 @@ describe('every agent of the project', () => {
       );
       expect(describeFindings(findings)).toBe('nothing found');
     }
+  });
+
+  it.each(['ppo', 'reinforce'])('%s passes on Denoising-v0', async (name) => {
+    const sampler = DDIMScheduler.fromConfig({ timestep_spacing: 'trailing', clip_sample: false });
+    sampler.setTimesteps(4);
+    const findings = await checkAgent<DenoisingObservation, NdArray>(
+      () =>
+        makeAgent(name, {
+          policy: new DenoisingPolicy({ unet: new PerPixel(seed('p')), sampler }),
+          options: { learningRate: 0.01, collect: { episodes: 8 }, klCoefficient: 0.01 },
+          random: seed('a'),
+        }),
+      () =>
+        new Denoising({
+          ...{ timesteps: sampler.timesteps, latentShape: [4, 4, 3], prompts: ['a', 'b'], numEnvs: 4 },
+          reward: ({ images, prompts }) => prompts.map((_, i) => images.data[i * 48]!),
+        }),
+    );
+    expect(describeFindings(findings)).toBe('nothing found');
   });
 
   it('with whole episodes, a continuous policy and a critic', async () => {
@@ -307,6 +336,99 @@ const defects: [string, AgentMaker<Vector, number>, string, RegExp][] = [
   ['leaves its weights', having(() => ({ dispose: () => {} })), 'memory', /dispose\(\): tensors are left; actual: 1/],
 ];
 
+type OnPolicy = PolicyGradient<Vector, number>;
+
+/** PPO on the environment that it is given, with some of its parts replaced. */
+function ppoHaving(parts: (agent: OnPolicy) => object, options: object = {}): AgentMaker<Vector, number> {
+  return async (env) => {
+    const agent = (await makeAgent('ppo', {
+      policy: networkPolicy(env, { hidden: [8] }, seed('p')),
+      options: { learningRate: 0.01, collect: { steps: 12 }, ...options },
+      random: seed('a'),
+    })) as OnPolicy;
+    return Object.assign(agent, parts(agent));
+  };
+}
+
+/** Those whose defect is in what they learn: an agent of the package with one fault put in. */
+const learningDefects: [string, AgentMaker<Vector, number>, string, RegExp][] = [
+  [
+    'mixes up rows of a batch',
+    ppoHaving((agent) => {
+      const act = agent.act.bind(agent);
+      return {
+        act: async (o: readonly Vector[], options: object) => {
+          const { actions, extras } = await act(o, options);
+          const { value } = extras as { value: Float32Array };
+          return { actions, extras: { ...extras, value: Float32Array.from([...value.slice(1), value[0]!]) } };
+        },
+      };
+    }),
+    'order',
+    /decision \d+: it is another one where the observations come in reverse order/,
+  ],
+  [
+    'samples from another distribution than it scores',
+    ppoHaving((agent) => {
+      const sample = agent.policy.sample.bind(agent.policy);
+      agent.policy.sample = async (o, options) => {
+        const { actions, extras } = await sample(o, options);
+        return { actions, extras: { ...extras, logProb: (extras!.logProb as Float32Array).map((l) => l + 0.01) } };
+      };
+      return {};
+    }),
+    'ratio',
+    /ratios of the rollout are up to 0\.010 away from 1/,
+  ],
+  [
+    'has the wrong sign in its loss',
+    ppoHaving((agent) => {
+      const learn = agent.learn.bind(agent);
+      return {
+        learn: (rollout: Rollout<Vector, number>) =>
+          learn({ ...rollout, steps: rollout.steps.map((s) => ({ ...s, rewards: s.rewards.map((r) => -r) })) }),
+      };
+    }),
+    'reward',
+    /such actions are no likelier; actual: their mean worth was 0\.\d+ and is 0/,
+  ],
+  [
+    'does not step its value function',
+    ppoHaving(() => ({}), { valueCoefficient: 0 }),
+    'probes',
+    /probe environment `constant`: it is not learned.*predicts/,
+  ],
+  [
+    'does not see its observations',
+    ppoHaving((agent) => {
+      const { policy } = agent;
+      const blind = (o: readonly Vector[]) =>
+        o.map(({ data, shape }) => ({ data: new Float32Array(data.length), shape }));
+      const { sample, prepare, values } = policy;
+      policy.sample = (o, options) => sample.call(policy, blind(o), options);
+      policy.prepare = (o, actions, extras) => prepare.call(policy, blind(o), actions, extras);
+      policy.values = (o) => values!.call(policy, blind(o));
+      return {};
+    }),
+    'probes',
+    /probe environment `observation`: it is not learned/,
+  ],
+  [
+    'credits no reward to earlier steps',
+    ppoHaving(() => ({}), { gamma: 0 }),
+    'probes',
+    /probe environment `discount`: it is not learned.*predicts/,
+  ],
+];
+
+describe('checkAgent on what agents learn', () => {
+  it.each(learningDefects)('finds that an agent %s', { timeout: 60_000 }, async (_, make, check, text) => {
+    const found = await checkAgent<Vector, number>(make, () => new CartPole());
+    expect(describeFindings(found)).toMatch(text);
+    expect(found.some((finding) => finding.check === check && finding.severity === 'error')).toBe(true);
+  });
+});
+
 describe('checkAgent', () => {
   it('finds nothing where nothing is wrong', async () => {
     expect(describeFindings(await checkAgent(() => new Arms(), makeEnv))).toBe('nothing found');
@@ -329,7 +451,9 @@ describe('checkAgent', () => {
   });
 
   it('has a defect for each of its checks', () => {
-    expect(new Set(defects.map(([, , check]) => check))).toEqual(new Set(agentChecks.map(({ name }) => name)));
+    expect(new Set([...defects, ...learningDefects].map(([, , check]) => check))).toEqual(
+      new Set(agentChecks.map(({ name }) => name)),
+    );
   });
 
   it('throws all that it found, in assertAgent', async () => {
