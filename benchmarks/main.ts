@@ -21,12 +21,40 @@ program
   .action(async (options) => (await import('./denoising.js')).denoising(options));
 
 program
+  .command('compare')
+  .description(
+    'sampling, training and whole epochs beside PyTorch on the same cores, one after the other in each round',
+  )
+  .requiredOption('--python <path>', 'a Python that has what benchmarks/pytorch/requirements.txt names')
+  .option('--model <folder>', 'a denoiser in the layout of diffusers', 'models/shapes')
+  .option('--batches <list>', 'batch sizes', list, [1, 8, 64])
+  .option('--steps <n>', 'denoising steps of an image', Number, 10)
+  .option('--rounds <n>', 'rounds of which the median counts', Number, 7)
+  .option('--workers <n>', 'our worker threads (default: one a core)', Number)
+  .option('--threads <list>', "PyTorch's threads, of which the fastest counts (default: 1 and one a core)", list)
+  .option('--only <list>', 'sampling, training, epoch, ddpo-epoch', (text) => text.split(','))
+  .addOption(backend())
+  .addOption(json())
+  .action(async (options) => (await import('./compare.js')).compare(options));
+
+program
   .command('envs')
   .description('steps a second of the classic control environments: single, 64 in sync, 64 in threads')
   .option('--seconds <s>', 'how long each is run', Number, 1)
   .option('--repeats <n>', 'runs of which the median counts', Number, 3)
   .addOption(json())
   .action(async (options) => (await import('./envs.js')).envs(options));
+
+program
+  .command('memory')
+  .description('the number of tensors and the resident memory over many updates')
+  .option('--model <folder>', 'a denoiser in the layout of diffusers', 'models/shapes')
+  .option('--updates <n>', 'updates, four a rollout', Number, 2000)
+  .option('--samples <n>', 'samples of a rollout', Number, 4)
+  .option('--steps <n>', 'denoising steps of a sample', Number, 3)
+  .addOption(backend())
+  .addOption(json())
+  .action(async (options) => (await import('./memory.js')).memory(options));
 
 program
   .command('slow-reward')
