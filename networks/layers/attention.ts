@@ -1,4 +1,4 @@
-import type * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs';
 import { attention, gatedGelu } from '../../backend/index.js';
 import type { Scope } from '../weights.js';
 import { groupNormalization, layerNormalization, linearLayer, pointwise, type RowLayer } from './basic.js';
@@ -81,10 +81,12 @@ export function transformer(scope: Scope, options: TransformerOptions): Attentio
     };
   });
   const projectOut = projection(scope.at('proj_out'), channels, channels);
-  return (x, text) => {
-    const out = blocks.reduce((h, block) => block(h, text), projectIn(norm(x)));
-    return projectOut(out, x);
-  };
+  // What no gradient needs is freed at the end of each layer, and not at the end of the network.
+  return (x, text) =>
+    tf.tidy(() => {
+      const out = blocks.reduce((h, block) => tf.tidy(() => block(h, text)), projectIn(norm(x)));
+      return projectOut(out, x);
+    });
 }
 
 /** The sizes of an {@link imageAttention}. */
@@ -106,8 +108,9 @@ export function imageAttention(scope: Scope, options: ImageAttentionOptions): At
   const { channels, heads, groups, epsilon, outputScale } = options;
   const norm = groups === null ? undefined : groupNormalization(scope.at('group_norm'), channels, groups, epsilon);
   const self = attentionLayer(scope, { channels, heads, bias: true });
-  return (x) => {
-    const sum = self(norm ? norm(x) : x, x);
-    return outputScale === 1 ? sum : sum.div(outputScale);
-  };
+  return (x) =>
+    tf.tidy(() => {
+      const sum = self(norm ? norm(x) : x, x);
+      return outputScale === 1 ? sum : sum.div(outputScale);
+    });
 }

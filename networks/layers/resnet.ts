@@ -60,11 +60,13 @@ export function resnet(
     return norm2(convolution(x, conv1.weight, conv1.bias), { modulation: { scale, shift }, silu: true });
   };
 
-  return (x, time) => {
-    const first = norm1(x, { silu: true });
-    const second = scaleShift ? modulate(first, time) : addTime(first, time);
-    const residual = shortcut ? convolution(x, shortcut.weight, shortcut.bias) : x;
-    const sum = convolution(second, conv2.weight, conv2.bias, { residual });
-    return outputScale === 1 ? sum : sum.div(outputScale);
-  };
+  // What no gradient needs is freed at the end of each block, and not at the end of the network.
+  return (x, time) =>
+    tf.tidy(() => {
+      const first = norm1(x, { silu: true });
+      const second = scaleShift ? modulate(first, time) : addTime(first, time);
+      const residual = shortcut ? convolution(x, shortcut.weight, shortcut.bias) : x;
+      const sum = convolution(second, conv2.weight, conv2.bias, { residual });
+      return outputScale === 1 ? sum : sum.div(outputScale);
+    });
 }

@@ -172,7 +172,7 @@ function upBlock(scope: Scope, plan: UNetPlan, block: BlockPlan, index: number):
   return (x, time, text, skips) => {
     let h = x;
     for (const { residual, attention } of layers) {
-      h = residual(tf.concat([h, skips.pop()!], 3), time);
+      h = tf.tidy(() => residual(tf.concat([h, skips.pop()!], 3), time));
       if (attention) h = attention(h, text);
     }
     // The image is enlarged to the size of the next skip connection. It is not always twice the present size, since an
