@@ -3,7 +3,13 @@ import { defineAgent } from './define.js';
 import { policyGradientMetrics, ratioMetrics } from './metrics.js';
 import { scheduled } from './optimization/schedule.js';
 import { weightedLoss } from './optimization/weighted-loss.js';
-import { customaryDefaults, minibatchOptions, policyGradientOptions, positive } from './options.js';
+import {
+  customaryDefaults,
+  denoisingMicroBatch,
+  minibatchOptions,
+  policyGradientOptions,
+  positive,
+} from './options.js';
 import { ppoSettings } from './settings.js';
 
 const options = z.strictObject({
@@ -33,7 +39,7 @@ export const ppo = defineAgent({
       learningRate: 1e-4,
       weightDecay: 1e-4,
       maxGradNorm: 1,
-      microBatch: 32,
+      microBatch: denoisingMicroBatch,
       advantage: 'batch',
       gamma: 1,
       innerEpochs: 1,

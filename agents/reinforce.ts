@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { defineAgent } from './define.js';
 import { policyGradientMetrics } from './metrics.js';
 import { weightedLoss } from './optimization/weighted-loss.js';
-import { customaryDefaults, policyGradientOptions } from './options.js';
+import { customaryDefaults, denoisingMicroBatch, policyGradientOptions } from './options.js';
 import { reinforceSettings } from './settings.js';
 
 /**
@@ -22,7 +22,7 @@ export const reinforce = defineAgent({
       learningRate: 1e-4,
       weightDecay: 1e-4,
       maxGradNorm: 1,
-      microBatch: 32,
+      microBatch: denoisingMicroBatch,
       advantage: 'batch',
       gamma: 1,
     },
