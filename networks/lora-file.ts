@@ -103,12 +103,12 @@ export async function readLora(path: string, layers: readonly string[]): Promise
       if (!down || !up) throw wrong(`layer \`${layer}\` has no ${down ? 'up' : 'down'} factor`);
       const [a, b] = [matrix(down), matrix(up)];
       const rank = a?.shape[0];
-      if (!a || !b || rank !== b.shape[1])
+      if (!a || !b || !rank || rank !== b.shape[1])
         throw wrong(
           `the factors of \`${layer}\` have shapes ${shownShape(down.shape)} and ${shownShape(up.shape)}, which are not [r, in] and [out, r]`,
         );
       const ownAlpha = alpha ? Number(alpha.data[0]) : alphaOf(config, layer);
-      const scale = ownAlpha === undefined ? 1 : ownAlpha / (config?.use_rslora ? Math.sqrt(rank!) : rank!);
+      const scale = ownAlpha === undefined ? 1 : ownAlpha / (config?.use_rslora ? Math.sqrt(rank) : rank);
       if (!(Number.isFinite(scale) && scale !== 0)) throw wrong(`the alpha of \`${layer}\` is ${ownAlpha}`);
       return [layer, { down: a, up: b, scale }];
     }),

@@ -176,6 +176,11 @@ describe('the command line', () => {
     const model = join(temporary, 'exported');
     expect((await cli('export', run, model)).code).toBe(0);
     expect(existsSync(join(model, 'unet', 'diffusion_pytorch_model.safetensors'))).toBe(true);
+    const refused = await cli('export', run, join(temporary, 'adapter'), '--adapter');
+    expect(refused.err).toMatch(/--adapter, but the run trains the whole network and no LoRA/);
+    expect((await cli('export', model, join(temporary, 'adapter'), '--lora', run)).err).toMatch(
+      /LoRA .*: the folder holds neither/,
+    );
 
     await rm(join(run, 'report.html'));
     expect((await cli('report', run)).out).toBe(`${join(run, 'report.html')}\n`);

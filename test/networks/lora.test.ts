@@ -386,6 +386,11 @@ describe('its file', () => {
         /8 inputs and 8 outputs/,
       ],
       [() => load('h', {}), /it holds no tensors/],
+      [
+        () => load('l', { [`${layer}.lora_A.weight`]: [0, 8], [`${layer}.lora_B.weight`]: [8, 0] }),
+        /are not \[r, in\]/,
+      ],
+      [() => load('m', { [`${layer}.lora_A.weight`]: [], [`${layer}.lora_B.weight`]: [8] }), /are not \[r, in\]/],
       [() => load('i', factors(), { lora_adapter_metadata: '{' }), /lora_adapter_metadata: it is no JSON/],
       [() => load('j', factors(), { lora_adapter_metadata: '{"use_dora": true}' }), /it is a DoRA/],
       [() => load('k', factors(), { lora_adapter_metadata: '{"lora_alpha": 0}' }), /the alpha of .* is 0/],

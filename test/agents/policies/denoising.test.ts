@@ -10,7 +10,7 @@ import type { KlOptions } from '../../../agents/policy.js';
 import { useBackend } from '../../../backend/index.js';
 import type { NdArray } from '../../../core/ndarray.js';
 import { Random } from '../../../core/random.js';
-import { DDIMScheduler } from '../../../diffusion/schedulers/index.js';
+import { DDIMScheduler, FlowMatchEulerDiscreteScheduler } from '../../../diffusion/schedulers/index.js';
 import type { DenoisingObservation } from '../../../envs/denoising/denoising.js';
 import { gradientAgent } from '../gradient-agent.js';
 
@@ -55,6 +55,12 @@ function scheduler(steps: number, steps_offset = 1): DDIMScheduler {
   return made;
 }
 
+function flow(steps: number): FlowMatchEulerDiscreteScheduler {
+  const made = FlowMatchEulerDiscreteScheduler.fromConfig();
+  made.setTimesteps(steps);
+  return made;
+}
+
 const embed = (prompts: readonly string[]) =>
   tf.tensor3d(
     prompts.map((p) => p.length / 10),
@@ -74,7 +80,7 @@ function observe(step: number, index = 0): DenoisingObservation {
   const latents = { data: new Random(`x${index}`).normals(size), shape };
   return {
     latents,
-    timestep: policy.sampler.timesteps[step]!,
+    timestep: Math.round(policy.sampler.timesteps[step]!),
     step,
     prompt: `prompt ${index}`,
     noiseSeed: 7 + index,
@@ -217,8 +223,12 @@ describe('evaluate', () => {
   });
 });
 
-it('PPO moves the samples towards the reward, with flat memory', async () => {
+it.each([
+  'diffusion',
+  'flow matching',
+])('PPO moves the samples of %s towards the reward, with flat memory', async (kind) => {
   make(5);
+  if (kind === 'flow matching') policy = new DenoisingPolicy({ unet: network, sampler: flow(5), embed }, { eta: 0.7 });
   const agent = await gradientAgent(
     'ppo',
     policy,
