@@ -149,6 +149,19 @@ program
   .action(async (options) => (await import('./pretrain.js')).pretrainCommand(options));
 
 program
+  .command('serve-reward')
+  .description('serve a reward over HTTP, to trainers in other languages and on other machines')
+  .argument('<reward>', "a reward's name, a file with your own (./reward.ts), or an expression over names")
+  .option('--port <n>', 'where it listens; 0 for any free port', whole('--port', 0, 65_535), 8000)
+  .option('--host <address>', 'from where it can be reached; 0.0.0.0 for everywhere', '127.0.0.1')
+  .option('--token <variable>', 'the environment variable with the token that requests must bring')
+  .option('--max-samples <n>', 'samples of one request', whole('--max-samples', 1, 65_536), 256)
+  .option('--max-megabytes <n>', 'size of one request', whole('--max-megabytes', 1, 4096), 64)
+  .option('--concurrency <n>', 'requests that are scored at once', whole('--concurrency', 1, 1024), 1)
+  .option('--max-waiting <n>', 'requests that may wait for their turn', whole('--max-waiting', 0, 65_536), 64)
+  .action(async (reward, options) => (await import('./serve-reward.js')).serveRewardCommand(reward, options));
+
+program
   .command('list')
   .description('every environment, agent, reward and option, with a line each')
   .argument('[what]', 'environments, agents, settings, rewards, wrappers, options; default: all')

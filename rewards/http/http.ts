@@ -1,0 +1,141 @@
+import sharp from 'sharp';
+import * as z from 'zod';
+import { GymError } from '../../core/errors.js';
+import type { NdArray } from '../../core/ndarray.js';
+import { sizeOf } from '../../core/ndarray.js';
+import type { Reward, RewardBatch } from '../../core/reward.js';
+import { longestTimeoutMs } from '../../core/score.js';
+import { shownJson } from '../../core/shown.js';
+import { mapConcurrently } from '../concurrently.js';
+import { postJson } from './post.js';
+import { type Answer, protocolNames, protocols, type Sample } from './protocols.js';
+
+/** The options of a reward that a server computes. */
+export const httpRewardOptions = z.strictObject({
+  url: z
+    .url({ protocol: /^https?$/, error: 'must be an address such as http://127.0.0.1:8000' })
+    .describe('where the server is'),
+  protocol: z
+    .enum(protocolNames as [string, ...string[]])
+    .default('denoise-gym')
+    .describe('how it is asked'),
+  names: z
+    .array(z.string().min(1).max(200))
+    .min(1)
+    .max(64)
+    .optional()
+    .describe('which of its rewards; the score is their sum, and each is logged. Default: all that it gives'),
+  timeout: z
+    .number()
+    .positive()
+    .max(longestTimeoutMs / 1000)
+    .default(120)
+    .describe('seconds that one request may take'),
+  retries: z
+    .int()
+    .min(0)
+    .max(100)
+    .default(8)
+    .describe('how often a request is made again where that may help; the pauses double from half a second'),
+  batchSize: z.int().min(1).max(4096).default(16).describe('samples of one request'),
+  concurrency: z.int().min(1).max(256).default(4).describe('how many requests are open at once'),
+  token: z
+    .string()
+    .regex(/^[A-Za-z_]\w*$/, 'must be the name of an environment variable')
+    .optional()
+    .describe('the environment variable that holds the token the server asks for'),
+});
+
+/** The options of {@link httpReward}: see there. */
+export type HttpRewardOptions = z.input<typeof httpRewardOptions>;
+
+/** A picture (uint8 [h, w, c] at an offset) as PNG in base64. */
+async function pngOf(images: NdArray, index: number): Promise<string> {
+  const [height, width, channels] = images.shape.slice(1) as [number, number, 1 | 3];
+  const size = sizeOf(images.shape.slice(1));
+  const data = images.data.subarray(index * size, (index + 1) * size) as Uint8Array;
+  const png = await sharp(data, { raw: { width, height, channels } }).png().toBuffer();
+  return png.toString('base64');
+}
+
+/** The token that an environment variable holds. @throws GymError E_CONFIG when it holds none. */
+export function tokenFrom(variable: string | undefined): string | undefined {
+  if (variable === undefined) return undefined;
+  const token = process.env[variable];
+  if (!token)
+    throw new GymError('E_CONFIG', `token: the environment variable ${variable} is not set; export it first.`);
+  return token;
+}
+
+/**
+ * A reward that a server computes: ours (`serve-reward`), Flow-Factory's, or UniRL's. Pictures are sent as PNG.
+ * A failure never becomes a number: where a sample has no score, the batch has none, and the error says what the server said.
+ * @param name what errors and logs call it.
+ * @throws GymError E_CONFIG when an option is out of range or the token is not there.
+ */
+export function httpReward(name: string, options: HttpRewardOptions): Reward {
+  const {
+    url,
+    protocol,
+    names,
+    timeout,
+    retries,
+    batchSize,
+    concurrency,
+    token: variable,
+  } = httpRewardOptions.parse(options);
+  const spoken = protocols[protocol as keyof typeof protocols];
+  if (names !== undefined && !spoken.named && names.length > 1)
+    throw new GymError(
+      'E_CONFIG',
+      `reward ${name}: names: a server of the protocol ${protocol} has one reward, without a name.`,
+    );
+  const address = url.replace(/\/+$/, '') + spoken.path;
+  const token = tokenFrom(variable);
+  return {
+    name,
+    score: async ({ images, prompts, metadata, signal }: RewardBatch) => {
+      const starts = Array.from({ length: Math.ceil(prompts.length / batchSize) }, (_, i) => i * batchSize);
+      const answers = await mapConcurrently(starts, concurrency, async (start, stop) => {
+        const indices = prompts.slice(start, start + batchSize).map((_, i) => start + i);
+        const samples = await Promise.all(
+          indices.map(
+            async (i): Promise<Sample> => ({
+              prompt: prompts[i]!,
+              image: await pngOf(images, i),
+              metadata: metadata?.[i] ?? null,
+            }),
+          ),
+        );
+        const options = { timeoutMs: 1000 * timeout, retries, token, signal: AbortSignal.any([signal, stop]) };
+        const reply = await postJson(address, spoken.request(samples, names ?? []), options);
+        return spoken.answers(reply, samples.length);
+      });
+      return combined(answers.flat(), spoken.named ? names : undefined, prompts);
+    },
+  };
+}
+
+/** The sum of the rewards that are wanted, and each of them. */
+function combined(answers: readonly Answer[], names: readonly string[] | undefined, prompts: readonly string[]) {
+  const wanted = names ?? [
+    ...new Set(answers.flatMap(({ scores, errors }) => [...Object.keys(scores), ...Object.keys(errors)])),
+  ];
+  if (wanted.length === 0)
+    throw new GymError('E_REWARD', 'the server gave no reward at all; name those that it has (names).');
+  const details = Object.fromEntries(wanted.map((name) => [name, new Float64Array(answers.length)]));
+  const scores = new Float64Array(answers.length);
+  answers.forEach(({ scores: given, errors }, i) => {
+    for (const name of wanted) {
+      const score = given[name];
+      if (score === undefined)
+        throw new GymError(
+          'E_REWARD',
+          `sample ${i} (prompt ${shownJson(prompts[i])}) has no ${name}: ${errors[name] ?? 'the server does not say why'}`,
+        );
+      details[name]![i] = score;
+      scores[i]! += score;
+    }
+  });
+  return wanted.length > 1 ? { scores, details } : scores;
+}

@@ -1,0 +1,1 @@
+export { type RewardServer, rewardApp, type ServeOptions, serveReward } from './server.js';
