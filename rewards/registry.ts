@@ -2,6 +2,7 @@ import { GymError } from '../core/errors.js';
 import { type Named, NameRegistry } from '../core/registry.js';
 import type { Reward } from '../core/reward.js';
 import type { Awaitable } from '../core/types.js';
+import { makeDefined, type RewardDefinition } from './definitions.js';
 import { expressionReward, isExpressionWord } from './expression.js';
 import { jpegCompressibility, jpegIncompressibility } from './jpeg.js';
 import { shapesReward } from './shapes/scorers.js';
@@ -44,15 +45,29 @@ export function listRewards(): RewardEntry[] {
  * - the path of a file with a default export: `./my-reward.ts` (see {@link loadRewardFile});
  * - an expression over names and quoted paths: `0.7*jpeg-incompressibility - 0.3*shapes-count` (see {@link expressionReward}).
  *
- * @throws GymError E_NAME on an unknown name (with the nearest), E_FILE on a file that cannot be loaded, E_VALUE on an
+ * @param definitions rewards with options, by the names that stand for them in `spec`.
+ * @throws GymError E_NAME on an unknown name (with the nearest), or a defined one that means something already, E_FILE on a file that cannot be loaded, E_VALUE on an
  *   expression that cannot be read.
  */
-export async function makeReward(spec: string): Promise<Reward> {
+export async function makeReward(
+  spec: string,
+  definitions: Readonly<Record<string, RewardDefinition>> = {},
+): Promise<Reward> {
   const text = spec.trim();
+  for (const name of Object.keys(definitions)) checkNew('rewards', name);
+  const own = Object.hasOwn(definitions, text) ? definitions[text] : undefined;
+  if (own) return await makeDefined(text, own);
   const entry = rewards.find(text);
   if (entry) return await entry.factory();
   if (isRewardFile(text)) return await loadRewardFile(text);
-  return await expressionReward(text, rewards.names(), makeReward);
+  const known = [...rewards.names(), ...Object.keys(definitions)];
+  return await expressionReward(text, known, (term) => makeReward(term, definitions));
+}
+
+/** A name that is defined for a run must mean nothing yet. */
+function checkNew(place: string, name: string): void {
+  if (rewards.find(name) || isExpressionWord(name))
+    throw new GymError('E_NAME', `${place}: \`${name}\` means something already; choose another name.`);
 }
 
 registerReward(

@@ -1,2 +1,3 @@
-export { type HttpRewardOptions, httpReward, httpRewardOptions } from './http.js';
+export { httpReward } from './http.js';
+export { type HttpRewardOptions, httpRewardOptions } from './options.js';
 export { steadyFetch } from './post.js';

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { ndarray } from '../../core/ndarray.js';
 import { Random } from '../../core/random.js';
 import { scoreImages } from '../../core/score.js';
+import { httpRewardOptions } from '../../rewards/http/index.js';
 import {
   caption,
   drawScene,
@@ -11,6 +12,7 @@ import {
   randomScene,
   registerReward,
 } from '../../rewards/index.js';
+import { parseConfig } from '../../training/config/index.js';
 
 describe('the registry of rewards', () => {
   it('names every reward with a line, and makes each', async () => {
@@ -62,5 +64,36 @@ describe('the registry of rewards', () => {
     const { scores, details } = await scoreImages(reward, { images, prompts: scenes.map(caption) });
     expect(scores).toEqual(Float64Array.of(1.5, 1.5, 1.5, 1.5));
     expect(Object.keys(details)).toEqual(['shapes', 'shapes/shape', 'shapes-shape', 'jpeg-compressibility']);
+  });
+});
+
+describe('rewards with options', () => {
+  const judge = { ...httpRewardOptions.parse({ url: 'http://127.0.0.1:1', retries: 0 }), kind: 'http' as const };
+
+  it('stand under their names, in expressions too', async () => {
+    expect((await makeReward('judge', { judge })).name).toBe('judge');
+    const sum = await makeReward('judge - 2*jpeg-incompressibility', { judge });
+    const images = { data: new Uint8Array(48), shape: [1, 4, 4, 3] };
+    await expect(scoreImages(sum, { images, prompts: ['a'] })).rejects.toThrow(
+      /reward `judge`: .*http:\/\/127\.0\.0\.1:1/,
+    );
+    await expect(makeReward('judge')).rejects.toThrow(/unknown reward `judge`/);
+  });
+
+  it('take no name that means something already', async () => {
+    for (const name of ['shapes', 'max'])
+      await expect(makeReward('jpeg-compressibility', { [name]: judge })).rejects.toThrow(/means something already/);
+  });
+
+  it('are options of a run', () => {
+    const parse = (rewards: object) => () => parseConfig({ env: 'Denoising-v0', rewards });
+    expect(parse({ judge: { kind: 'http', url: 'ftp://x' } })).toThrow(/rewards\.judge\.url: must be an address/);
+    expect(parse({ judge: { kind: 'http', url: 'http://x', batchsize: 1 } })).toThrow(
+      /rewards\.judge\.batchsize: no such option/,
+    );
+    expect(parse({ 'a b': { kind: 'http', url: 'http://x' } })).toThrow(/rewards/);
+    expect(parse({ judge: { kind: 'http', url: 'http://x' } })()).toMatchObject({
+      rewards: { judge: { batchSize: 16 } },
+    });
   });
 });

@@ -6,21 +6,7 @@ import type { Denoising, DenoisingOptions } from '../../envs/denoising/denoising
 import { type PromptSource, promptList } from '../../envs/denoising/prompts.js';
 import { makeReward, shapesPrompts } from '../../rewards/index.js';
 import { guardTerm, klToReference, type WatchParts } from '../watch/index.js';
-
-/** What a watch reads of a run's configuration. */
-interface WatchedConfig {
-  readonly numEnvs: number;
-  readonly prompts: { readonly kind: string; readonly kinds: readonly Parameters<typeof shapesPrompts>[0][] };
-  readonly watch: {
-    readonly every: number;
-    readonly samples: number;
-    readonly perPrompt: number;
-    readonly prompts?: readonly string[] | undefined;
-    readonly guard?: string | undefined;
-    readonly rule: 'warn' | 'stop' | 'rollback';
-    readonly tolerance: number;
-  };
-}
+import type { DenoisingConfig } from './denoising-options.js';
 
 /** Makes an environment of the run, with other prompts, another reward or groups where they are given. */
 export type MakeDenoising = (
@@ -46,7 +32,7 @@ function withGuard(trained: RewardLike, guard: Reward): Reward {
  * The prompts of a watch: as many different ones as it has room for, each of them several times in a row.
  * @param trained the captions that training may draw.
  */
-function watchedPrompts({ watch, prompts }: WatchedConfig, training: PromptSource, trained: ReadonlySet<string>) {
+function watchedPrompts({ watch, prompts }: DenoisingConfig, training: PromptSource, trained: ReadonlySet<string>) {
   const { samples, perPrompt } = watch;
   const wanted = samples / perPrompt;
   const random = new Random('watch/prompts');
@@ -67,7 +53,7 @@ function watchedPrompts({ watch, prompts }: WatchedConfig, training: PromptSourc
  * @throws GymError E_NAME, E_FILE, E_VALUE when the guard cannot be made.
  */
 export async function watchParts(
-  config: WatchedConfig,
+  config: DenoisingConfig,
   policy: DenoisingPolicy,
   {
     make,
@@ -77,7 +63,7 @@ export async function watchParts(
   }: { make: MakeDenoising; prompts: PromptSource; reward: RewardLike; trained: ReadonlySet<string> },
 ): Promise<WatchParts<unknown, unknown>> {
   const { samples, guard, every, rule, tolerance } = config.watch;
-  const scored = guard === undefined ? reward : withGuard(reward, await makeReward(guard));
+  const scored = guard === undefined ? reward : withGuard(reward, await makeReward(guard, config.rewards));
   // All samples in whole batches, and none beside them.
   let numEnvs = Math.min(samples, config.numEnvs);
   while (samples % numEnvs !== 0) numEnvs--;

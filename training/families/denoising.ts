@@ -1,120 +1,24 @@
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
-import * as z from 'zod';
 import type { Agent } from '../../agents/agent.js';
 import type { DenoisingNetwork, DenoisingPolicy } from '../../agents/policies/denoising.js';
 import { GymError } from '../../core/errors.js';
 import { Random } from '../../core/random.js';
 import type { RewardLike } from '../../core/reward.js';
-import { longestTimeoutMs } from '../../core/score.js';
 import type { Denoiser, Scheduler } from '../../diffusion/index.js';
 import type { PromptSource } from '../../envs/denoising/prompts.js';
 import type { VectorEnv } from '../../envs/vector-env.js';
-import { adaptedUnet, adapterOptions, adapterProblems, loraFiles, modelWriters } from '../adapter.js';
-import type { RunConfig } from '../config/run-config.js';
+import { adaptedUnet, loraFiles, modelWriters } from '../adapter.js';
 import { packageRoot } from '../package-root.js';
 import { filesBelow } from '../run-folder/index.js';
-import { captionsOf, makePrompts, promptsOption } from './denoising-prompts.js';
+import { type DenoisingConfig, denoisingOptions, denoisingProblems, isOneStep } from './denoising-options.js';
+import { captionsOf, makePrompts } from './denoising-prompts.js';
 import type { MakeDenoising } from './denoising-watch.js';
 import type { ComposeOptions, Composition, Family } from './family.js';
-import { groupProblems, groupSizeOf } from './groups.js';
+import { groupSizeOf } from './groups.js';
 
-const count = z.int().min(1);
-const text = z.string().min(1).max(4096);
-const sampling = z
-  .strictObject({
-    steps: count.default(10).describe('denoising steps an episode'),
-    scheduler: z
-      .enum(['auto', 'ddim', 'ddpm', 'flow-match'])
-      .default('auto')
-      .describe('the rule from x_t to x_{t-1}; auto: flow-match for a model of flow matching, ddim for all others'),
-    spacing: z
-      .enum(['trailing', 'leading', 'linspace'])
-      .default('trailing')
-      .describe('which timesteps of the training schedule are used; flow matching has its own rule'),
-    eta: z
-      .number()
-      .min(0)
-      .max(1)
-      .default(1)
-      .describe(
-        "DDIM's η, or the noise level of flow matching: how much noise a step adds; learning needs more than 0",
-      ),
-    guidanceScale: z.number().min(0).default(1).describe('classifier-free guidance; 1 is none and half the work'),
-    sharedNoise: z
-      .boolean()
-      .default(false)
-      .describe('agents that compare groups: whether the samples of a group start from the same noise'),
-  })
-  .prefault({});
-
-const watch = z
-  .strictObject({
-    every: z.int().min(0).default(0).describe('epochs between looks at what training does to pictures; 0: no watch'),
-    samples: count.max(4096).default(32).describe('how many pictures a look makes with noise, and without'),
-    perPrompt: count.default(4).describe('how many of them of each prompt, whose diversity is measured'),
-    prompts: z
-      .array(z.string())
-      .min(1)
-      .optional()
-      .describe('held-out prompts; default: the captions that prompts.limit leaves out, or else those of training'),
-    guard: text.optional().describe('a reward that is not trained on: a name, a file or an expression'),
-    rule: z
-      .enum(['warn', 'stop', 'rollback'])
-      .default('warn')
-      .describe(
-        'once the trained reward has risen and the guard fallen: say so, end the run, or end it as it was before',
-      ),
-    tolerance: z
-      .number()
-      .min(0)
-      .default(0.5)
-      .describe('how far the guard may fall, in standard deviations of its scores at the start'),
-  })
-  .prefault({});
-
-const options = {
-  model: text.default('models/shapes').describe('the folder of the denoiser, in the layout of diffusers'),
-  ...adapterOptions,
-  reward: text
-    .default('jpeg-incompressibility')
-    .describe("a reward's name, a file with your own (./reward.ts), or an expression over names"),
-  rewardTimeout: z
-    .number()
-    .positive()
-    .max(longestTimeoutMs / 1000)
-    .default(300)
-    .describe('seconds that the reward may take for one batch'),
-  prompts: promptsOption.describe('where prompts come from'),
-  sampling: sampling.describe('how samples are made'),
-  samplesPerEpoch: count
-    .max(1_000_000)
-    .default(64)
-    .describe('samples (finished episodes) an epoch; short for agent.collect'),
-  workers: z
-    .union([z.literal('auto'), z.int().min(0)])
-    .default('auto')
-    .describe('threads that compute batches and micro-batches, with the same numbers; auto: one a core where it pays'),
-  overlap: z
-    .int()
-    .min(0)
-    .max(256)
-    .default(4)
-    .describe('how many batches may still be scored while the next one of the epoch is sampled'),
-  watch: watch.describe('what training does to pictures beside raising their reward'),
-  evaluation: z.strictObject({
-    pictures: z.int().min(0).max(4096).default(64).describe('how many of the evaluated samples are kept as pictures'),
-  }),
-};
-
-/** The options of this family, validated. */
-export type DenoisingConfig = RunConfig &
-  Omit<z.output<z.ZodObject<typeof options>>, 'evaluation' | 'samplesPerEpoch'> & {
-    readonly evaluation: RunConfig['evaluation'] & { readonly pictures: number };
-    /** Absent where the agent itself says how much makes a rollout. */
-    readonly samplesPerEpoch?: number;
-  };
+export type { DenoisingConfig };
 
 type SamplingConfig = DenoisingConfig['sampling'];
 
@@ -128,7 +32,7 @@ export const denoising: Family = {
   title: 'Denoising-v0',
   owns: (env) => /^(OneStep)?Denoising(-v\d+)?$/.test(env),
   policyKind: 'denoising',
-  options,
+  options: denoisingOptions,
   defaults: { numEnvs: 32, evaluation: { samples: 64, explore: true } },
   shorthand: { option: 'samplesPerEpoch', agentOption: 'collect', of: (episodes) => ({ episodes }) },
   nameOf: (config) => (config as DenoisingConfig).reward,
@@ -142,36 +46,7 @@ export const denoising: Family = {
       return `fine-tunes **${model}**${part} for more **${reward}**`;
     },
   },
-  check: (given) => {
-    const config = given as DenoisingConfig;
-    const problems = adapterProblems(config);
-    const { kind, list, path } = config.prompts;
-    if (kind === 'list' && list === undefined) problems.push('prompts.list: needed because prompts.kind is list.');
-    if (kind === 'file' && path === undefined) problems.push('prompts.path: needed because prompts.kind is file.');
-    if (kind !== 'list' && list !== undefined)
-      problems.push(`prompts.list: given, but prompts.kind is ${kind}; say prompts.kind: list.`);
-    if (kind !== 'file' && path !== undefined)
-      problems.push(`prompts.path: given, but prompts.kind is ${kind}; say prompts.kind: file.`);
-    if (config.samplesPerEpoch !== undefined && config.samplesPerEpoch % config.numEnvs !== 0)
-      problems.push(
-        `samplesPerEpoch: must be a multiple of numEnvs (${config.numEnvs}), because samples are made in batches of that size, actual value ${config.samplesPerEpoch}.`,
-      );
-    problems.push(...groupProblems(config, config.sampling));
-    const { every, guard, rule, samples, perPrompt } = config.watch;
-    if (every === 0 && (guard !== undefined || rule !== 'warn'))
-      problems.push('watch: there is none, because watch.every is 0; say after how many epochs it looks.');
-    if (every > 0 && rule !== 'warn' && guard === undefined)
-      problems.push(`watch.guard: needed, because watch.rule is ${rule}; name a reward that is not trained on.`);
-    if (samples % perPrompt !== 0)
-      problems.push(`watch.samples: must be a multiple of watch.perPrompt (${perPrompt}), actual value ${samples}.`);
-    if (every > 0 && isOneStep(config))
-      problems.push(
-        `watch.every: must be 0, because ${config.env} has no steps whose KL could be watched; or take Denoising-v0.`,
-      );
-    if (config.sampling.eta === 0 && config.sampling.scheduler !== 'ddpm')
-      problems.push('sampling.eta: must be more than 0, because without noise there is no probability to learn from.');
-    return problems;
-  },
+  check: (config) => denoisingProblems(config as DenoisingConfig),
   inputs: async (given) => {
     const { model, lora, prompts } = given as DenoisingConfig;
     const folder = modelFolder(model);
@@ -191,7 +66,7 @@ export const denoising: Family = {
       );
     const { makeReward } = await import('../../rewards/index.js');
     // What fails soonest comes first: a mistyped reward should not wait for a model to load.
-    const reward = options.reward ?? (await makeReward(config.reward));
+    const reward = options.reward ?? (await makeReward(config.reward, config.rewards));
     const prompts = options.prompts ?? (await makePrompts(config.prompts, config.seed));
     return await withDenoiser(config, (denoiser) => composeWith(denoiser, config, prompts, reward, options));
   },
@@ -204,11 +79,6 @@ export const denoising: Family = {
     );
   },
 };
-
-/** Whether a decision is a whole chain. */
-function isOneStep({ env }: DenoisingConfig): boolean {
-  return env.startsWith('OneStep');
-}
 
 /** Loads the run's model, and frees it where what is made with it fails. */
 async function withDenoiser<T>(config: DenoisingConfig, make: (denoiser: Denoiser) => Promise<T>): Promise<T> {
