@@ -140,7 +140,7 @@ export const dpok = defineAgent({
       ...common,
       learningRate: 1e-4,
       maxGradNorm: 1,
-      microBatch: 32,
+      microBatch: 36,
       innerEpochs: 1,
       minibatches: 4,
       clipRange: 1e-3,
