@@ -14,6 +14,7 @@ const slow = [
   'test/core/user-module.test.ts',
   'test/envs/worker-vector-env.test.ts',
   'test/envs/adaptation/conformance.test.ts',
+  'test/envs/adaptation/knobs.test.ts',
   'test/training/learning.test.ts',
   'test/training/workers.test.ts',
   'test/training/benchmark/runner.test.ts',

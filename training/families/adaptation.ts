@@ -3,6 +3,7 @@ import type { Agent } from '../../agents/agent.js';
 import { GymError } from '../../core/errors.js';
 import { Random } from '../../core/random.js';
 import type { AdaptationOptions } from '../../envs/adaptation/options.js';
+import type { Env } from '../../envs/env.js';
 import { SyncVectorEnv } from '../../envs/sync-vector-env.js';
 import type { VectorEnv } from '../../envs/vector-env.js';
 import { OrderEnforcing } from '../../envs/wrappers/order-enforcing.js';
@@ -33,6 +34,7 @@ const settings = z
     neighbours: count.default(10).describe('k of the vote by which is measured; an agent has its own'),
     sourceSize: count.default(1500).describe('pictures that the network is first trained on'),
     targetSize: count.default(1500).describe('pictures of each target that it adapts to'),
+    passes: count.default(12).describe('knobs: passes over a target in an episode; without knobs epochs says it'),
     probeSize: count.default(500).describe("pictures of each target's test split that are measured on"),
   })
   .prefault({});
@@ -49,6 +51,12 @@ const options = {
     .optional()
     .describe(
       'several passes over a target, a single one, or one target after another; default: offline, or continual for several targets',
+    ),
+  knobs: z
+    .boolean()
+    .default(false)
+    .describe(
+      'true: a step is a pass, for which a learning agent such as ppo sets seven knobs of the guided pseudo-labels; epochs are its updates',
     ),
   adaptation: settings.describe('how it is adapted'),
   ...rivalOption,
@@ -84,15 +92,15 @@ export const adaptation: Family = {
     },
   },
   check: (given) => {
-    const { setting, target, numEnvs, epochs } = given as AdaptationConfig;
+    const { setting, target, numEnvs, epochs, knobs } = given as AdaptationConfig;
     const targets = listed(target).length;
     const problems = rivalProblems(given);
     if (numEnvs !== 1) problems.push(`numEnvs: must be 1, because a run is one adaptation, actual value ${numEnvs}.`);
     if (setting !== undefined && (setting === 'continual') !== targets > 1)
       problems.push(`setting: ${setting}, but target names ${targets}; continual has several, the others have one.`);
-    if (setting === 'online' && epochs !== 1)
+    if (setting === 'online' && !knobs && epochs !== 1)
       problems.push(`epochs: must be 1, because setting is online, which is one pass, actual value ${epochs}.`);
-    if (epochs % targets !== 0)
+    if (!knobs && epochs % targets !== 0)
       problems.push(
         `epochs: must be a multiple of the ${targets} targets, which have as many each, actual value ${epochs}.`,
       );
@@ -106,11 +114,15 @@ export const adaptation: Family = {
         'E_CONFIG',
         `compose: ${config.env} brings its own reward and has no prompts; leave them out, and give an environment of your own another name by \`env\`.`,
       );
-    const [{ makeAdaptation }, { makeAgent }, { byPasses }] = await Promise.all([
-      import('../../envs/adaptation/make.js'),
-      import('../../agents/registry.js'),
-      import('./adaptation-passes.js'),
-    ]);
+    const [{ makeAdaptation }, { makeAgent }, { byPasses }, { AdaptationKnobs }, { networkPolicy }] = await Promise.all(
+      [
+        import('../../envs/adaptation/make.js'),
+        import('../../agents/registry.js'),
+        import('./adaptation-passes.js'),
+        import('../../envs/adaptation/knobs.js'),
+        import('../../agents/policies/index.js'),
+      ],
+    );
     const closing: (() => unknown)[] = [];
     const close = async () => {
       for (const end of closing.splice(0).reverse()) await end();
@@ -122,17 +134,21 @@ export const adaptation: Family = {
         return env;
       };
       const env = await open();
-      const vector = vectorOf(env);
-      const evaluationEnvs = config.evaluation.samples > 0 ? [vectorOf(await open())] : [];
+      const played = (one: typeof env) => vectorOf(config.knobs ? new AdaptationKnobs(one) : one);
+      const vector = played(env);
+      const evaluationEnvs = config.evaluation.samples > 0 ? [played(await open())] : [];
+      const random = new Random(config.seed);
       const { name, ...agentOptions } = config.agent;
       const made = (await makeAgent(options.agent ?? name, {
         env: vector,
+        policy: () => networkPolicy(vector, { hidden: [32, 32] }, random.child('policy')),
         kind: 'network',
         options: agentOptions,
-        random: new Random(config.seed).child('agent'),
+        random: random.child('agent'),
         warn: options.warn,
       })) as Agent<unknown, unknown>;
       closing.push(() => made.dispose());
+      if (config.knobs) return { agent: made, envs: [vector], evaluationEnvs, close };
       const { agent, callback } = byPasses(made, env);
       return { agent, envs: [vector], evaluationEnvs, callbacks: [callback], close };
     } catch (error) {
@@ -142,15 +158,19 @@ export const adaptation: Family = {
   },
 };
 
-function vectorOf(env: ConstructorParameters<typeof OrderEnforcing>[0]): VectorEnv<unknown, unknown> {
-  return new SyncVectorEnv([new OrderEnforcing(env)], { autoreset: 'disabled' }) as VectorEnv<unknown, unknown>;
+function vectorOf(env: { step: unknown }): VectorEnv<unknown, unknown> {
+  return new SyncVectorEnv([new OrderEnforcing(env as Env<unknown, unknown>)], { autoreset: 'disabled' }) as VectorEnv<
+    unknown,
+    unknown
+  >;
 }
 
 function environmentOptions(config: AdaptationConfig): AdaptationOptions {
-  const { source, target, sourceFolder, targetFolder, setting, adaptation, seed, epochs } = config;
+  const { source, target, sourceFolder, targetFolder, setting, seed, epochs, knobs } = config;
+  const { passes, ...adaptation } = config.adaptation;
   return {
     ...adaptation,
-    ...{ source, target, seed, epochs: epochs / listed(target).length },
+    ...{ source, target, seed, epochs: knobs ? (setting === 'online' ? 1 : passes) : epochs / listed(target).length },
     ...(sourceFolder !== undefined && { sourceFolder }),
     ...(targetFolder !== undefined && { targetFolder }),
     ...(setting !== undefined && { setting }),
