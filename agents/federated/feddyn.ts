@@ -1,6 +1,6 @@
 import * as z from 'zod';
+import { meanOf } from '../../envs/federated/prototypes.js';
 import { answered, parametersOf } from '../../envs/federated/spaces.js';
-import { meanOf } from './means.js';
 import { defineStrategy } from './strategy.js';
 
 /**

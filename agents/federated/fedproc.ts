@@ -1,4 +1,4 @@
-import { globalPrototypes } from './fedproto.js';
+import { globalPrototypes } from '../../envs/federated/prototypes.js';
 import { defineStrategy } from './strategy.js';
 
 /**

@@ -1,13 +1,6 @@
 import * as z from 'zod';
-import { type FederatedObservation, prototypesOf } from '../../envs/federated/spaces.js';
-import { meanOf } from './means.js';
+import { globalPrototypes } from '../../envs/federated/prototypes.js';
 import { defineStrategy } from './strategy.js';
-
-/** For each class the mean of the clients' prototypes, each client counting once: FPL's equation 3. */
-export function globalPrototypes(observation: FederatedObservation): (Float32Array | undefined)[] {
-  const classes = observation.prototypes.shape[1]!;
-  return Array.from({ length: classes }, (_, k) => meanOf(prototypesOf(observation, k)));
-}
 
 /**
  * Features are pulled to the global prototype of their class. As in FPL's comparison the models are averaged too; FedProto's

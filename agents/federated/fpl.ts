@@ -1,31 +1,6 @@
 import * as z from 'zod';
-import { clusterMeans, finch } from '../../envs/federated/finch.js';
-import { type FederatedObservation, prototypesOf } from '../../envs/federated/spaces.js';
-import { globalPrototypes } from './fedproto.js';
-import { meanOf } from './means.js';
+import { classClusters, globalPrototypes, meanOf } from '../../envs/federated/prototypes.js';
 import { defineStrategy } from './strategy.js';
-
-/**
- * For each class the means of the clusters that FINCH finds among the clients' prototypes (section 3.2). Distances are
- * cosines, and means are taken of the vectors as they are.
- * @param level which of FINCH's partitions, 0 being the finest; 'last' is the coarsest, as in the paper.
- */
-export function clusterPrototypes(observation: FederatedObservation, level: number | 'last'): Float32Array[][] {
-  const [, classes, features] = observation.prototypes.shape as [number, number, number];
-  return Array.from({ length: classes }, (_, k) => {
-    const vectors = prototypesOf(observation, k);
-    if (vectors.length === 0) return [];
-    const points = new Float32Array(vectors.length * features);
-    vectors.forEach((vector, i) => {
-      points.set(vector, i * features);
-    });
-    const rows = { data: points, shape: [vectors.length, features] };
-    const { partitions } = finch(rows);
-    const labels = partitions[level === 'last' ? partitions.length - 1 : Math.min(level, partitions.length - 1)]!;
-    const { data, shape } = clusterMeans(rows, labels);
-    return Array.from({ length: shape[0]! }, (_, j) => data.subarray(j * features, (j + 1) * features));
-  });
-}
 
 /**
  * Federated prototype learning. Clients contrast their features with the cluster prototypes of all classes (equations 7
@@ -63,7 +38,9 @@ export const fpl = defineStrategy({
   },
   make: ({ contrastive, temperature, consistency, contrastWith, consistentWith, level }) => ({
     configureTrain: (observation) => {
-      const clusters = clusterPrototypes(observation, level);
+      // Section 3.2: FINCH for each class, by default its coarsest partition.
+      const partition = level === 'last' ? { share: 1 } : { partition: level };
+      const clusters = classClusters(observation, partition).map(({ means }) => means);
       const means = globalPrototypes(observation);
       return {
         clusters: contrastWith === 'clusters' ? clusters : means.map((mean) => (mean ? [mean] : [])),

@@ -77,7 +77,7 @@ export interface StrategyDescription<Shape extends z.ZodRawShape> {
   readonly name: string;
   readonly aliases?: readonly string[];
   readonly summary: string;
-  readonly paper: string;
+  readonly paper?: string;
   /** Its own options, beside those of every strategy. */
   readonly options: Shape;
   readonly defaults: z.input<z.ZodObject<Shape>>;
