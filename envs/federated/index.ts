@@ -3,6 +3,13 @@ export type { Allocation, ClientGroup } from './allocations.js';
 export { proportions, weightedSum } from './averages.js';
 export type { FederatedPrototypes } from './federated-prototypes.js';
 export { clusterMeans, type FinchOptions, type FinchPartitions, finch } from './finch.js';
+export {
+  defaultFederatedKnobs,
+  FederatedKnobs,
+  federatedKnobs,
+  federatedPrototypeRule,
+  knobsOf,
+} from './knobs.js';
 export type { FederatedOptions } from './options.js';
 export {
   answered,

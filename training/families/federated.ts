@@ -1,8 +1,10 @@
+import * as z from 'zod';
 import type { Agent } from '../../agents/agent.js';
 import { GymError } from '../../core/errors.js';
 import { Random } from '../../core/random.js';
 import type { Metrics } from '../../core/types.js';
-import { federatedOptions } from '../../envs/federated/options.js';
+import type { Env } from '../../envs/env.js';
+import { type FederatedConfig, federatedOptions } from '../../envs/federated/options.js';
 import { SyncVectorEnv } from '../../envs/sync-vector-env.js';
 import type { VectorEnv } from '../../envs/vector-env.js';
 import { OrderEnforcing } from '../../envs/wrappers/order-enforcing.js';
@@ -10,7 +12,10 @@ import type { RunConfig } from '../config/run-config.js';
 import type { ComposeOptions, Composition, Family } from './family.js';
 
 /** The options of this family, validated. */
-type FederatedRunConfig = RunConfig & { readonly federated: ReturnType<typeof federatedOptions.parse> };
+type FederatedRunConfig = RunConfig & {
+  readonly federated: FederatedConfig;
+  readonly knobs: boolean;
+};
 
 /** What a run logs of every round: the accuracies on the domains' test pictures, and the virtual clock. */
 const prefix = 'federated/accuracy/';
@@ -21,10 +26,21 @@ export const federated: Family = {
   title: 'FederatedPrototypes-v0',
   owns: (env) => /^FederatedPrototypes(-v\d+)?$/.test(env),
   policyKind: 'network',
-  options: { federated: federatedOptions.prefault({}).describe('clients, their pictures and their training') },
+  options: {
+    federated: federatedOptions.prefault({}).describe('clients, their pictures and their training'),
+    knobs: z
+      .boolean()
+      .default(false)
+      .describe(
+        'true: actions are seven knobs of federated prototype learning, for agents with a network, such as ppo',
+      ),
+  },
   // An evaluation would be a whole other episode before and after, and the run's own accuracies are on test pictures.
   defaults: { numEnvs: 1, evaluation: { samples: 0, explore: false } },
-  epochsOf: (config) => (config as FederatedRunConfig).federated.rounds + 1,
+  epochsOf: (config) => {
+    const { knobs, federated } = config as FederatedRunConfig;
+    return knobs ? undefined : federated.rounds + 1;
+  },
   nameOf: (config) => {
     const { clients } = (config as FederatedRunConfig).federated;
     return typeof clients === 'string' ? clients : [...new Set(clients.map(({ domain }) => domain))].join('-');
@@ -49,8 +65,10 @@ export const federated: Family = {
     ],
   },
   check: (given) => {
-    const { numEnvs } = given as FederatedRunConfig;
-    return numEnvs === 1 ? [] : [`numEnvs: must be 1, because a run is one episode, actual value ${numEnvs}.`];
+    const { numEnvs, knobs } = given as FederatedRunConfig;
+    return numEnvs === 1 || knobs
+      ? []
+      : [`numEnvs: must be 1 without knobs, because a run is one episode, actual value ${numEnvs}.`];
   },
   compose: async (given: RunConfig, options: ComposeOptions): Promise<Composition> => {
     const config = given as FederatedRunConfig;
@@ -59,9 +77,11 @@ export const federated: Family = {
         'E_CONFIG',
         `compose: ${config.env} brings its own reward and has no prompts; leave them out, and give an environment of your own another name by \`env\`.`,
       );
-    const [{ FederatedPrototypes }, { makeAgent }] = await Promise.all([
+    const [{ FederatedPrototypes }, { FederatedKnobs }, { makeAgent }, { networkPolicy }] = await Promise.all([
       import('../../envs/federated/federated-prototypes.js'),
+      import('../../envs/federated/knobs.js'),
       import('../../agents/registry.js'),
+      import('../../agents/policies/index.js'),
     ]);
     const closing: (() => unknown)[] = [];
     const close = async () => {
@@ -69,22 +89,29 @@ export const federated: Family = {
     };
     try {
       const open = async () => {
-        const env = await FederatedPrototypes.create(config.federated);
-        closing.push(() => env.close());
-        return new SyncVectorEnv([new OrderEnforcing(env)], { autoreset: 'disabled' }) as VectorEnv<unknown, unknown>;
+        const envs: Env<unknown, unknown>[] = [];
+        while (envs.length < config.numEnvs) {
+          const env = await FederatedPrototypes.create(config.federated);
+          closing.push(() => env.close());
+          const shown = config.knobs ? new FederatedKnobs(env) : env;
+          envs.push(new OrderEnforcing(shown as Env<unknown, unknown>));
+        }
+        return new SyncVectorEnv(envs, { autoreset: 'disabled' }) as VectorEnv<unknown, unknown>;
       };
       const env = await open();
+      const random = new Random(config.seed);
       const { name, ...agentOptions } = config.agent;
       const agent = (await makeAgent(options.agent ?? name, {
         env,
+        policy: () => networkPolicy(env, { hidden: [32, 32] }, random.child('policy')),
         kind: 'network',
         options: agentOptions,
-        random: new Random(config.seed).child('agent'),
+        random: random.child('agent'),
         warn: options.warn,
       })) as Agent<unknown, unknown>;
       closing.push(() => agent.dispose());
       const evaluationEnvs = config.evaluation.samples > 0 ? [await open()] : [];
-      return { agent: byRounds(agent), envs: [env], evaluationEnvs, close };
+      return { agent: config.knobs ? agent : byRounds(agent), envs: [env], evaluationEnvs, close };
     } catch (error) {
       await close();
       throw error;

@@ -16,7 +16,7 @@ import {
   prototypesOf,
 } from '../../../envs/federated/spaces.js';
 import { checkAgent, checkEnv } from '../../../testing/index.js';
-import { tiny, tinyOptions } from './tiny.js';
+import { leastOptions, tiny, tinyOptions } from './tiny.js';
 
 beforeAll(async () => void (await useBackend()));
 
@@ -63,13 +63,10 @@ async function refused(env: FederatedPrototypes, change: Readonly<Record<string,
 
 describe('FederatedPrototypes', () => {
   it('keeps the contract', async () => {
-    const findings = await checkEnv(
-      () => tiny({ rounds: 2, localEpochs: 1, failureRate: 0.2, showParameters: false }),
-      {
-        steps: 8,
-        maxSteps: 8,
-      },
-    );
+    const findings = await checkEnv(() => tiny({ ...leastOptions, failureRate: 0.2, showParameters: false }), {
+      steps: 4,
+      maxSteps: 4,
+    });
     expect(findings.filter(({ severity }) => severity === 'error')).toEqual([]);
   });
 
@@ -315,7 +312,7 @@ describe('strategies on it', () => {
   const names = 'fpl fedproto fedavg fedprox moon fedproc feddyn fedopt krum trimmed-mean median'.split(' ');
   it.each(names)('%s keeps the contract of agents', async (name) => {
     const make = (env: unknown) => makeAgent(name, { env: env as never, random: new Random(0) });
-    const findings = await checkAgent(make, () => tiny({ rounds: 2, localEpochs: 1 }));
+    const findings = await checkAgent(make, () => tiny(leastOptions));
     expect(findings.filter(({ severity }) => severity === 'error')).toEqual([]);
   });
 });

@@ -39,3 +39,13 @@ export const tinyOptions: FederatedOptions = {
 export function tiny(options: FederatedOptions = {}): FederatedPrototypes {
   return new FederatedPrototypes({ ...tinyOptions, ...options }, tinyData);
 }
+
+/** Two clients that make one step each in a round, for checks that play many episodes. */
+export const leastOptions: FederatedOptions = {
+  clients: [
+    { domain: 'dark', clients: 1, samples: 6 },
+    { domain: 'light', clients: 1, samples: 6 },
+  ],
+  rounds: 2,
+  localEpochs: 1,
+};
