@@ -13,9 +13,10 @@ export function attacked(
   if (attack === undefined || attack === 'label-flip') return update;
   const difference = update.parameters.map((value, i) => value - start[i]!);
   if (attack === 'nan') return { ...update, parameters: difference.fill(Number.NaN) };
-  const noise = attack === 'noise' ? random.normals(start.length) : undefined;
-  const lie = noise
-    ? noise.map((value) => (value * norm(difference)) / Math.sqrt(start.length))
-    : difference.map((value) => -4 * value);
+  const scale = norm(difference) / Math.sqrt(start.length);
+  const lie =
+    attack === 'noise'
+      ? random.normals(start.length).map((value) => value * scale)
+      : difference.map((value) => -4 * value);
   return { ...update, parameters: start.map((value, i) => value + lie[i]!) };
 }
