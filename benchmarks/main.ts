@@ -115,6 +115,15 @@ program
   .addOption(json())
   .action(async (options) => (await import('./sb3.js')).sb3(options));
 
+program
+  .command('example <file>')
+  .description('runs a configuration file once a seed: the reward and its terms on fixed prompts before and after')
+  .option('--seeds <list>', 'a run each', list, [0, 1, 2])
+  .option('--runs <folder>', 'where the runs go', 'runs/examples')
+  .addOption(backend())
+  .addOption(json())
+  .action(async (file, options) => (await import('./example.js')).example(file, options));
+
 try {
   await program.parseAsync();
 } catch (error) {
