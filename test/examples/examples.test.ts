@@ -2,7 +2,15 @@ import { readdir } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { ndarray, stack } from '../../core/ndarray.js';
 import { Random } from '../../core/random.js';
-import { caption, drawScene, jpegIncompressibility, kinds, makeReward, randomScene } from '../../rewards/index.js';
+import {
+  caption,
+  drawScene,
+  jpegIncompressibility,
+  kinds,
+  makeReward,
+  randomScene,
+  scoreImages,
+} from '../../rewards/index.js';
 import { loadConfig } from '../../training/index.js';
 
 const random = new Random('examples');
@@ -21,11 +29,8 @@ describe('the examples', () => {
     const scenes = Array.from({ length: 80 }, (_, i) => randomScene(kinds[i % kinds.length]!, random));
     const prompts = scenes.map(caption);
     const images = stack(scenes.map((scene) => drawScene(scene)));
-    const { scores, details } = (await reward.score({ images, prompts })) as {
-      scores: number[];
-      details: Record<string, number[]>;
-    };
-    const sizes = (await jpegIncompressibility.score({ images, prompts })) as Float64Array;
+    const { scores, details } = await scoreImages(reward, { images, prompts });
+    const { scores: sizes } = await scoreImages(jpegIncompressibility, { images, prompts });
     // The scorers call 97 of 100 drawn pictures right (test/rewards/shapes/scorers.test.ts).
     const paid = scores.filter((score, i) => score === sizes[i]).length;
     expect(paid).toBeGreaterThan(0.9 * scenes.length);
@@ -38,7 +43,7 @@ describe('the examples', () => {
     );
     const empty = ndarray(new Uint8Array(images.data.length), images.shape);
     for (const wrong of [noise, empty]) {
-      const { scores } = (await reward.score({ images: wrong, prompts })) as { scores: number[] };
+      const { scores } = await scoreImages(reward, { images: wrong, prompts });
       expect(new Set(scores)).toEqual(new Set([0.6]));
     }
   });
