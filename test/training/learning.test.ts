@@ -45,6 +45,14 @@ it.each(
   expect(await finalReward(input)).toBeGreaterThan(90);
 });
 
+it.each([0, 1, 2])('DPOK does so within 200,000 steps (seed %d)', async (seed) => {
+  const name = `dpok-${seed}`;
+  const reward = await finalReward({ name, env: 'CartPole-v1', agent: 'dpok', epochs: 30, seed });
+  expect(reward).toBeGreaterThan(400);
+  const lines = (await readFile(join(runs, name, 'metrics.jsonl'), 'utf8')).trim().split('\n');
+  expect(JSON.parse(lines.at(-1)!).envSteps).toBeLessThan(200_000);
+});
+
 // Andy Jones's probe environments, https://andyljones.com/posts/rl-debugging.html
 it.each([
   ['ProbeAction-v0', 1],
