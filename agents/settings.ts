@@ -51,12 +51,20 @@ export const ppoSettings = {
   },
   'Identity-v0': {
     ...identity,
-    agent: { collect: { steps: 25 }, learningRate: 1e-2, gamma: 0.4, innerEpochs: 10, minibatches: 4 },
+    // Rewards of 0 and 1 are left as they are: standardised, the first hits would fix the policy before it has tried more.
+    agent: {
+      ...{ collect: { steps: 10 }, innerEpochs: 8, minibatches: 1, gamma: 0, standardizeAdvantages: false },
+      ...{ learningRate: 1e-2, entropyCoefficient: 0.05 },
+    },
   },
 };
 
 export const a2cSettings = {
-  'Identity-v0': { ...identity, agent: { collect: { steps: 5 }, learningRate: 1e-2, gamma: 0.4 } },
+  'CartPole-v1': {
+    ...{ numEnvs: 8, totalSteps: 199_680, checkpointEvery: 100 },
+    agent: { collect: { steps: 8 }, learningRate: falling(2e-3), gamma: 0.99 },
+  },
+  'Identity-v0': { ...identity, agent: { collect: { steps: 5 }, learningRate: 5e-3, gamma: 0.4 } },
 };
 
 export const reinforceSettings = {
@@ -68,5 +76,11 @@ export const reinforceSettings = {
       learningRate: { from: 1e-2, to: 1e-3 },
     },
   },
-  'Identity-v0': { ...identity, agent: { collect: { steps: 100 }, learningRate: 3e-2, gamma: 0 } },
+  'Identity-v0': {
+    ...identity,
+    agent: {
+      ...{ collect: { steps: 5 }, advantage: 'gae' as const, gamma: 0, standardizeAdvantages: false },
+      learningRate: 1e-2,
+    },
+  },
 };
