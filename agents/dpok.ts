@@ -179,6 +179,11 @@ export const dpok = defineAgent({
       about: 'Ratios outside the clip range: nothing is learned from these.',
       progress: { label: 'clipped', share: true },
     },
+    'train/baselineLoss': {
+      title: 'Baseline loss',
+      unit: 'squared error',
+      about: 'How far the value function of states and timesteps is from the returns.',
+    },
     ...ratioMetrics,
     ...policyGradientMetrics,
   },

@@ -81,7 +81,7 @@ export class ValueBaseline<O> implements Baseline<O> {
     const { std } = meanAndStd(made.map((k) => returns[rows[k]!]!));
     const error = meanAndStd(made.map((k) => returns[rows[k]!]! - before[k]!));
     return {
-      'train/valueLoss': loss,
+      'train/baselineLoss': loss,
       ...(std > 0 && { 'train/explainedVariance': 1 - (error.std / std) ** 2 }),
     };
   }

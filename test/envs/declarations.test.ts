@@ -89,7 +89,9 @@ beforeAll(async () => {
   project = await mkdtemp(join(tmpdir(), 'declarations-'));
   const copy = join(project, 'node_modules/denoise-gym');
   await mkdir(copy, { recursive: true });
-  await symlink(resolve('node_modules/@types'), join(project, 'node_modules/@types'));
+  // What a project gets with the package, and what it brings itself.
+  for (const name of ['@types', 'zod'])
+    await symlink(resolve('node_modules', name), join(project, 'node_modules', name));
   await writeFile(join(project, 'package.json'), '{ "type": "module" }');
   await writeFile(
     join(copy, 'package.json'),
