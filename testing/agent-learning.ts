@@ -119,7 +119,7 @@ export const learningChecks: readonly Check<AgentSubject<unknown, unknown>>[] = 
     async (trial, report) => {
       const agent = await trial.agent();
       const policy = policyOf(agent);
-      if (policy === undefined) return;
+      if (policy === undefined || policy.unscored) return;
       const { steps: some } = await trial.rollout(agent, 1);
       const observations = some.flatMap((step) => step.observations);
       const actions = some.flatMap((step) => step.actions);
