@@ -8,6 +8,8 @@ const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
  * them, and CI runs both. One of them: `SLOW=1 npx vitest run test/reliability/kills.test.ts`.
  */
 const slow = [
+  'test/cli/*.test.ts',
+  'test/training/determinism/*.test.ts',
   'test/reliability/**/*.test.ts',
   'test/docs/docs.test.ts',
   'test/docs/own-agent.test.ts',
