@@ -7,7 +7,7 @@ import { GymError, messageOf } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import { nameOfReward } from '../core/score.js';
 import type { Awaitable } from '../core/types.js';
-import { withConfiguredCallbacks } from './callbacks/index.js';
+import { loadCallbackFiles, withConfiguredCallbacks } from './callbacks/index.js';
 import { changedCode, checkConfig, checkInputs, checkSame, codeDigests, inputDigests } from './changes.js';
 import { completeConfig, type RunConfig, type RunConfigInput } from './config/index.js';
 import { evaluationCallback } from './evaluation/index.js';
@@ -41,7 +41,7 @@ export interface RunOptions extends ComposeOptions {
   readonly onProgress?: (progress: TrainProgress) => void;
   /** Told that the rival's run begins, where the configuration names one; its events and progress follow. */
   readonly onRival?: (agent: string) => void;
-  /** More of them, beside the evaluation that the configuration asks for. */
+  /** More of them, after those that the configuration asks for. */
   readonly callbacks?: readonly Callback<unknown, unknown>[];
 }
 
@@ -124,6 +124,7 @@ class Run {
     const backend = await useBackend(config.backend === 'auto' ? undefined : config.backend);
     this.#options.onBackend?.(backend);
     if (resumed) this.#compareBackend(resumed.record.backend, backend);
+    const ownCallbacks = await loadCallbackFiles(config.callbacks);
     const parts = await compose(config, {
       agent: this.#options.agent,
       env,
@@ -141,7 +142,7 @@ class Run {
           overwrite,
         });
         this.#folder.origin = { config, inputs, code };
-        end = await this.#train(config, parts, resumed);
+        end = await this.#train(config, parts, ownCallbacks, resumed);
       } finally {
         // Before anything else that takes time: what a reward or an environment still does is nobody's concern.
         await parts.close();
@@ -156,8 +157,11 @@ class Run {
     }
   }
 
-  /** Another agent with its defaults on the same environment, for comparison: a run of its own in this one's folder. */
-  async #trainRival({ rival: _, ...config }: RunConfig, rival: string): Promise<void> {
+  /**
+   * Another agent with its defaults on the same environment, for comparison: a run of its own in this one's folder, of
+   * which callbacks of the user's own are not told.
+   */
+  async #trainRival({ rival: _, callbacks: __, ...config }: RunConfig, rival: string): Promise<void> {
     const { signal, onProgress, onEvent, onRival } = this.#options;
     onRival?.(rival);
     await runTraining(
@@ -270,6 +274,7 @@ class Run {
   async #train(
     config: RunConfig,
     parts: Composition,
+    ownCallbacks: readonly Callback<unknown, unknown>[],
     resumed: Resumed | undefined,
   ): Promise<Pick<RunResult, 'reason' | 'why'>> {
     const { signal, onProgress, onEvent, callbacks = [] } = this.#options;
@@ -305,7 +310,7 @@ class Run {
         callbacks: withConfiguredCallbacks(config, {
           evaluation,
           watch,
-          callbacks: [...(parts.callbacks ?? []), ...callbacks],
+          callbacks: [...(parts.callbacks ?? []), ...ownCallbacks, ...callbacks],
           rewardThreshold: parts.envs[0]?.spec?.rewardThreshold,
         }),
         signal,

@@ -7,12 +7,13 @@ import { GymError } from '../core/errors.js';
 import { fileError, writeFileAtomic } from '../core/files.js';
 import { isModulePath } from '../core/user-module.js';
 import { rewardFiles } from '../rewards/expression.js';
+import { callbackFiles } from './callbacks/index.js';
 import { digestOf } from './run-folder/index.js';
 import { wrapperFiles } from './wrappers/index.js';
 
 /** Code that a configuration names, and that is executed by whoever runs it. */
 export interface UserCode {
-  /** What it is: `reward`, `environment`, `agent`, `wrapper`. */
+  /** What it is: `reward`, `environment`, `agent`, `wrapper`, `callback`. */
   readonly purpose: string;
   /** The file's absolute path, or the name of a package. */
   readonly module: string;
@@ -20,7 +21,7 @@ export interface UserCode {
 
 /** The code that a configuration names. Nothing is loaded, and the configuration need not be valid. */
 export function codeOf(config: unknown): UserCode[] {
-  const { env, agent, reward, watch, wrappers } = (config ?? {}) as Readonly<Record<string, unknown>>;
+  const { env, agent, reward, watch, wrappers, callbacks } = (config ?? {}) as Readonly<Record<string, unknown>>;
   const guard = (watch as { guard?: unknown } | null | undefined)?.guard;
   const agentName = typeof agent === 'string' ? agent : (agent as { name?: unknown } | null | undefined)?.name;
   const code: UserCode[] = [];
@@ -31,6 +32,7 @@ export function codeOf(config: unknown): UserCode[] {
   for (const spec of [reward, guard])
     if (typeof spec === 'string') for (const file of rewardFiles(spec)) add('reward', file);
   for (const file of wrapperFiles(wrappers)) add('wrapper', file);
+  for (const file of callbackFiles(callbacks)) add('callback', file);
   return code;
 }
 

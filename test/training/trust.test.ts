@@ -67,6 +67,11 @@ it('finds all code that a configuration names, and nothing else', () => {
     { purpose: 'agent', module: resolve('agent.mjs') },
     { purpose: 'reward', module: '/r.ts' },
   ]);
+  expect(codeOf({ callbacks: ['./first.ts', 3, 'none', '/second.js'] })).toEqual([
+    { purpose: 'callback', module: resolve('first.ts') },
+    { purpose: 'callback', module: '/second.js' },
+  ]);
+  expect(codeOf({ callbacks: './no-list.ts' })).toEqual([]);
   expect(codeOf({ env: 'some-package:Mine-v0' })).toEqual([{ purpose: 'environment', module: 'some-package' }]);
   expect(reward(`0.5*'./a.ts' + max("/b.js", shapes)`)).toEqual([resolve('a.ts'), '/b.js']);
   expect(reward(`2*'3*"./inner.ts"'`)).toEqual([resolve('inner.ts')]);
@@ -130,6 +135,24 @@ describe('a run that names code', () => {
     expect(existsSync(evil.mark)).toBe(false);
   });
 
+  it('as a callback is not executed either', async () => {
+    const { file, mark } = await codeFile(
+      'callback.mjs',
+      // A module is executed once in a process, its function with every run.
+      `export default () => (writeFileSync(${JSON.stringify(join(temporary, 'callback.mjs.executed'))}, ""), { name: "own", epoch() {} });`,
+    );
+    await run('listened', { callbacks: [file] });
+    await rm(mark);
+    beUser('stranger');
+    const resume = () => run('listened', { callbacks: [file], epochs: 2 }, { resume: true });
+    await expect(resume()).rejects.toMatchObject({
+      code: 'E_TRUST',
+      message: expect.stringMatching(/callback .*callback\.mjs/),
+    });
+    await expect(openCheckpoint(join(temporary, 'listened'))).rejects.toThrow(/callback .*callback\.mjs/);
+    expect(existsSync(mark)).toBe(false);
+  });
+
   it('is reported without executing it', async () => {
     await run('reported', {});
     const evil = await codeFile('evil-metrics.mjs', 'export default { name: "evil", make: () => {} };');
@@ -162,7 +185,13 @@ it('knows every place where modules that a configuration names are imported', as
         ...Array.from(source.matchAll(/await importUserModule\(.*, '(\w+)'\)/g), ([, purpose]) => purpose!),
       );
     }
-  const known = codeOf({ env: 'a:A-v0', agent: './a.ts', reward: './a.ts', wrappers: ['./a.ts'] });
+  const known = codeOf({
+    env: 'a:A-v0',
+    agent: './a.ts',
+    reward: './a.ts',
+    wrappers: ['./a.ts'],
+    callbacks: ['./a.ts'],
+  });
   expect(purposes.sort()).toEqual(known.map(({ purpose }) => purpose).sort());
 });
 

@@ -1,4 +1,5 @@
 import { GymError } from '../../core/errors.js';
+import { shownName } from '../../core/shown.js';
 import type { RunConfig } from '../config/run-config.js';
 import type { Callback } from '../train.js';
 import { keepBest } from './keep-best.js';
@@ -11,7 +12,8 @@ type AnyCallback = Callback<unknown, unknown>;
  * along. What looks at rewards of training stands before the evaluation, so that this knows when the run is about to end;
  * what looks at the evaluation stands after it.
  * @param rewardThreshold what `stopAtReward: auto` stands for.
- * @throws GymError E_CONFIG when the environment says of itself no threshold, and `auto` was asked for.
+ * @throws GymError E_CONFIG when the environment says of itself no threshold, and `auto` was asked for; or when two callbacks
+ *   that have a state have the same name.
  */
 export function withConfiguredCallbacks(
   config: RunConfig,
@@ -43,7 +45,7 @@ export function withConfiguredCallbacks(
   }
   if (config.patience > 0) configured.push(['eval/mean', stopWithoutImprovement(config.patience)]);
   const isEvaluated = ([watched]: (typeof configured)[number]) => watched === 'eval/mean';
-  return [
+  const all = [
     ...configured.filter((entry) => !isEvaluated(entry)),
     ...(watch === undefined ? [] : ([['', watch]] as const)),
     ...(samples > 0 ? ([['', evaluation]] as const) : []),
@@ -51,4 +53,12 @@ export function withConfiguredCallbacks(
   ]
     .map(([, callback]) => callback)
     .concat(callbacks);
+  const withState = all.filter(({ state }) => state !== undefined).map(({ name }) => name);
+  const twice = withState.find((name, i) => withState.indexOf(name) !== i);
+  if (twice !== undefined)
+    throw new GymError(
+      'E_CONFIG',
+      `callbacks: two are called ${JSON.stringify(shownName(twice))}, and a checkpoint keeps one state of each name; give them names that differ.`,
+    );
+  return all;
 }

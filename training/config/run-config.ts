@@ -16,6 +16,8 @@ export interface RunConfig {
   readonly keepBest: 'none' | 'eval/mean' | 'reward/mean' | 'reward/rolling';
   readonly stopAtReward?: number | 'auto' | undefined;
   readonly patience: number;
+  /** Files of the user's own. */
+  readonly callbacks: readonly string[];
   readonly loggers: readonly (typeof loggerNames)[number][];
   readonly trackio: { readonly url: string; readonly project: string };
   /** The agent's name (or its file) and all its options. */

@@ -63,6 +63,11 @@ const common = {
     .min(0)
     .default(0)
     .describe('the run ends after so many evaluations in a row without a better mean reward; 0: it does not'),
+  callbacks: z
+    .array(text)
+    .max(100)
+    .default([])
+    .describe("files of your own, each of a callback, told after the run's own: [./my-callback.ts]"),
   loggers: z
     .array(z.enum(loggerNames))
     .max(16)
