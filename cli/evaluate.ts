@@ -10,12 +10,10 @@ import { openCheckpoint } from '../training/trained.js';
 import { announceLine, startBackend } from './backend.js';
 import { givenFlags } from './flags.js';
 import { onInterrupt } from './interrupt.js';
+import { type RunAgentOptions, refuseWithoutRun } from './run-agent.js';
 import { table } from './table.js';
 
-interface EvaluateCommandOptions {
-  run?: string;
-  fromCheckpoint?: number;
-  best?: boolean;
+interface EvaluateCommandOptions extends RunAgentOptions {
   trust?: boolean;
   samples: number;
   out?: string;
@@ -28,19 +26,13 @@ export async function evaluateCommand(
 ): Promise<void> {
   const flags: Record<string, unknown> = { 'evaluation.samples': options.samples, ...(await givenFlags(options)) };
   const { run, fromCheckpoint: from, best, trust } = options;
-  if (best && (run === undefined || from !== undefined))
-    throw new GymError(
-      'E_CONFIG',
-      `evaluate: --best is an agent that a run keeps; ${run === undefined ? 'add --run' : 'leave out --from-checkpoint'}.`,
-    );
+  refuseWithoutRun('evaluate', options);
   const trained = run === undefined ? undefined : await openCheckpoint(run, { from, best, trust, warn: announceLine });
   if (trained && file !== undefined)
     throw new GymError(
       'E_CONFIG',
       `evaluate: a run (${options.run}) has its own configuration; leave out the file ${file}, or evaluate that one without a run.`,
     );
-  if (run === undefined && from !== undefined)
-    throw new GymError('E_CONFIG', `evaluate: --from-checkpoint ${from} is a checkpoint of a run; add --run.`);
   const config = trained
     ? await completeConfig(withFlags(trained.config, flags), options.run)
     : await loadConfig(file, flags);

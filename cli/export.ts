@@ -16,6 +16,7 @@ interface ExportOptions {
   backend?: BackendName;
   overwrite?: boolean;
   fromCheckpoint?: number;
+  best?: boolean;
   trust?: boolean;
 }
 
@@ -27,8 +28,8 @@ export async function exportCommand(source: string, out: string, options: Export
 }
 
 async function exportRun(run: string, out: string, options: ExportOptions): Promise<void> {
-  const { adapter, fromCheckpoint: from, trust } = options;
-  const { path, config } = await openCheckpoint(run, { from, trust, warn: announceLine });
+  const { adapter, fromCheckpoint: from, best, trust } = options;
+  const { path, config } = await openCheckpoint(run, { from, best, trust, warn: announceLine });
   await startBackend(options.backend);
   const parts = await compose(config);
   try {
@@ -48,10 +49,15 @@ async function exportRun(run: string, out: string, options: ExportOptions): Prom
 
 /** A model with a LoRA merged into it, or that LoRA in the format of diffusers. */
 async function exportModel(model: string, lora: string, out: string, options: ExportOptions): Promise<void> {
-  if (options.fromCheckpoint !== undefined || options.trust)
+  const ofRuns = [
+    ...(options.fromCheckpoint === undefined ? [] : ['--from-checkpoint']),
+    ...(options.best ? ['--best'] : []),
+    ...(options.trust ? ['--trust'] : []),
+  ];
+  if (ofRuns.length > 0)
     throw new GymError(
       'E_CONFIG',
-      `export: --lora goes with a model's folder, which has no checkpoints; leave out ${options.trust ? '--trust' : '--from-checkpoint'}.`,
+      `export: --lora goes with a model's folder, which has no checkpoints; leave out ${ofRuns.join(' and ')}.`,
     );
   await startBackend(options.backend);
   if (options.adapter) await convertLora(model, lora, join(out, LORA_FILE));

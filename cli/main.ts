@@ -15,6 +15,8 @@ const fromCheckpoint = () =>
   new Option('--from-checkpoint <epoch>', 'an older checkpoint than the latest one').argParser(
     whole('--from-checkpoint', 0),
   );
+const best = () =>
+  new Option('--best', 'the best agent that the run keeps (keepBest), instead of the latest checkpoint');
 const trust = () =>
   new Option('--trust', "the code that somebody else's run names is trusted, and may be executed from now on");
 const json = () => new Option('--json', 'print JSON for programs on stdout');
@@ -50,6 +52,7 @@ program
   .option('--lora <file>', 'a LoRA for the model, in any format in use')
   .option('--run <folder>', "a run: its model with its latest checkpoint's weights")
   .addOption(fromCheckpoint())
+  .addOption(best())
   .addOption(trust())
   .requiredOption('--prompt <text...>', 'one or more prompts')
   .option('--count <n>', 'pictures of each prompt', whole('--count', 1, 10_000), 1)
@@ -73,7 +76,7 @@ const evaluate = program
   .argument('[config]', 'a YAML or JSON file, as for train')
   .option('--run <folder>', 'a run: its agent as it was and with the latest checkpoint')
   .addOption(fromCheckpoint())
-  .option('--best', 'the best agent that the run keeps (keepBest), instead of the latest checkpoint')
+  .addOption(best())
   .addOption(trust())
   .option('--samples <n>', 'how many samples or episodes', whole('--samples', 1, 1_000_000), 256)
   .option('--out <folder>', 'keep the pictures here')
@@ -108,6 +111,7 @@ program
   .option('--lora <file>', 'not a run, but the model with this LoRA, in any format in use')
   .option('--adapter', "only the LoRA, as the file that diffusers' load_lora_weights reads")
   .addOption(fromCheckpoint())
+  .addOption(best())
   .option('--overwrite', 'also where there are files in it')
   .addOption(trust())
   .addOption(backend())

@@ -1,14 +1,12 @@
 import type { BackendName } from '../backend/index.js';
-import { GymError } from '../core/errors.js';
 import { writeFileAtomic } from '../core/files.js';
 import { sampleImages } from '../training/sample.js';
 import { announceLine, startBackend } from './backend.js';
+import { type RunAgentOptions, refuseWithoutRun } from './run-agent.js';
 
-interface SampleCommandOptions {
+interface SampleCommandOptions extends RunAgentOptions {
   model?: string;
   lora?: string;
-  run?: string;
-  fromCheckpoint?: number;
   trust?: boolean;
   prompt: string[];
   count: number;
@@ -23,13 +21,12 @@ interface SampleCommandOptions {
 }
 
 export async function sampleCommand(options: SampleCommandOptions): Promise<void> {
+  refuseWithoutRun('sample', options);
   await startBackend(options.backend);
-  const { model, lora, run, fromCheckpoint, trust, prompt: prompts, count, eta, seed, out, animation } = options;
-  if (run === undefined && fromCheckpoint !== undefined)
-    throw new GymError('E_CONFIG', `sample: --from-checkpoint ${fromCheckpoint} is a checkpoint of a run; add --run.`);
+  const { model, lora, run, fromCheckpoint, best, trust, prompt: prompts, count, eta, seed, out, animation } = options;
   const own = run === undefined ? { steps: 20, guidanceScale: 3 } : {};
   const { images, png, webp } = await sampleImages({
-    ...(run === undefined ? { model: model ?? 'models/shapes' } : { run, model, fromCheckpoint }),
+    ...(run === undefined ? { model: model ?? 'models/shapes' } : { run, model, fromCheckpoint, best }),
     lora,
     trust,
     warn: announceLine,

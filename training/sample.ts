@@ -17,6 +17,8 @@ export interface SampleOptions extends TrustOptions {
   readonly run?: string;
   /** Which of its checkpoints, by the epoch. Default: the latest. */
   readonly fromCheckpoint?: number | undefined;
+  /** True: not a checkpoint, but the best agent that the run keeps (`keepBest`). */
+  readonly best?: boolean | undefined;
   readonly prompts: readonly string[];
   /** Pictures of each prompt. Default 1. */
   readonly count?: number;
@@ -46,8 +48,9 @@ export interface Sampled {
 export async function sampleImages(options: SampleOptions): Promise<Sampled> {
   const { count = 1, eta = 0, seed = 0, batch = 32 } = options;
   const prompts = options.prompts.flatMap((prompt) => Array<string>(count).fill(prompt));
-  const { run, trust, warn, fromCheckpoint: from } = options;
-  const trained = run === undefined ? undefined : await openCheckpoint(run, { from, trust, warn, prompts: false });
+  const { run, trust, warn, fromCheckpoint: from, best } = options;
+  const trained =
+    run === undefined ? undefined : await openCheckpoint(run, { from, best, trust, warn, prompts: false });
   if (run !== undefined && options.model !== undefined)
     throw new GymError(
       'E_CONFIG',

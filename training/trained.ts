@@ -28,10 +28,15 @@ export interface OpenCheckpointOptions extends TrustOptions {
 /**
  * Finds a checkpoint of a run, and makes sure that it is whole and that the run's configuration and model are those that it
  * was made with.
- * @throws GymError E_FILE when there is no run, it has no such checkpoint or keeps no best agent, or one that is damaged; E_CONFIG or E_FILE when
+ * @throws GymError E_FILE when there is no run, it has no such checkpoint or keeps no best agent, or one that is damaged; E_CONFIG when both `best` and `from` are given; E_CONFIG or E_FILE when
  *   configuration or model are others; E_TRUST when somebody else's run names code.
  */
 export async function openCheckpoint(run: string, options: OpenCheckpointOptions = {}): Promise<TrainedAgent> {
+  if (options.best && options.from !== undefined)
+    throw new GymError(
+      'E_CONFIG',
+      `run ${run}: both the best agent that it keeps and checkpoint ${options.from} are asked for; leave out --best or --from-checkpoint.`,
+    );
   const folder = RunFolder.open(run);
   const checkpoint = options.best ? await readBest(run) : await folder.readCheckpoint(options.from);
   if (checkpoint === undefined)

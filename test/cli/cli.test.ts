@@ -203,4 +203,44 @@ export default async function ({ images, prompts }: { images: { data: Uint8Array
     expect(err).toMatch(/my-reward.*no more/);
     expect(err).toMatch(/saved up to epoch 2 of 5/);
   });
+
+  it('samples and exports the best agent that a run keeps', async () => {
+    // Rewards only fall, so that the best agent is that of the first epoch and not the latest one.
+    const reward = join(temporary, 'falling.mjs');
+    await writeFile(reward, 'let calls = 0; export default ({ prompts }) => prompts.map(() => -calls++);\n');
+    const flags = ['--reward', reward, '--evaluation.samples', '0', '--keep-best', 'reward/mean'];
+    expect((await cli(...trainArguments('best', 2), ...flags)).code).toBe(0);
+    const run = join(temporary, 'best');
+    const sampled = async (name: string, ...which: string[]) => {
+      const out = join(temporary, `${name}.png`);
+      await cli('sample', '--run', run, ...which, '--prompt', 'a red circle', '--steps', '2', '--out', out);
+      return await readFile(out);
+    };
+    const picture = await sampled('of-best', '--best');
+    expect(picture.equals(await sampled('of-first', '--from-checkpoint', '1'))).toBe(true);
+    expect(picture.equals(await sampled('of-latest'))).toBe(false);
+
+    const exported = async (name: string, ...which: string[]) => {
+      const out = join(temporary, name);
+      await cli('export', run, out, ...which);
+      return await readFile(join(out, 'unet', 'diffusion_pytorch_model.safetensors'));
+    };
+    const weights = await exported('best-model', '--best');
+    expect(weights.equals(await exported('first-model', '--from-checkpoint', '1'))).toBe(true);
+    expect(weights.equals(await exported('latest-model'))).toBe(false);
+
+    const both = /run .*best: both the best agent .* checkpoint 1 are asked for; leave out --best or --from-checkpoint/;
+    const prompt = ['--prompt', 'a red circle'];
+    for (const command of [
+      ['sample', '--run', run, ...prompt],
+      ['export', run, join(temporary, 'both')],
+    ]) {
+      const { code, err } = await cli(...command, '--best', '--from-checkpoint', '1');
+      expect(code).toBe(1);
+      expect(err).toMatch(both);
+    }
+    expect((await cli('sample', '--best', ...prompt)).err).toMatch(/sample: --best is an agent .*add --run/);
+    const lora = ['export', join(temporary, 'model'), join(temporary, 'lora'), '--lora', run];
+    expect((await cli(...lora, '--best')).err).toMatch(/--lora goes with a model's folder.*leave out --best/);
+  }, 480_000);
 });
