@@ -25,7 +25,7 @@ export interface TrainContext<O, A> {
 
 /** Something that happens beside the loop: evaluation, pictures, a guard. */
 export interface Callback<O, A> {
-  /** Names its state in a checkpoint. */
+  /** Names its state in a checkpoint; no two callbacks of a run have the same. */
   readonly name: string;
   /** Before the first epoch of a new run; not when one is resumed. */
   start?(context: TrainContext<O, A>): Awaitable<void>;
@@ -101,12 +101,14 @@ export interface TrainOptions<O, A> {
  * With a folder, each epoch's metrics are on the disk before its event, and checkpoints fall after `learn`, when nothing is
  * pending; so a killed run goes on from its last checkpoint with the same numbers as one never killed. Nothing is written
  * before the checkpoint to go on from is restored. At its end the folder is given back: see {@link RunFolder.close}.
- * @throws what an environment, a reward or the agent throws, with what is saved and how to go on added to the message;
+ * @throws GymError E_CONFIG when two callbacks have the same name, before anything is written;
+ *   what an environment, a reward or the agent throws, with what is saved and how to go on added to the message;
  *   GymError E_DIVERGED when the agent's weights become infinite or NaN, with the last checkpoint before that kept for good.
  */
 export async function* train<O, A>(options: TrainOptions<O, A>): AsyncGenerator<TrainEvent, void, undefined> {
   const { agent, envs, epochs, seed, folder, checkpoint, callbacks = [], signal, onProgress, warn } = options;
   const { checkpointEvery = 1, keepCheckpoints = 2, scheduleEpochs = epochs } = options;
+  refuseSameNames(callbacks);
   const collector = new Collector({ agent, envs, seed });
   const counters = { envSteps: 0, episodes: 0, rewardQueries: 0 };
   /** Finished epochs. */
@@ -275,6 +277,17 @@ export async function* train<O, A>(options: TrainOptions<O, A>): AsyncGenerator<
     if (!closed) await folder?.writeStatus({ state: 'stopped', epoch: saved, epochs });
     folder?.close();
   }
+}
+
+/** Two callbacks of one name would share one state in a checkpoint. */
+function refuseSameNames<O, A>(callbacks: readonly Callback<O, A>[]): void {
+  const names = callbacks.map(({ name }) => name);
+  const twice = names.find((name, i) => names.indexOf(name) < i);
+  if (twice !== undefined)
+    throw new GymError(
+      'E_CONFIG',
+      `callbacks: two are named \`${twice}\`, and a checkpoint saves the state of each by its name; leave one out, or give it another name: { ...callback, name: 'another' }.`,
+    );
 }
 
 async function restoreFrom<O, A>(

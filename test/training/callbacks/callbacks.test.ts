@@ -113,6 +113,17 @@ describe('stopWithoutImprovement', () => {
   });
 });
 
+it('two callbacks of one name are refused before anything is written', async () => {
+  const note = () => everyEpochs<number, number>(2, () => {});
+  await expect(toyRun({ path, epochs: 2, callbacks: () => [note(), note()] })).rejects.toThrow(
+    /two are named `every 2 epochs`.*give it another name/,
+  );
+  expect(await RunFolder.open(path).status()).toBeUndefined();
+  await rm(path, { recursive: true, force: true });
+  const other = { ...note(), name: 'other' };
+  expect(endOf(await toyRun({ path, epochs: 2, callbacks: () => [note(), other] }))).toMatchObject({ epoch: 2 });
+});
+
 describe('keepBest', () => {
   const values = [1, 5, undefined, 5, 2, 7, 3, 4];
   const callbacks = () => [evaluations(values), keepBest<number, number>()];
