@@ -2,10 +2,12 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { useBackend } from '../../../backend/index.js';
 import { compareRuns } from '../../../training/benchmark/compare.js';
 import { cellsOf } from '../../../training/benchmark/matrix.js';
 import { type BenchmarkResults, comparisonsOf, type RunOutcome, rowsOf } from '../../../training/benchmark/results.js';
 import { type BenchmarkOptions, benchmark } from '../../../training/benchmark/runner.js';
+import { saveTinyDenoiser } from '../tiny-denoiser.js';
 
 let temporary: string;
 beforeAll(async () => {
@@ -121,3 +123,36 @@ describe('the table', () => {
     expect(comparison!.probability.value).toBeCloseTo(8.5 / 9, 12);
   });
 });
+
+it('a benchmark fine-tunes a denoiser by each reward of a dimension', async () => {
+  const model = join(temporary, 'model');
+  await useBackend('wasm');
+  await saveTinyDenoiser(model);
+  const out = join(temporary, 'denoising');
+  const rewards = ['jpeg-compressibility', 'jpeg-incompressibility'];
+  const { runs, rows } = await benchmark({
+    agents: ['ppo'],
+    envs: ['Denoising-v0'],
+    seeds: [0],
+    vary: { reward: rewards },
+    options: {
+      ...{ model, epochs: 1, numEnvs: 2, samplesPerEpoch: 2, 'sampling.steps': 2, workers: 0 },
+      ...{ 'agent.minibatches': 1, 'evaluation.samples': 2 },
+    },
+    out,
+    jobs: 1,
+    backend: 'wasm',
+    command: 'benchmark for a test',
+  });
+  expect(runs.map(({ name, state, message }) => [name, state, message])).toEqual(
+    rewards.map((reward) => [`Denoising-v0-ppo-reward-${reward}-seed-0`, 'finished', undefined]),
+  );
+  expect(runs.map(({ varied }) => varied)).toEqual(rewards.map((reward) => ({ reward })));
+  // The one reward is the size of a JPEG in kB, the other that with its sign turned.
+  const [small, large] = runs.map(({ score }) => score!);
+  expect(small).toBeLessThan(0);
+  expect(large).toBeGreaterThan(0);
+  expect(rows).toHaveLength(2);
+  const page = await readFile(join(out, 'index.html'), 'utf8');
+  for (const reward of rewards) expect(page).toContain(reward);
+}, 120_000);

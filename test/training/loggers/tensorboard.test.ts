@@ -144,7 +144,7 @@ accumulator = EventAccumulator(sys.argv[1], size_guidance={'scalars': 0, 'images
 accumulator.Reload()
 print(json.dumps({
   'scalars': {tag: [[e.step, e.value] for e in accumulator.Scalars(tag)] for tag in accumulator.Tags()['scalars']},
-  'images': {tag: [[e.step, e.width, e.height] for e in accumulator.Images(tag)] for tag in accumulator.Tags()['images']},
+  'images': {tag: [[e.step, e.width, e.height, e.encoded_image_string.hex()] for e in accumulator.Images(tag)] for tag in accumulator.Tags()['images']},
   'text': accumulator.Tensors('configuration/text_summary')[0].tensor_proto.string_val[0].decode(),
   'rate': metadata.parse_session_start_info_plugin_data(
     accumulator.SummaryMetadata('_hparams_/session_start_info').plugin_data.content).hparams['agent.learningRate'].number_value,
@@ -177,8 +177,8 @@ it.skipIf(!hasTensorBoard())(
       expect(read.scalars[tag]).toEqual(metrics.map((m) => [m.epoch, Math.fround(m[tag]!)]));
     expect(read.images).toEqual({
       samples: [
-        [0, 5, 4],
-        [2, 7, 4],
+        [0, 5, 4, await readFile(evaluationFiles(path, 0).png, 'hex')],
+        [2, 7, 4, await readFile(evaluationFiles(path, 2).png, 'hex')],
       ],
     });
     expect(JSON.parse(read.text)).toEqual(config);
