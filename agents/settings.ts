@@ -73,7 +73,7 @@ export const reinforceSettings = {
     // With the critic as baseline: without one the mean return after 200k steps is about 230.
     agent: {
       ...{ collect: { steps: 128 }, advantage: 'gae' as const, gamma: 0.99, gaeLambda: 1 },
-      learningRate: { from: 1e-2, to: 1e-3 },
+      learningRate: falling(5e-3),
     },
   },
   'Identity-v0': {
