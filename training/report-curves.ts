@@ -3,6 +3,7 @@ import type { Metrics } from '../core/types.js';
 import type { Figure } from './figures.js';
 import { number } from './progress.js';
 import type { Story } from './report-story.js';
+import { rollingWindow } from './reward-metrics.js';
 
 /** How the mean reward changed, over the epochs in which episodes ended. */
 export interface Rise {
@@ -38,6 +39,7 @@ function points(metrics: readonly Metrics[], key: string): [number, number][] {
 /** The curve of the reward, or undefined where nothing has a reward yet. */
 export function rewardFigure({ metrics, evaluations, words }: Story): Figure | undefined {
   const curve = points(metrics, 'reward/mean');
+  const rolling = points(metrics, 'reward/rolling');
   const dots = evaluations.map((e) => [e.epoch, e.mean] as [number, number]);
   const band = metrics.flatMap((m) => {
     const [at, spread] = [m['reward/mean'], m['reward/std']];
@@ -45,6 +47,7 @@ export function rewardFigure({ metrics, evaluations, words }: Story): Figure | u
   });
   const series = [
     { name: `${words.episodes} of an epoch: mean ± standard deviation`, points: curve, band },
+    { name: `the last ${rollingWindow} ${words.episodes}: mean`, points: rolling },
     { name: `${words.fixed}: mean`, points: dots, dots: true },
   ].filter(({ points }) => points.some(([, value]) => Number.isFinite(value)));
   return series.length === 0 ? undefined : { title: 'Reward', unit: '', series };

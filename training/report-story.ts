@@ -25,6 +25,8 @@ export interface Story extends ReportedRun {
   readonly state: RunStatus['state'] | 'killed';
   /** Why the run failed, if it did. */
   readonly failure: string | undefined;
+  /** Why the run ended before its last epoch, where a callback has ended it. */
+  readonly why: string | undefined;
   /** How many epochs the run is to have. */
   readonly epochs: number;
   /** One entry for each finished epoch. */
@@ -75,6 +77,7 @@ export async function readStory(path: string, agent: AgentDescription | undefine
     agent: agent ? { name: agent.name, metrics: agent.metrics ?? {} } : await reportedAgent(path, record),
     state: (await folder.wasKilled()) ? 'killed' : (status?.state ?? 'running'),
     failure: status?.state === 'failed' || status?.state === 'diverged' ? status.message : undefined,
+    why: status?.state === 'finished' ? status.message : undefined,
     epochs: status?.epochs ?? config.epochs,
     metrics: await folder.metrics(),
     evaluations,

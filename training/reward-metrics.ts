@@ -28,12 +28,12 @@ export function rewardMetrics(episodes: readonly Episode[]): Metrics {
   return metrics;
 }
 
-/** How many episodes the rolling mean is of. */
-const window = 100;
+/** How many episodes the rolling mean is of, at most. */
+export const rollingWindow = 100;
 
-/** The rewards of the episodes that ended last, at most {@link window}, with those of an epoch added. */
+/** The rewards of the episodes that ended last, at most {@link rollingWindow}, with those of an epoch added. */
 export function recentRewards(before: readonly number[], episodes: readonly Episode[]): readonly number[] {
-  return [...before, ...episodes.slice(-window).map((episode) => episode.reward)].slice(-window);
+  return [...before, ...episodes.slice(-rollingWindow).map((episode) => episode.reward)].slice(-rollingWindow);
 }
 
 /** The mean of the last rewards. An epoch in which no episode ended has the one from before; there is none before the first. */

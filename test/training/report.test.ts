@@ -80,6 +80,18 @@ describe('the page', () => {
     expect(own.match(/prompt|\bnoise|samples|picture|fine-tune/gi)).toBeNull();
   });
 
+  it('says why a run ended before its last epoch, and has the mean of the last episodes', async () => {
+    const path = join(temporary, 'ended');
+    const metrics = (m: Metrics): Metrics => ({ ...m, 'reward/rolling': 20 + m.epoch! });
+    const folder = await syntheticRun(path, { ...cartPole, epochs: 20, finished: 8, metrics });
+    await folder.writeStatus({ state: 'finished', epoch: 8, epochs: 20, message: 'eval/mean has reached 476' });
+    const page = await renderReport(path);
+    expect(page).toContain('The run ended after epoch 8, because eval/mean has reached 476.');
+    expect(page).toContain('the last 100 episodes: mean');
+    await folder.writeStatus({ state: 'finished', epoch: 8, epochs: 20 });
+    expect(await renderReport(path)).not.toContain('The run ended after');
+  });
+
   it('shows everything that the configuration holds', async () => {
     const path = join(temporary, 'configuration');
     const folder = await syntheticRun(path, { ...cartPole, finished: 0 });
