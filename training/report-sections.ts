@@ -30,8 +30,9 @@ export function state({ state, metrics, epochs }: Story): Html {
 }
 
 /** What the run does, and what came of it, in a sentence or two. */
-export function headline({ record, words, agent, metrics }: Story, own?: Html): Html {
-  return html`<p class="lead"><b>${agent.name}</b> ${strong(words.headline(record.config))}.${own ? html` ${own}` : outcome(metrics)}</p>`;
+export function headline({ record, words, agent, metrics, why }: Story, own?: Html): Html {
+  const end = why === undefined ? '' : html` The run ended after epoch ${metrics.length}, because ${why}.`;
+  return html`<p class="lead"><b>${agent.name}</b> ${strong(words.headline(record.config))}.${own ? html` ${own}` : outcome(metrics)}${end}</p>`;
 }
 
 function outcome(metrics: readonly Metrics[]): Part {
