@@ -4,6 +4,7 @@ import { Random } from '../core/random.js';
 import { promptList } from '../envs/denoising/prompts.js';
 import { completeConfig } from './config/index.js';
 import { evaluateWithPictures } from './evaluation/index.js';
+import { groupSizeOf } from './families/groups.js';
 import { compose } from './families/index.js';
 import { openCheckpoint } from './trained.js';
 import type { TrustOptions } from './trust.js';
@@ -61,6 +62,8 @@ export async function sampleImages(options: SampleOptions): Promise<Sampled> {
       'E_CONFIG',
       `sample: a run (${run}) has its own weights; leave out lora ${options.lora}, or sample a model with it.`,
     );
+  // An agent that compares groups takes whole groups only, also where nothing is learned.
+  const groupSize = trained && groupSizeOf(trained.config);
   const config = await completeConfig(
     {
       ...trained?.config,
@@ -70,8 +73,13 @@ export async function sampleImages(options: SampleOptions): Promise<Sampled> {
       seed,
       numEnvs: Math.min(batch, prompts.length),
       samplesPerEpoch: undefined,
-      agent: { ...(trained?.config.agent ?? { name: 'ppo' }), collect: { episodes: prompts.length } },
+      agent: {
+        ...(trained?.config.agent ?? { name: 'ppo' }),
+        collect: { episodes: prompts.length * (groupSize ?? 1) },
+      },
       evaluation: { samples: prompts.length },
+      // What accompanies a training does not matter here.
+      ...{ keepBest: 'none', patience: 0, stopAtReward: undefined, callbacks: [], watch: undefined },
     },
     'sample',
   );
