@@ -42,7 +42,9 @@ it.each(
   const make = (env: VectorEnv<unknown, unknown>) => makeAgent(agent, { env, random: new Random(1) });
   const makeVector = async () =>
     new SyncVectorEnv([await makeEnv()], { autoreset: 'disabled' }) as unknown as VectorEnv<unknown, unknown>;
-  expect(describeFindings(await checkAgent(make, makeVector, { rollouts: 1 }))).toBe('nothing found');
+  // What is drawn at random depends on how many draws came before.
+  const skip = agent.name === 'random' ? ['order'] : [];
+  expect(describeFindings(await checkAgent(make, makeVector, { rollouts: 1, skip }))).toBe('nothing found');
 });
 
 it('the oracle takes the labels from the info, and says what is missing without it', async () => {

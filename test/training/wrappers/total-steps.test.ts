@@ -10,7 +10,8 @@ const config = { env: 'CartPole-v1', numEnvs: 8, agent: { collect: { steps: 32 }
 it('totalSteps is the length of the training, rounded up to whole rollouts', () => {
   expect(parseConfig({ ...config, totalSteps: 2560 }).epochs).toBe(10);
   expect(parseConfig({ ...config, totalSteps: 2561 }).epochs).toBe(11);
-  expect(parseConfig(config).epochs).toBe(50);
+  // The 99,840 steps of the agent's settings for this environment.
+  expect(parseConfig(config).epochs).toBe(390);
   const complete = parseConfig({ ...config, totalSteps: 1000 });
   expect(parseConfig(complete)).toEqual(complete);
 });
