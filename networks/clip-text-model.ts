@@ -1,11 +1,12 @@
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
-import { type Activation, attention, layerNorm, linear } from '../backend/index.js';
 import { GymError, unknownName } from '../core/errors.js';
 import { readJson } from '../core/files.js';
 import type { Random } from '../core/random.js';
 import { readSafetensors } from '../core/safetensors.js';
 import { checkIntegers, takeFields } from './config-fields.js';
+import { layerNormalization } from './layers/basic.js';
+import { clipLayer } from './layers/clip-layer.js';
 import { writeJson, writeWeights } from './model-folder.js';
 import {
   build,
@@ -74,7 +75,8 @@ const ACTIVATIONS: readonly CLIPTextConfig['hidden_act'][] = ['quick_gelu', 'gel
 
 const FLOATS = ['attention_dropout', 'initializer_factor', 'initializer_range', 'layer_norm_eps'];
 
-function parseConfig(where: string, given: unknown): CLIPTextConfig {
+/** Checks the configuration of a text tower. @throws GymError E_CONFIG or E_NAME as {@link CLIPTextModel.create}. */
+export function parseTextConfig(where: string, given: unknown): CLIPTextConfig {
   const config = takeFields(where, DEFAULTS, given);
   checkIntegers(where, config, COUNTS, 1);
   if (config.hidden_size % config.num_attention_heads !== 0)
@@ -113,10 +115,10 @@ export class CLIPTextModel {
   readonly config: CLIPTextConfig;
   /** The parameters by transformers' keys, with the prefix `text_model.`; linear layers are [in, out]. */
   readonly parameters: ReadonlyMap<string, tf.Variable>;
-  readonly #encode: (inputIds: tf.Tensor2D) => tf.Tensor2D;
+  readonly #encode: (inputIds: tf.Tensor2D) => CLIPTextOutput;
 
   private constructor(config: CLIPTextConfig, source: ParameterSource) {
-    const { network, parameters } = build(source, (scope) => encoder(scope.at('text_model'), config));
+    const { network, parameters } = build(source, (scope) => clipTextTower(scope.at('text_model'), config));
     this.config = config;
     this.parameters = parameters;
     this.#encode = network;
@@ -128,7 +130,7 @@ export class CLIPTextModel {
    * @throws GymError E_CONFIG where a value is malformed, E_NAME where `hidden_act` is not supported
    */
   static create(config: Partial<CLIPTextConfig>, random: Random): CLIPTextModel {
-    return new CLIPTextModel(parseConfig(NAME, config), randomParameters(random));
+    return new CLIPTextModel(parseTextConfig(NAME, config), randomParameters(random));
   }
 
   /**
@@ -138,7 +140,7 @@ export class CLIPTextModel {
    */
   static async load(folder: string): Promise<CLIPTextModel> {
     const where = join(folder, CONFIG);
-    const config = parseConfig(where, await readJson(where));
+    const config = parseTextConfig(where, await readJson(where));
     const weights = join(folder, WEIGHTS);
     return new CLIPTextModel(config, storedParameters(weights, await readSafetensors(weights), rename));
   }
@@ -173,8 +175,19 @@ export class CLIPTextModel {
    * @throws GymError E_SHAPE where the ids have another type or shape, or are too many
    */
   apply(inputIds: tf.Tensor2D): CLIPTextOutput {
+    return this.#encode(inputIds);
+  }
+}
+
+/**
+ * Builds a text tower, with its checks of the ids: a function of ids as {@link CLIPTextModel.apply} takes them.
+ * @throws GymError E_SHAPE, when called, where the ids have another type or shape, or are too many
+ */
+export function clipTextTower(scope: Scope, config: CLIPTextConfig): (inputIds: tf.Tensor2D) => CLIPTextOutput {
+  const encode = encoder(scope, config);
+  const { max_position_embeddings: longest, hidden_size: width, eos_token_id: end } = config;
+  return (inputIds) => {
     const [batch, tokens] = inputIds.shape;
-    const { max_position_embeddings: longest, hidden_size: width, eos_token_id: end } = this.config;
     if (inputIds.rank !== 2 || inputIds.dtype !== 'int32')
       throw new GymError(
         'E_SHAPE',
@@ -183,7 +196,7 @@ export class CLIPTextModel {
     if (tokens > longest)
       throw new GymError('E_SHAPE', `${NAME}: ${tokens} tokens a prompt, but there are ${longest} positions.`);
     return tf.tidy(() => {
-      const rows = this.#encode(inputIds);
+      const rows = encode(inputIds);
       const place = tf.argMax(end === 2 ? inputIds : tf.equal(inputIds, end).toInt(), 1);
       const first = tf.tensor1d(
         Int32Array.from({ length: batch }, (_, i) => i * tokens),
@@ -194,7 +207,7 @@ export class CLIPTextModel {
         poolerOutput: tf.gather(rows, place.toInt().add<tf.Tensor1D>(first)),
       };
     });
-  }
+  };
 }
 
 /**
@@ -209,8 +222,8 @@ function encoder(scope: Scope, config: CLIPTextConfig): (inputIds: tf.Tensor2D) 
   const position = embeddings
     .at('position_embedding')
     .variable<tf.Rank.R2>('weight', [config.max_position_embeddings, width], { normal });
-  const layers = Array.from({ length: count }, (_, i) => encoderLayer(scope.at('encoder', 'layers', i), config));
-  const norm = normalization(scope.at('final_layer_norm'), width, epsilon);
+  const layers = Array.from({ length: count }, (_, i) => clipLayer(scope.at('encoder', 'layers', i), config));
+  const norm = layerNormalization(scope.at('final_layer_norm'), width, epsilon);
 
   return (inputIds) => {
     const [batch, tokens] = inputIds.shape;
@@ -233,43 +246,4 @@ function causalMask(tokens: number): tf.Tensor2D {
   const mask = new Float32Array(tokens * tokens);
   for (let i = 0; i < tokens; i++) mask.fill(-1e9, i * tokens + i + 1, (i + 1) * tokens);
   return tf.tensor2d(mask, [tokens, tokens]);
-}
-
-function encoderLayer(scope: Scope, config: CLIPTextConfig) {
-  const { hidden_size: width, intermediate_size: inner, layer_norm_eps: epsilon } = config;
-  const heads = config.num_attention_heads;
-  const factor = config.initializer_factor;
-  // The standard deviations of CLIPPreTrainedModel._init_weights.
-  const outStd = width ** -0.5 * factor;
-  const inStd = outStd * (2 * config.num_hidden_layers) ** -0.5;
-  const innerStd = (2 * width) ** -0.5 * factor;
-
-  const norm1 = normalization(scope.at('layer_norm1'), width, epsilon);
-  const selfAttention = scope.at('self_attn');
-  const query = linearLayer(selfAttention.at('q_proj'), width, width, inStd);
-  const key = linearLayer(selfAttention.at('k_proj'), width, width, inStd);
-  const value = linearLayer(selfAttention.at('v_proj'), width, width, inStd);
-  const out = linearLayer(selfAttention.at('out_proj'), width, width, outStd);
-  const norm2 = normalization(scope.at('layer_norm2'), width, epsilon);
-  const up = linearLayer(scope.at('mlp', 'fc1'), width, inner, innerStd, config.hidden_act);
-  const down = linearLayer(scope.at('mlp', 'fc2'), inner, width, inStd);
-
-  return (rows: tf.Tensor2D, batch: number, mask: tf.Tensor2D): tf.Tensor2D => {
-    const x = norm1(rows);
-    const h = out(attention(query(x), key(x), value(x), { batch, heads, mask }), rows);
-    return down(up(norm2(h)), h);
-  };
-}
-
-/** A linear layer, to which a residual is added where one is given. */
-function linearLayer(scope: Scope, inputs: number, outputs: number, normal: number, activation?: Activation) {
-  const weight = scope.variable<tf.Rank.R2>('weight', [inputs, outputs], { normal });
-  const bias = scope.variable<tf.Rank.R1>('bias', [outputs], 0);
-  return (x: tf.Tensor2D, residual?: tf.Tensor2D) => linear(x, weight, { bias, activation, residual });
-}
-
-function normalization(scope: Scope, width: number, epsilon: number) {
-  const scale = scope.variable<tf.Rank.R1>('weight', [width], 1);
-  const offset = scope.variable<tf.Rank.R1>('bias', [width], 0);
-  return (x: tf.Tensor2D) => layerNorm(x, scale, offset, epsilon);
 }
