@@ -20,6 +20,7 @@ const slow = [
   'test/training/learning.test.ts',
   'test/training/workers.test.ts',
   'test/training/benchmark/runner.test.ts',
+  'test/benchmarks/paper.test.ts',
   'test/training/wrappers/**/*.test.ts',
 ];
 const isSlow = process.env.SLOW === '1';

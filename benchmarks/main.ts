@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, Option } from 'commander';
 import { messageOf } from '../core/errors.js';
+import { paperBenchmarks } from './paper/index.js';
 
 const program = new Command('bench').description('Speed and learning, each benchmark a program that prints a table.');
 
@@ -123,6 +124,22 @@ program
   .addOption(backend())
   .addOption(json())
   .action(async (file, options) => (await import('./example.js')).example(file, options));
+
+for (const [name, { summary, load }] of Object.entries(paperBenchmarks))
+  program
+    .command(name)
+    .description(summary)
+    .option('--only <parts>', 'parts, with commas between; default: all', (text) => text.split(','))
+    .option('--seeds <list>', 'a run each; default: those of the committed results', list)
+    .option(
+      '--out <folder>',
+      `where runs, results and the page go; the same folder goes on (default: benchmarks/${name})`,
+    )
+    .option('--jobs <n>', 'runs at once, each on one thread (default: one a core)', Number)
+    .option('--page', 'trains nothing, makes the page again out of results.json')
+    .addOption(backend())
+    .addOption(json())
+    .action(async (options) => (await import('./paper/command.js')).paperCommand(await load(), options));
 
 try {
   await program.parseAsync();

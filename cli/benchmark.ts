@@ -3,6 +3,7 @@ import { GymError } from '../core/errors.js';
 import { benchmark } from '../training/benchmark/runner.js';
 import { parseYaml } from '../training/config/index.js';
 import { number } from '../training/progress.js';
+import { sayProgress } from './benchmark-progress.js';
 import { givenFlags } from './flags.js';
 import { onInterrupt } from './interrupt.js';
 import { table } from './table.js';
@@ -50,14 +51,11 @@ function dimension(text: string): [string, unknown[]] {
 
 export async function benchmarkCommand(options: BenchmarkCommandOptions & Record<string, unknown>): Promise<void> {
   const abort = new AbortController();
-  const say = (line: string) => process.stderr.write(`${line}\n`);
   const unwatch = onInterrupt(() => {
-    say('stopping: each run is saved; the same command goes on');
+    process.stderr.write('stopping: each run is saved; the same command goes on\n');
     abort.abort();
   });
   const { agent: _, env: __, seed: ___, ...flags } = await givenFlags(options);
-  const started = performance.now();
-  let shown = 0;
   try {
     const results = await benchmark({
       agents: list(options.agents),
@@ -71,16 +69,7 @@ export async function benchmarkCommand(options: BenchmarkCommandOptions & Record
         .map((word) => (/[\s"']/.test(word) ? JSON.stringify(word) : word))
         .join(' '),
       signal: abort.signal,
-      onProgress: ({ run, state, epoch, epochs, reward, message, done, total }) => {
-        const place = `[${done}/${total}]`;
-        if (state === 'failed') say(`${place} ${run} failed: ${message}`);
-        else if (state === 'finished')
-          say(`${place} ${run} finished, ${((performance.now() - started) / 1000).toFixed(0)} s`);
-        else if (performance.now() - shown > 10_000) {
-          shown = performance.now();
-          say(`${place} ${run} epoch ${epoch}/${epochs} · reward ${number(reward)}`);
-        }
-      },
+      onProgress: sayProgress(),
     });
     if (abort.signal.aborted) process.exitCode = 130;
     else if (results.runs.some(({ state }) => state !== 'finished')) process.exitCode = 1;

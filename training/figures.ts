@@ -1,6 +1,7 @@
 import { parse, View } from 'vega';
 import { compile, type TopLevelSpec } from 'vega-lite';
 import { escapeHtml } from './report-html.js';
+import { reportColors } from './report-style.js';
 
 type Point = readonly [epoch: number, value: number];
 
@@ -31,13 +32,15 @@ export interface Figure {
   readonly height?: number;
   /** Stacked areas instead of lines. */
   readonly stacked?: boolean;
+  /** Whether the names of the series are drawn, for a picture that stands alone. */
+  readonly legend?: boolean;
 }
 
 // The page's own variables, so that one picture serves light and dark.
 const faint = 'var(--faint)';
 const rule = 'var(--rule)';
 /** The colours of the series, in their order. */
-const palette = ['var(--c1)', 'var(--c2)', 'var(--c3)', 'var(--c4)', 'var(--c5)', 'var(--c6)'];
+const palette = Array.from({ length: 10 }, (_, i) => `var(--c${i + 1})`);
 
 /** The colour of a figure's series, by its place among them. */
 export function seriesColor(index: number): string {
@@ -50,7 +53,7 @@ function isolated(points: readonly Point[]): readonly Point[] {
   return points.filter((point, i) => finite(point) && !finite(points[i - 1]) && !finite(points[i + 1]));
 }
 
-function specOf({ series, across = 'epoch', width = 340, height = 160, stacked }: Figure): TopLevelSpec {
+function specOf({ series, across = 'epoch', width = 340, height = 160, stacked, legend }: Figure): TopLevelSpec {
   const lines = series.filter((s) => !s.dots);
   const dots = series.filter((s) => s.dots);
   const rows = (list: readonly Series[]) =>
@@ -62,7 +65,7 @@ function specOf({ series, across = 'epoch', width = 340, height = 160, stacked }
     field: 'name',
     type: 'nominal',
     scale: { domain: series.map((s) => s.name), range: series.map((_, i) => seriesColor(i)) },
-    legend: null,
+    legend: legend ? { title: null, labelColor: faint, labelFontSize: 12, labelLimit: 400 } : null,
   } as const;
   const [first, last] = [Math.min(...epochs), Math.max(...epochs)];
   const x = {
@@ -123,6 +126,16 @@ function specOf({ series, across = 'epoch', width = 340, height = 160, stacked }
     },
     layer: layers,
   } as TopLevelSpec;
+}
+
+/** Renders a figure as an SVG file of its own, with a legend, its title as a label, and colours for light and dark pages. */
+export async function renderFigureFile(figure: Figure): Promise<string> {
+  const svg = await renderFigure({ ...figure, legend: true });
+  return svg.replace(
+    /^<svg[^>]*viewBox="0 0 ([\d.]+) ([\d.]+)"[^>]*>/,
+    (head: string, width: string, height: string) =>
+      `${head.slice(0, -1)} width="${width}" height="${height}"><style>${reportColors}</style>`,
+  );
 }
 
 /** Renders a figure as SVG that takes its colours from CSS variables of the page, and fills the width that it is given. */

@@ -1,19 +1,24 @@
-/** The report's looks: light or dark as the reader has it, from a telephone to a wide screen. */
-export const reportStyle = `
+/** The report's colours: light or dark as the reader has it. */
+export const reportColors = `
 :root {
   color-scheme: light dark;
   --paper: #fbfaf7; --card: #ffffff; --ink: #1d2230; --faint: #687083; --rule: #e4e3dd;
   --c1: #3454d1; --c2: #d1495b; --c3: #2a9d8f; --c4: #e09f3e; --c5: #7b5ea7; --c6: #5f7470;
+  --c7: #4aa3df; --c8: #8c5e3c; --c9: #7fb800; --c10: #d678b0;
   --up: #1b7f5c; --down: #b8384a; --shadow: 0 1px 2px #1d223010, 0 6px 20px #1d22300a;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --paper: #14161c; --card: #1c1f28; --ink: #e9eaf0; --faint: #969db0; --rule: #2d313d;
     --c1: #8aa2ff; --c2: #ff8a9a; --c3: #62d2c3; --c4: #f3c06b; --c5: #b79be6; --c6: #a5b8b4;
+    --c7: #8ecbf2; --c8: #c79a78; --c9: #b4dd5a; --c10: #f0a8d2;
     --up: #62d2a2; --down: #ff8a9a; --shadow: none;
   }
 }
-* { box-sizing: border-box; }
+`;
+
+/** The report's looks, from a telephone to a wide screen. */
+export const reportStyle = `${reportColors}* { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, -apple-system, 'Segoe UI', sans-serif; }
 main { max-width: 1100px; margin: 0 auto; padding: clamp(1.25rem, 4vw, 3.5rem) clamp(1rem, 4vw, 2.5rem) 4rem; }
 header { display: flex; flex-wrap: wrap; align-items: center; gap: .4rem 1rem; }

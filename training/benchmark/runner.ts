@@ -9,7 +9,7 @@ import { provenance } from '../run-record.js';
 import type { ChildMessage } from './child.js';
 import { type Cell, cellsOf, type Matrix } from './matrix.js';
 import { renderBenchmark } from './page.js';
-import { type BenchmarkResults, comparisonsOf, outcomeOf, rowsOf } from './results.js';
+import { type BenchmarkResults, comparisonsOf, outcomeOf, type RunOutcome, rowsOf } from './results.js';
 
 /** How far a benchmark is. */
 export interface BenchmarkProgress {
@@ -43,21 +43,38 @@ export interface BenchmarkOptions extends Matrix {
  * recorded as failed, and the others go on; it is tried again by the next call.
  */
 export async function benchmark(options: BenchmarkOptions): Promise<BenchmarkResults> {
-  const { out, jobs, command, signal, onProgress } = options;
+  const { out, command } = options;
   const cells = await cellsOf(options, out);
+  const versions = await provenance();
+  let results!: BenchmarkResults;
+  await runCells(cells, {
+    ...options,
+    update: async (runs, backend) => {
+      const updated = new Date().toISOString();
+      results = { command, versions, backend, updated, runs, rows: rowsOf(runs), comparisons: comparisonsOf(runs) };
+      await writeResults(out, results);
+    },
+  });
+  return results;
+}
+
+export interface RunCellsOptions extends Pick<BenchmarkOptions, 'jobs' | 'backend' | 'signal' | 'onProgress'> {
+  /** Told after each run, and at the end, what all have come to. It is not called again before it has ended. */
+  update(runs: readonly RunOutcome[], backend: BackendName): Promise<void>;
+}
+
+/** Does those runs of a benchmark that are not finished, each in a process of its own; see {@link benchmark}. */
+export async function runCells(cells: readonly Cell[], options: RunCellsOptions): Promise<void> {
+  const { jobs, signal, onProgress, update } = options;
   const { name: backend } = await useBackend(options.backend);
   const failures = new Map<string, string>();
-  const versions = await provenance();
   let done = 0;
 
-  const results = async (): Promise<BenchmarkResults> => {
-    const runs = await Promise.all(cells.map((cell) => outcomeOf(cell, folderOf(cell), failures.get(cell.name))));
-    const updated = new Date().toISOString();
-    return { command, versions, backend, updated, runs, rows: rowsOf(runs), comparisons: comparisonsOf(runs) };
-  };
   let writing = Promise.resolve();
   const write = () => {
-    writing = writing.then(async () => writeResults(out, await results()));
+    writing = writing.then(async () =>
+      update(await Promise.all(cells.map((cell) => outcomeOf(cell, folderOf(cell), failures.get(cell.name)))), backend),
+    );
     return writing;
   };
 
@@ -82,10 +99,10 @@ export async function benchmark(options: BenchmarkOptions): Promise<BenchmarkRes
   };
   await Promise.all(Array.from({ length: Math.max(1, jobs) }, work));
   await write();
-  return await results();
 }
 
-function folderOf({ config }: Cell): string {
+/** Where a run's folder is. */
+export function folderOf({ config }: Cell): string {
   return join(config.runs, config.name);
 }
 

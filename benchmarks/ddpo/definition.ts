@@ -1,0 +1,145 @@
+import type { PaperBenchmark, PaperRun, Part } from '../paper/definition.js';
+import {
+  all,
+  bySeed,
+  type Finding,
+  positiveFinding,
+  type Select,
+  seeds,
+  separated,
+  shownInterval,
+} from '../paper/findings.js';
+import { watched } from '../paper/watched.js';
+
+/** Epochs of the policy gradients, and samples of each: 1,024 reward queries, as for all agents. */
+const [epochs, samples] = [16, 64];
+
+/** What all runs have in common. Initial noises and prompts of the evaluation are the same for all. */
+const common = {
+  numEnvs: 32,
+  'sampling.steps': 8,
+  'evaluation.samples': 128,
+  'evaluation.pictures': 32,
+  'watch.every': 1000,
+  'watch.samples': 32,
+  checkpointEvery: 4,
+};
+
+/** Learning rates are those that did best in the search that `about` tells of. */
+function matrices(task: Readonly<Record<string, unknown>>): Part['matrices'] {
+  const gradient = {
+    ...{ ...common, ...task, epochs, samplesPerEpoch: samples },
+    ...{ 'agent.advantage': 'per-prompt', 'agent.perPromptMinCount': 4, 'agent.timestepFraction': 0.5 },
+  };
+  // An epoch of these is a pass over a set of samples, of which there are four.
+  const sets = { ...common, ...task, samplesPerEpoch: 256, 'agent.batch': 32 };
+  const one = (agent: string, options: Readonly<Record<string, unknown>>) => ({
+    ...{ agents: [agent], envs: ['Denoising-v0'], vary: {}, options },
+  });
+  return [
+    one('ppo', { ...gradient, 'agent.minibatches': 4, 'agent.learningRate': 5e-4 }),
+    one('reinforce', { ...gradient, 'agent.learningRate': 1e-3 }),
+    one('rwr', { ...sets, epochs: 20, 'agent.learningRate': 3e-4 }),
+    one('rwr-sparse', { ...sets, epochs: 80, 'agent.learningRate': 3e-4 }),
+  ];
+}
+
+function part(title: string, about: string, score: string, reward: string, kinds: string, guard: string): Part {
+  const task = { reward, 'prompts.kinds': [kinds], 'watch.guard': guard };
+  return { title, about, score, matrices: matrices(task) };
+}
+
+const guardAbout = 'The guard, which is not trained on, is whether a picture still shows what its prompt says.';
+
+export const ddpo: PaperBenchmark = {
+  name: 'ddpo',
+  title: 'DDPO: policy gradients against reward-weighted regression',
+  about: `Black et al., *Training Diffusion Models with Reinforcement Learning* ([arXiv 2305.13301](https://arxiv.org/abs/2305.13301)), §6.1: DDPO-IS (\`ppo\`), DDPO-SF (\`reinforce\`), RWR (\`rwr\`) and RWR-sparse (\`rwr-sparse\`) on the embedded model of shapes, at the same number of reward queries (${epochs * samples}), 8 steps of DDIM with η = 1, unguided. The score is the mean over 128 fixed prompts and noises after training, the same for all runs. JPEG rewards are of the prompts of colours ("a red star").`,
+  seeds: [0, 1, 2],
+  parts: {
+    incompressibility: part(
+      'Incompressibility',
+      `The reward is the size of the picture as a JPEG, in kB. ${guardAbout}`,
+      'JPEG, kB',
+      'jpeg-incompressibility',
+      'color',
+      'shapes',
+    ),
+    compressibility: part(
+      'Compressibility',
+      `The reward is the same size, negative. ${guardAbout}`,
+      '−JPEG, kB',
+      'jpeg-compressibility',
+      'color',
+      'shapes',
+    ),
+    composition: part(
+      'Composition',
+      'The reward is 1 where the two objects have the colours of the prompt ("a red circle and a blue square"). The guard is whether their shapes are right.',
+      'right',
+      'shapes-composition',
+      'composition',
+      'shapes-shape',
+    ),
+    count: part(
+      'Count',
+      'The reward is 1 where there are as many objects as the prompt says. The guard is whether their shapes are right.',
+      'right',
+      'shapes-count',
+      'count',
+      'shapes-shape',
+    ),
+    color: part(
+      'Color',
+      'The reward is 1 where the object has the colour of the prompt. The guard is whether its shape is right.',
+      'right',
+      'shapes-color',
+      'color',
+      'shapes-shape',
+    ),
+    location: part(
+      'Location',
+      'The reward is 1 where the object is where the prompt says. The guard is whether its shape is right.',
+      'right',
+      'shapes-location',
+      'location',
+      'shapes-shape',
+    ),
+  },
+  measures: watched.measures,
+  measure: watched.measure,
+  findings: (runs) => Object.entries(ddpo.parts).flatMap(([name, { title }]) => findingsOf(runs, name, title)),
+};
+
+/** DDPO-IS ≥ DDPO-SF > RWR (figure 4 of the paper), by how far each raised the score. */
+function findingsOf(runs: readonly PaperRun[], part: string, title: string): Finding[] {
+  const select = (algorithm: string): Select => ({ part, algorithm, of: 'rise' });
+  const rise = (algorithm: string) => [...bySeed(runs, select(algorithm)).values()];
+  const [is, sf, rwr, sparse] = ['ppo', 'reinforce', 'rwr', 'rwr-sparse'].map(rise) as [
+    number[],
+    number[],
+    number[],
+    number[],
+  ];
+  if (is.length === 0) return [];
+  const against = (first: number[], second: number[]) =>
+    `rise ${shownInterval(first)} against ${shownInterval(second)}, ${seeds(first)}`;
+  return [
+    positiveFinding(`${title}: DDPO-IS raises the reward`, 'rise', is),
+    {
+      statement: `${title}: DDPO-IS is above DDPO-SF, and their 95 % intervals do not overlap`,
+      verdict: separated(is, sf),
+      evidence: against(is, sf),
+    },
+    {
+      statement: `${title}: DDPO-SF is above RWR, and their 95 % intervals do not overlap`,
+      verdict: separated(sf, rwr),
+      evidence: against(sf, rwr),
+    },
+    {
+      statement: `${title}: DDPO-IS is above RWR and RWR-sparse, and their 95 % intervals do not overlap`,
+      verdict: all(separated(is, rwr), separated(is, sparse)),
+      evidence: `rise ${shownInterval(is)} against ${shownInterval(rwr)} and ${shownInterval(sparse)}, ${seeds(is)}`,
+    },
+  ];
+}

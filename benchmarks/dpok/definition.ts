@@ -1,0 +1,145 @@
+import { readFile } from 'node:fs/promises';
+import { useBackend } from '../../backend/index.js';
+import { mean } from '../../core/statistics.js';
+import { disposeDenoiser, loadDenoiser } from '../../diffusion/index.js';
+import { algorithmOf, grouped } from '../../training/benchmark/results.js';
+import { evaluationFiles, readEvaluations } from '../../training/evaluation/index.js';
+import { readGrid } from '../../training/images.js';
+import { modelFolder } from '../../training/index.js';
+import { RunFolder } from '../../training/run-folder/index.js';
+import { readWatch } from '../../training/watch/index.js';
+import type { NamedFigure, PaperBenchmark, PaperRun, Part } from '../paper/definition.js';
+import { watched } from '../paper/watched.js';
+import { denoisingLoss } from './fidelity.js';
+import { findingsOf } from './findings.js';
+
+/** The sweep over the weight of the KL; 0 is DPOK without it. */
+export const betas = [0, 0.1, 1, 10];
+
+/** Epochs of the online agents, and samples of each. The supervised ones have one set of as many samples. */
+const [epochs, samples] = [12, 64];
+
+const common = {
+  numEnvs: 32,
+  'sampling.steps': 8,
+  'evaluation.samples': 128,
+  'evaluation.pictures': 128,
+  'watch.every': 1000,
+  checkpointEvery: 4,
+};
+
+/** Every agent on one task. Learning rates are those that did best in the search that `about` tells of. */
+function matrices(task: Readonly<Record<string, unknown>>): Part['matrices'] {
+  const online = { ...common, ...task, epochs, samplesPerEpoch: samples };
+  const gradient = { ...online, 'agent.timestepFraction': 0.5, 'agent.minibatches': 4, 'agent.learningRate': 5e-4 };
+  const supervised = {
+    ...{ ...common, ...task, epochs: 8, samplesPerEpoch: epochs * samples },
+    ...{ 'agent.passes': 8, 'agent.batch': 32, 'agent.learningRate': 3e-4 },
+  };
+  const one = (agent: string, options: Readonly<Record<string, unknown>>, vary: Part['matrices'][0]['vary'] = {}) => ({
+    ...{ agents: [agent], envs: ['Denoising-v0'], vary, options },
+  });
+  return [
+    one('ppo', gradient),
+    // The episodes of one rollout at a time: the clip range leaves those of older ones without a gradient.
+    one('dpok', { ...gradient, 'agent.bufferRollouts': 0 }, { 'agent.klCoefficient': betas }),
+    one('sft', supervised),
+    one('kl-d', supervised),
+    one('kl-o', supervised),
+  ];
+}
+
+/** A part with one prompt, as DPOK's figures 2 and 3 have. */
+function single(kind: string, prompt: string): Part {
+  return {
+    title: `${kind}: "${prompt}"`,
+    about: `One prompt; the reward is whether the picture shows it (\`shapes-${kind}\`), the guard whether its shapes are right.`,
+    score: 'right',
+    matrices: matrices({
+      ...{ reward: `shapes-${kind}`, 'prompts.kind': 'list', 'prompts.list': [prompt] },
+      ...{ 'watch.samples': 64, 'watch.perPrompt': 64, 'watch.guard': 'shapes-shape' },
+    }),
+  };
+}
+
+export const dpok: PaperBenchmark = {
+  name: 'dpok',
+  title: 'DPOK: reward against drift',
+  about: `Fan et al., *DPOK: Reinforcement Learning for Fine-tuning Text-to-Image Diffusion Models* ([arXiv 2305.16381](https://arxiv.org/abs/2305.16381)), §5: DPOK with its KL weighed by β = ${betas.join(', ')}, DDPO-IS (\`ppo\`), and supervised fine-tuning on samples of the pretrained model, without a KL (\`sft\`), with KL-D and with KL-O; ${epochs * samples} reward queries each, on the embedded model of shapes, 8 steps of DDIM with η = 1, unguided. The score is the mean over 128 fixed noises after training, the same for all runs. KL is of whole chains, summed over steps, a mean over dimensions. The denoising loss is that of the finished pictures under the pretrained model: the lower, the likelier it finds them.`,
+  seeds: [0, 1, 2],
+  parts: {
+    composition: single('composition', 'a yellow star and a white star'),
+    count: single('count', 'three circles'),
+    color: single('color', 'a purple star'),
+    location: single('location', 'a star on the top'),
+    mixed: {
+      title: 'All four kinds, and prompts that were held out',
+      about:
+        'Forty captions of all four kinds are trained on. The reward is whether the picture shows what the caption is about; the watch looks at captions that were held out.',
+      score: 'right',
+      matrices: matrices({
+        ...{ reward: 'shapes', 'prompts.limit': 40 },
+        ...{ 'watch.samples': 64, 'watch.perPrompt': 2, 'watch.guard': 'shapes-shape' },
+      }),
+    },
+  },
+  measures: {
+    ...watched.measures,
+    heldOutBefore: { title: 'held out, before' },
+    heldOut: { title: 'held out' },
+    lossBefore: { title: 'denoising loss before' },
+    loss: { title: 'denoising loss' },
+    weighted: { title: 'weighted mean of its set' },
+  },
+  measure: async (folder, config) => {
+    const looks = config.prompts && (config.prompts as { limit?: number }).limit ? await readWatch(folder) : [];
+    const weighted = (await RunFolder.open(folder).metrics()).flatMap((m) => m['train/weightedReward'] ?? []);
+    const [lossBefore, loss] = await losses(folder, String(config.model));
+    return {
+      ...(await watched.measure(folder, config)),
+      ...(looks.length > 1 && { heldOutBefore: looks[0]!.reward, heldOut: looks.at(-1)!.reward }),
+      ...{ lossBefore: lossBefore!, loss: loss! },
+      ...(weighted.length > 0 && { weighted: weighted[0]! }),
+    };
+  },
+  figures: (part, runs) => [front(part, runs)],
+  findings: (runs) =>
+    Object.entries(dpok.parts)
+      .filter(([part]) => runs.some((run) => run.part === part && run.state === 'finished'))
+      .flatMap(([part, { title }]) => findingsOf(runs, part, title, betas)),
+};
+
+/** The denoising loss of the pictures of the first evaluation and of the last. */
+async function losses(folder: string, model: string): Promise<number[]> {
+  await useBackend();
+  const denoiser = await loadDenoiser(modelFolder(model));
+  const evaluations = await readEvaluations(folder);
+  const results: number[] = [];
+  for (const { epoch, grid, samples } of [evaluations[0]!, evaluations.at(-1)!]) {
+    const images = await readGrid(await readFile(evaluationFiles(folder, epoch).png), grid!);
+    const prompts = samples.slice(0, images.length).map(({ prompt }) => prompt!);
+    results.push(await denoisingLoss(denoiser, images, prompts));
+  }
+  disposeDenoiser(denoiser);
+  return results;
+}
+
+/** Reward against drift: a dot a run, and a line through the means of the sweep over β. */
+function front(part: string, runs: readonly PaperRun[]): NamedFigure {
+  const place = (run: PaperRun) => [run.measures.kl!, run.score!] as const;
+  const finished = runs.filter((run) => run.state === 'finished' && run.measures.kl !== undefined);
+  const groups = grouped(finished, algorithmOf);
+  const line = groups
+    .filter(([run]) => run!.agent === 'dpok')
+    .map((group) => [mean(group.map((run) => place(run)[0])), mean(group.map((run) => place(run)[1]))] as const)
+    .sort((a, b) => a[0] - b[0]);
+  return {
+    ...{ title: 'Reward against drift', unit: '', across: 'KL to the pretrained model, nats a dimension' },
+    ...{ width: 460, height: 280, file: `${part}-front` },
+    caption: 'Reward against drift: a dot a run; the line goes through the means of DPOK over β.',
+    series: [
+      ...groups.map((group) => ({ name: algorithmOf(group[0]!), points: group.map(place), dots: true })),
+      ...(line.length > 1 ? [{ name: 'DPOK over β', points: line }] : []),
+    ],
+  };
+}

@@ -1,0 +1,88 @@
+import { mean } from '../../core/statistics.js';
+import type { PaperRun } from '../paper/definition.js';
+import {
+  all,
+  any,
+  bySeed,
+  type Finding,
+  paired,
+  positive,
+  positiveFinding,
+  type Select,
+  seeds,
+  shown,
+  shownInterval,
+} from '../paper/findings.js';
+
+/** DPOK's findings on one part of its benchmark; `betas` starts with 0. */
+export function findingsOf(
+  runs: readonly PaperRun[],
+  part: string,
+  title: string,
+  betas: readonly number[],
+): Finding[] {
+  const select = (algorithm: string, of: string): Select => ({ part, algorithm, of });
+  const online = (beta: number, of: string) => select(`dpok (klCoefficient ${beta})`, of);
+  const without = (of: string) => online(0, of);
+  const values = (one: Select) => [...bySeed(runs, one).values()];
+  const difference = (a: Select, b: Select) => paired(runs, [a, b], (x, y) => x - y);
+  const some = betas.slice(1);
+
+  /** What a β keeps of the gain without a KL, at which share of the drift, and by how much likelier its pictures are. */
+  const sweep = some.map((beta) => {
+    const gain = paired(runs, [online(beta, 'rise'), without('rise')], (own, free) => own - 0.85 * free);
+    const drift = paired(runs, [without('kl'), online(beta, 'kl')], (free, own) => free / 2 - own);
+    const likelier = difference(without('loss'), online(beta, 'loss'));
+    const share = (of: string) => shown(mean(values(online(beta, of))) / mean(values(without(of))), 2);
+    const evidence = `β ${beta}: ${share('rise')} of the gain, ${share('kl')} of the drift, denoising loss lower by ${shownInterval(likelier, 2)}`;
+    return { beta, verdict: all(positive(gain), positive(drift), positive(likelier)), evidence, n: gain.length };
+  });
+  const measured = sweep.filter(({ n }) => n > 0);
+  /** Where online and supervised agents are compared: the least weight of the KL. */
+  const beta = some[0]!;
+  const better = (supervised: string) => difference(online(beta, 'score'), select(supervised, 'score'));
+  const likelier = (supervised: string) => difference(select('sft', 'loss'), select(supervised, 'loss'));
+  const overWeighted = (agent: string) =>
+    paired(runs, [select(agent, 'weighted'), select(agent, 'score')], (set, score) => set - score);
+  const exceeds = paired(runs, [online(beta, 'score'), select('sft', 'weighted')], (score, set) => score - set);
+  const last = some.at(-1)!;
+  const held = difference(without('kl'), online(last, 'kl'));
+
+  return [
+    positiveFinding(`${title}: DPOK without a KL raises the reward`, 'rise', values(without('rise'))),
+    positiveFinding(
+      `${title}: a KL of weight ${last} holds the policy nearer`,
+      'drift without it less drift with it',
+      held,
+    ),
+    {
+      statement: `${title}: at some β at least 85 % of the gain without a KL is kept, with at most half of the drift and likelier pictures`,
+      verdict: any(...sweep.map(({ verdict }) => verdict)),
+      evidence:
+        measured.length === 0 ? 'no runs' : `${measured.map(({ evidence }) => evidence).join('; ')}; ${seeds(held)}`,
+    },
+    {
+      statement: `${title}: DPOK (β ${beta}) has more reward than KL-D and KL-O`,
+      verdict: all(positive(better('kl-d')), positive(better('kl-o'))),
+      evidence: `more by ${shownInterval(better('kl-d'))} and ${shownInterval(better('kl-o'))}, ${seeds(better('kl-d'))}`,
+    },
+    {
+      statement: `${title}: reward-weighted fine-tuning raises the reward and makes pictures less likely`,
+      verdict: all(
+        positive(values(select('sft', 'rise'))),
+        positive(difference(select('sft', 'loss'), select('sft', 'lossBefore'))),
+      ),
+      evidence: `rise ${shownInterval(values(select('sft', 'rise')))}, denoising loss higher by ${shownInterval(difference(select('sft', 'loss'), select('sft', 'lossBefore')), 2)}, ${seeds(values(select('sft', 'rise')))}`,
+    },
+    {
+      statement: `${title}: KL-D and KL-O give part of that likelihood back`,
+      verdict: all(positive(likelier('kl-d')), positive(likelier('kl-o'))),
+      evidence: `denoising loss lower than without by ${shownInterval(likelier('kl-d'), 2)} and ${shownInterval(likelier('kl-o'), 2)}, ${seeds(likelier('kl-d'))}`,
+    },
+    {
+      statement: `${title}: supervised fine-tuning stays at or below the weighted mean of its set, and DPOK (β ${beta}) exceeds that`,
+      verdict: all(positive(overWeighted('sft')), positive(exceeds)),
+      evidence: `set above score by ${shownInterval(overWeighted('sft'))}; DPOK above set by ${shownInterval(exceeds)}, ${seeds(exceeds)}`,
+    },
+  ];
+}

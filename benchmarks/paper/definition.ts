@@ -1,0 +1,76 @@
+import type { Matrix } from '../../training/benchmark/matrix.js';
+import type { RunOutcome } from '../../training/benchmark/results.js';
+import type { Figure } from '../../training/figures.js';
+import type { RunConfig } from '../../training/index.js';
+import type { Finding } from './findings.js';
+
+/** What one run of a paper's benchmark came to, and how it is made again. */
+export interface PaperRun extends RunOutcome {
+  /** The part that it belongs to. */
+  readonly part: string;
+  /** What does this run again. */
+  readonly command: string;
+  /** The commit of the sources that made it, if they were in a git checkout; `-dirty` where they differed from it. */
+  readonly commit?: string | undefined;
+  /** When it was started. */
+  readonly started?: string | undefined;
+  readonly backend?: string | undefined;
+  /** Options beside the defaults, by dotted path. */
+  readonly options: Readonly<Record<string, unknown>>;
+  /** Further numbers of a finished run, by the keys of {@link PaperBenchmark.measures}. */
+  readonly measures: Readonly<Record<string, number>>;
+}
+
+/** What `results.json` of a paper's benchmark holds. */
+export interface PaperResults {
+  readonly benchmark: string;
+  /** The latest command that changed it. */
+  readonly command: string;
+  readonly versions: Readonly<Record<string, string>>;
+  readonly updated: string;
+  readonly runs: readonly PaperRun[];
+}
+
+/** A part of a benchmark, which can be run alone (`--only`): runs that are compared with each other. */
+export interface Part {
+  readonly title: string;
+  /** What is done, for the page. Markdown. */
+  readonly about: string;
+  /** What the score is, with its unit. */
+  readonly score: string;
+  /** All of them are run, each once a seed. Several, since agents differ in their options. */
+  readonly matrices: readonly Omit<Matrix, 'seeds'>[];
+}
+
+/** Further numbers of a run, by their keys. */
+export interface Measure {
+  readonly title: string;
+  /** Significant digits in the table. Default 3. */
+  readonly digits?: number;
+}
+
+/** A figure of the page. */
+export interface NamedFigure extends Figure {
+  /** Its file's name, without ending. */
+  readonly file: string;
+  readonly caption: string;
+}
+
+/** A benchmark after a paper: matrices of runs by part, and what is found in them. It has no loop of its own. */
+export interface PaperBenchmark {
+  readonly name: string;
+  readonly title: string;
+  /** The paper, how the runs differ from its own, and how their settings were found. Markdown. */
+  readonly about: string;
+  /** Seeds of the committed part. */
+  readonly seeds: readonly number[];
+  readonly parts: Readonly<Record<string, Part>>;
+  /** What stands in the table beside the score, in this order. */
+  readonly measures: Readonly<Record<string, Measure>>;
+  /** Takes the further numbers of a finished run out of its folder; asked once a run. Default: none. */
+  measure?(folder: string, config: RunConfig): Promise<Record<string, number>>;
+  /** Figures of a part, beside the learning curves. Default: none. */
+  figures?(part: string, runs: readonly PaperRun[]): NamedFigure[];
+  /** The paper's findings, tested on the finished runs. */
+  findings(runs: readonly PaperRun[]): Finding[];
+}

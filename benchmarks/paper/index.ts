@@ -1,0 +1,13 @@
+import type { PaperBenchmark } from './definition.js';
+
+/** The benchmarks after papers, by the names of their commands and folders. */
+export const paperBenchmarks: Readonly<Record<string, { summary: string; load(): Promise<PaperBenchmark> }>> = {
+  ddpo: {
+    summary: "DDPO's comparison: DDPO-IS, DDPO-SF, RWR and RWR-sparse at equal reward queries",
+    load: async () => (await import('../ddpo/definition.js')).ddpo,
+  },
+  dpok: {
+    summary: "DPOK's comparison: reward against drift over the weight of the KL, and supervised fine-tuning",
+    load: async () => (await import('../dpok/definition.js')).dpok,
+  },
+};

@@ -1,0 +1,171 @@
+import { existsSync } from 'node:fs';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { GymError } from '../../core/errors.js';
+import { readJson, writeFileAtomic } from '../../core/files.js';
+import type { NdArray } from '../../core/ndarray.js';
+import { type Cell, cellsOf } from '../../training/benchmark/matrix.js';
+import { algorithmOf, grouped, type RunOutcome } from '../../training/benchmark/results.js';
+import { type BenchmarkOptions, folderOf, runCells } from '../../training/benchmark/runner.js';
+import { evaluationFiles, readEvaluations } from '../../training/evaluation/index.js';
+import { renderFigureFile } from '../../training/figures.js';
+import { gridPng, readGrid } from '../../training/images.js';
+import { RunFolder } from '../../training/run-folder/index.js';
+import { provenance, type RunRecord } from '../../training/run-record.js';
+import type { PaperBenchmark, PaperResults, PaperRun } from './definition.js';
+import { figuresOf, picturesFile, renderFindings } from './page.js';
+
+export interface PaperOptions extends Pick<BenchmarkOptions, 'jobs' | 'backend' | 'command' | 'signal' | 'onProgress'> {
+  readonly seeds: readonly number[];
+  /** Names of parts; default: all. */
+  readonly only?: readonly string[] | undefined;
+  /** Where runs, `results.json`, figures and `findings.md` go; the same folder goes on where it was. */
+  readonly out: string;
+}
+
+/** A run that is to be made, and what it is. */
+interface PaperCell extends Cell {
+  readonly part: string;
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+/** How many pictures of a run stand in the grid of its part. */
+const shownPictures = 12;
+
+/**
+ * Trains what is missing of a benchmark after a paper, and writes its results and its page after each run. Results of other
+ * parts and seeds that stand in `results.json` stay there.
+ * @throws GymError E_NAME for a part that is not there, and what {@link cellsOf} throws.
+ */
+export async function runPaper(definition: PaperBenchmark, options: PaperOptions): Promise<PaperResults> {
+  const { seeds, out, command } = options;
+  const only = options.only ?? Object.keys(definition.parts);
+  const unknown = only.find((name) => !Object.hasOwn(definition.parts, name));
+  if (unknown !== undefined)
+    throw new GymError(
+      'E_NAME',
+      `${definition.name}: no part ${unknown}; there are ${Object.keys(definition.parts).join(', ')}.`,
+    );
+  const cells = (await Promise.all(only.map((part) => cellsOfPart(definition, part, seeds, out)))).flat();
+  const versions = await provenance();
+  let results!: PaperResults;
+  await runCells(cells, {
+    ...options,
+    update: async (outcomes) => {
+      const runs: PaperRun[] = [];
+      for (const [i, cell] of cells.entries()) runs.push(await paperRun(definition, cell, outcomes[i]!));
+      const path = join(out, 'results.json');
+      const before = existsSync(path) ? ((await readJson(path)) as PaperResults).runs : [];
+      const mine = new Set(runs.map(({ name }) => name));
+      const kept = before.filter(({ name, part }) => !mine.has(name) && Object.hasOwn(definition.parts, part));
+      results = {
+        ...{ benchmark: definition.name, command, versions, updated: new Date().toISOString() },
+        runs: sorted(definition, [...kept, ...runs.filter(({ state }) => state !== 'missing')]),
+      };
+      await writeFileAtomic(path, `${JSON.stringify(results, null, 1)}\n`);
+      for (const part of only) await writePictures(results, part, cells, out);
+      await writePage(definition, results, out);
+    },
+  });
+  return results;
+}
+
+/** Makes figures and page again out of `results.json`, after a change of the definition. */
+export async function writePage(definition: PaperBenchmark, results: PaperResults, out: string): Promise<void> {
+  for (const part of Object.keys(definition.parts)) {
+    const runs = results.runs.filter((run) => run.part === part && run.state === 'finished');
+    if (runs.length === 0) continue;
+    for (const figure of figuresOf(definition, part, runs))
+      await writeFileAtomic(join(out, `${figure.file}.svg`), `${await renderFigureFile(figure)}\n`);
+  }
+  await writeFileAtomic(join(out, 'findings.md'), renderFindings(definition, results, await readdir(out)));
+}
+
+async function cellsOfPart(
+  definition: PaperBenchmark,
+  part: string,
+  seeds: readonly number[],
+  out: string,
+): Promise<PaperCell[]> {
+  const cells: PaperCell[] = [];
+  for (const matrix of definition.parts[part]!.matrices)
+    for (const cell of await cellsOf({ ...matrix, seeds }, out)) {
+      const name = `${part}-${cell.name}`;
+      cells.push({ ...cell, name, config: { ...cell.config, name }, part, options: matrix.options });
+    }
+  const twice = cells.find(({ name }, i) => cells.findIndex((cell) => cell.name === name) !== i);
+  if (twice !== undefined)
+    throw new GymError('E_CONFIG', `${definition.name}: two runs would be called ${twice.name}; vary an option.`);
+  return cells;
+}
+
+/** The numbers of a run: what every benchmark has, where it comes from, and this one's own measures. */
+async function paperRun(definition: PaperBenchmark, cell: PaperCell, outcome: RunOutcome): Promise<PaperRun> {
+  const { part, seed, options } = cell;
+  const command = `npm run --silent bench -- ${definition.name} --only ${part} --seeds ${seed}`;
+  const base = { ...outcome, part, command, options, measures: {} };
+  if (outcome.state === 'missing') return base;
+  const path = folderOf(cell);
+  const { versions, backend, started } = (await RunFolder.open(path).config()) as RunRecord;
+  return {
+    ...base,
+    // Of a curve, four digits are more than a figure shows.
+    curve: outcome.curve.map(([epoch, steps, queries, seconds, reward]) => [
+      ...([epoch, steps, queries] as const),
+      Number(seconds.toPrecision(4)),
+      Number(reward.toPrecision(5)),
+    ]),
+    ...{ commit: versions.commit, backend: backend.name, started },
+    measures: outcome.state === 'finished' ? await measured(definition, cell) : {},
+  };
+}
+
+/** Measures are kept in the run's folder, since some take seconds; without the file they are taken again. */
+async function measured(definition: PaperBenchmark, cell: PaperCell): Promise<Record<string, number>> {
+  if (definition.measure === undefined) return {};
+  const path = join(folderOf(cell), 'measures.json');
+  if (existsSync(path)) return (await readJson(path)) as Record<string, number>;
+  const measures = await definition.measure(folderOf(cell), cell.config);
+  await writeFileAtomic(path, `${JSON.stringify(measures)}\n`);
+  return measures;
+}
+
+/** In the order of the definition, so that a page does not depend on when a run was made. */
+function sorted(definition: PaperBenchmark, runs: readonly PaperRun[]): PaperRun[] {
+  const parts = Object.keys(definition.parts);
+  const agents = (part: string) => definition.parts[part]!.matrices.flatMap((matrix) => matrix.agents);
+  const place = ({ part, agent }: PaperRun) => parts.indexOf(part) * 1000 + agents(part).indexOf(agent);
+  return [...runs].sort((a, b) => place(a) - place(b) || order(algorithmOf(a), algorithmOf(b)) || a.seed - b.seed);
+}
+
+function order(a: string, b: string): number {
+  return a.localeCompare(b, 'en', { numeric: true });
+}
+
+/** A grid of the first pictures of each algorithm's first run, below those before training. */
+async function writePictures(
+  { runs }: PaperResults,
+  part: string,
+  cells: readonly PaperCell[],
+  out: string,
+): Promise<void> {
+  const finished = runs.filter((run) => run.part === part && run.state === 'finished');
+  const rows: NdArray[][] = [];
+  for (const group of grouped(finished, algorithmOf)) {
+    const cell = cells.find(({ name }) => name === group[0]!.name);
+    if (cell === undefined) continue;
+    const evaluations = (await readEvaluations(folderOf(cell))).filter(({ grid }) => grid !== undefined);
+    if (evaluations.length === 0) continue;
+    for (const { epoch, grid } of rows.length === 0 ? [evaluations[0]!, evaluations.at(-1)!] : [evaluations.at(-1)!]) {
+      const png = await readFile(evaluationFiles(folderOf(cell), epoch).png);
+      rows.push((await readGrid(png, grid!)).slice(0, shownPictures));
+    }
+  }
+  if (rows.length === 0) return;
+  const columns = Math.min(...rows.map((row) => row.length));
+  const { png } = await gridPng(
+    rows.flatMap((row) => row.slice(0, columns)),
+    { columns },
+  );
+  await writeFileAtomic(join(out, picturesFile(part)), png);
+}
