@@ -1,2 +1,2 @@
 // Environments that hold networks start the backend through here: they import this room, and not the backend's.
-export { useBackend } from '../backend/index.js';
+export { type BackendName, useBackend } from '../backend/index.js';

@@ -1,10 +1,11 @@
 import * as tf from '@tensorflow/tfjs';
-import type { Random } from '../../core/random.js';
-import type { DigitsNetwork } from '../../networks/digits-network.js';
+import { Random, type RandomState } from '../../core/random.js';
+import type { FeatureNetwork } from '../../networks/digits-network.js';
 import { Sgd } from '../../networks/sgd.js';
 import type { LabelledImages } from '../data/index.js';
 import { consistencyLoss, contrastiveLoss, linearLoss, modelContrastiveLoss, proximalLoss } from './losses.js';
 import type { FederatedAction, LocalTraining } from './spaces.js';
+import { parameterTensors, readWeights, writeWeights } from './weights.js';
 
 /** How all clients train. */
 export interface LocalOptions {
@@ -32,68 +33,134 @@ export interface ClientUpdate {
   readonly loss: number;
 }
 
-/** What the server has sent, as tensors. The caller frees them. */
+/** What the server has sent to all clients: where there is no prototype, there is no loss of it. */
 export interface Assignment {
   readonly local: LocalTraining;
-  readonly clusters: { readonly vectors: tf.Tensor2D; readonly classes: tf.Tensor1D } | undefined;
-  readonly unbiased: { readonly vectors: tf.Tensor2D; readonly present: tf.Tensor1D } | undefined;
+  /** [K · D] and the class of each of the K. */
+  readonly clusters: { readonly vectors: Float32Array; readonly classes: Int32Array } | undefined;
+  /** [C · D] and [C]. */
+  readonly unbiased: { readonly vectors: Float32Array; readonly present: Float32Array } | undefined;
 }
 
-/** Takes from an action what clients need; where there is no prototype, there is no loss of it. */
+/** Takes from an action what clients need. */
 export function assignmentOf(action: FederatedAction, local: LocalTraining): Assignment {
   const { clusterPrototypes, clusterMask, unbiasedMask, unbiasedPrototypes } = action;
-  const [classes, most, features] = clusterPrototypes.shape as [number, number, number];
+  const [, most, features] = clusterPrototypes.shape as [number, number, number];
   const rows = [...clusterMask.data.keys()].filter((i) => clusterMask.data[i]);
   const vectors = new Float32Array(rows.length * features);
   rows.forEach((row, i) => {
     vectors.set(clusterPrototypes.data.subarray(row * features, (row + 1) * features), i * features);
   });
-  const owners = rows.map((row) => Math.floor(row / most));
-  const some = [...unbiasedMask.data].some((present) => present === 1);
+  const classes = Int32Array.from(rows, (row) => Math.floor(row / most));
+  const present = Float32Array.from(unbiasedMask.data);
   return {
     local,
-    clusters:
-      rows.length > 0
-        ? { vectors: tf.tensor2d(vectors, [rows.length, features]), classes: tf.tensor1d(owners, 'int32') }
-        : undefined,
-    unbiased: some
-      ? {
-          vectors: tf.tensor2d(unbiasedPrototypes.data, [classes, features]),
-          present: tf.tensor1d(Float32Array.from(unbiasedMask.data)),
-        }
-      : undefined,
+    clusters: rows.length > 0 ? { vectors, classes } : undefined,
+    unbiased: present.includes(1) ? { vectors: unbiasedPrototypes.data, present } : undefined,
   };
 }
 
-export function disposeAssignment({ clusters, unbiased }: Assignment): void {
-  tf.dispose(
-    [clusters?.vectors, clusters?.classes, unbiased?.vectors, unbiased?.present].filter((t) => t !== undefined),
-  );
-}
-
-/** The networks that clients compute with, one after the other. */
-export interface Networks {
-  /** Trained. It has the global weights when a client begins. */
-  readonly student: DigitsNetwork;
-  /** The global weights, and those that the client had the last time, for MOON; else undefined. */
-  readonly anchors: { readonly global: DigitsNetwork; readonly previous: DigitsNetwork } | undefined;
-}
-
 /**
- * Trains a client's network from the weights that it has, by a new optimiser, and measures its prototypes.
- * @param correction FedDyn's h of this client, one tensor a parameter.
- * @param random decides the order and the shifts of the pictures.
- * @returns what it sends: numbers that are not finite, where it has diverged.
+ * All that a client's training in a round follows from, as plain data: whoever computes it, in whatever thread, comes to
+ * the same bits.
  */
-export async function trainClient(
-  { student, anchors }: Networks,
+export interface ClientTask {
+  readonly pictures: LabelledImages;
+  readonly assignment: Assignment;
+  /** [P] The global model. */
+  readonly parameters: Float32Array;
+  /** [P] MOON: the weights that the client had the last time. */
+  readonly previous: Float32Array | undefined;
+  /** [P] FedDyn: its correction h. */
+  readonly correction: Float32Array | undefined;
+  /** Decides the order and the shifts of the pictures. */
+  readonly random: RandomState;
+}
+
+/** Computes what clients do, one after the other, with networks of its own. */
+export class ClientTrainer {
+  readonly #student: FeatureNetwork;
+  readonly #options: LocalOptions;
+  /** The networks of MOON, made when a strategy first needs them. */
+  #anchors: { readonly global: FeatureNetwork; readonly previous: FeatureNetwork } | undefined;
+
+  /** @param network is this object's from now on. */
+  constructor(network: FeatureNetwork, options: LocalOptions) {
+    this.#student = network;
+    this.#options = options;
+  }
+
+  /** Trains a client's network from the global weights, by a new optimiser, and measures its prototypes. */
+  async train({ pictures, assignment, parameters, previous, correction, random }: ClientTask): Promise<ClientUpdate> {
+    const { clusters, unbiased, local } = assignment;
+    writeWeights(this.#student, parameters);
+    if (local.modelContrastive > 0) {
+      this.#anchors ??= { global: this.#student.clone(), previous: this.#student.clone() };
+      writeWeights(this.#anchors.global, parameters);
+      writeWeights(this.#anchors.previous, previous ?? parameters);
+    }
+    const targets: Targets = {
+      clusters: clusters && {
+        vectors: tf.tensor2d(clusters.vectors, [
+          clusters.classes.length,
+          clusters.vectors.length / clusters.classes.length,
+        ]),
+        classes: tf.tensor1d(clusters.classes, 'int32'),
+      },
+      unbiased: unbiased && {
+        vectors: tf.tensor2d(unbiased.vectors, [
+          unbiased.present.length,
+          unbiased.vectors.length / unbiased.present.length,
+        ]),
+        present: tf.tensor1d(unbiased.present),
+      },
+      correction: correction && parameterTensors(this.#student, correction),
+      anchors: local.modelContrastive > 0 ? this.#anchors : undefined,
+    };
+    const loss = await trainedLoss(this.#student, pictures, local, targets, this.#options, Random.restore(random));
+    tf.dispose([
+      ...Object.values(targets.clusters ?? {}),
+      ...Object.values(targets.unbiased ?? {}),
+      ...(targets.correction ?? []),
+    ]);
+    return {
+      parameters: await readWeights(this.#student),
+      ...(await measurePrototypes(this.#student, pictures)),
+      loss,
+    };
+  }
+
+  /** The share of pictures that the network with these weights [P] classifies as they are labelled. */
+  async accuracy(parameters: Float32Array, data: LabelledImages): Promise<number> {
+    writeWeights(this.#student, parameters);
+    return await accuracyOf(this.#student, data);
+  }
+
+  dispose(): void {
+    this.#student.dispose();
+    this.#anchors?.global.dispose();
+    this.#anchors?.previous.dispose();
+  }
+}
+
+/** What a client's losses pull towards, as tensors. */
+interface Targets {
+  readonly clusters: { readonly vectors: tf.Tensor2D; readonly classes: tf.Tensor1D } | undefined;
+  readonly unbiased: { readonly vectors: tf.Tensor2D; readonly present: tf.Tensor1D } | undefined;
+  readonly correction: readonly tf.Tensor[] | undefined;
+  readonly anchors: { readonly global: FeatureNetwork; readonly previous: FeatureNetwork } | undefined;
+}
+
+/** Trains a network, and says its mean loss in the last epoch. */
+async function trainedLoss(
+  student: FeatureNetwork,
   data: LabelledImages,
-  { local, clusters, unbiased }: Assignment,
-  correction: readonly tf.Tensor[] | undefined,
+  local: LocalTraining,
+  { clusters, unbiased, correction, anchors }: Targets,
   options: LocalOptions,
   random: Random,
-): Promise<ClientUpdate> {
-  const classes = student.config.classes;
+): Promise<number> {
+  const classes = data.classes.length;
   const weights = [...student.parameters.values()];
   const start = tf.tidy(() => weights.map((weight) => weight.clone()));
   const proximal = local.proximal + local.dynamic;
@@ -147,18 +214,18 @@ export async function trainClient(
   }
   optimizer.dispose();
   tf.dispose(start);
-  return { parameters: await readWeights(student), ...(await measurePrototypes(student, data)), loss };
+  return loss;
 }
 
 type Moon = [tf.Tensor2D, tf.Tensor2D];
 
-function featuresOf(network: DigitsNetwork, images: tf.Tensor4D): tf.Tensor2D {
+function featuresOf(network: FeatureNetwork, images: tf.Tensor4D): tf.Tensor2D {
   return tf.tidy(() => network.forward(images, 'eval').features);
 }
 
 /** The mean feature of each class over a client's pictures as they are (FPL's equation 2). */
 async function measurePrototypes(
-  network: DigitsNetwork,
+  network: FeatureNetwork,
   data: LabelledImages,
 ): Promise<Pick<ClientUpdate, 'prototypes' | 'counts'>> {
   const images = batchOf(data, [...data.labels.keys()], 0);
@@ -167,7 +234,7 @@ async function measurePrototypes(
   const values = await features.data();
   const size = features.shape[1];
   features.dispose();
-  const { classes } = network.config;
+  const classes = data.classes.length;
   const sums = new Float64Array(classes * size);
   const counts = new Int32Array(classes);
   data.labels.forEach((label, i) => {
@@ -179,7 +246,7 @@ async function measurePrototypes(
 }
 
 /** The share of pictures that a network classifies as they are labelled. */
-export async function accuracyOf(network: DigitsNetwork, data: LabelledImages): Promise<number> {
+async function accuracyOf(network: FeatureNetwork, data: LabelledImages): Promise<number> {
   const chunk = 256;
   let right = 0;
   for (let first = 0; first < data.labels.length; first += chunk) {
@@ -214,41 +281,4 @@ function batchOf({ images }: LabelledImages, indices: ArrayLike<number>, shift: 
       }
   }
   return tf.tensor4d(data, [indices.length, height, width, channels]);
-}
-
-/** Everything that is averaged of a network: its parameters, and tracked statistics where it has any. */
-function variablesOf(network: DigitsNetwork): tf.Variable[] {
-  return [...network.parameters.values(), ...network.buffers.values()];
-}
-
-/** The number of weights of a network. */
-export function weightCount(network: DigitsNetwork): number {
-  return variablesOf(network).reduce((sum, { size }) => sum + size, 0);
-}
-
-/** All weights of a network as one vector [P]. */
-export async function readWeights(network: DigitsNetwork): Promise<Float32Array> {
-  const flat = tf.tidy(() => tf.concat(variablesOf(network).map((variable) => tf.reshape(variable, [-1]))));
-  const data = (await flat.data()) as Float32Array;
-  flat.dispose();
-  return data;
-}
-
-/** Gives a network the weights of one vector [P]. */
-export function writeWeights(network: DigitsNetwork, weights: Float32Array): void {
-  variablesOf(network).forEach((variable, i, all) => {
-    const first = all.slice(0, i).reduce((sum, { size }) => sum + size, 0);
-    const value = tf.tensor(weights.slice(first, first + variable.size), variable.shape);
-    variable.assign(value);
-    value.dispose();
-  });
-}
-
-/** A vector [P] as one tensor for each parameter; the caller frees them. */
-export function parameterTensors(network: DigitsNetwork, weights: Float32Array): tf.Tensor[] {
-  let first = 0;
-  return [...network.parameters.values()].map(({ size, shape }) => {
-    first += size;
-    return tf.tensor(weights.slice(first - size, first), shape);
-  });
 }

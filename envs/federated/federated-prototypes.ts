@@ -5,30 +5,19 @@ import { shown } from '../../core/shown.js';
 import type { Snapshot } from '../../core/snapshot.js';
 import { mean, standardDeviation } from '../../core/statistics.js';
 import type { Info } from '../../core/types.js';
-import { DigitsNetwork } from '../../networks/digits-network.js';
 import { checkReset, otherSnapshot, snapshotParts } from '../checks.js';
 import type { LabelledImages } from '../data/index.js';
 import type { Env, EnvSpec, ResetOptions, ResetResult, StepResult } from '../env.js';
 import { type RandomSource, randomSource, restoreRandomSource } from '../random-source.js';
 import type { Dict } from '../spaces/dict.js';
 import type { Space } from '../spaces/space.js';
-import { type ClientSpec, clientsOf } from './allocations.js';
+import { type ClientSpec, clientsOf, domainsOf } from './allocations.js';
 import { attacked } from './attacks.js';
 import { proportions, weightedSum } from './averages.js';
-import {
-  accuracyOf,
-  assignmentOf,
-  type ClientUpdate,
-  disposeAssignment,
-  type Networks,
-  parameterTensors,
-  readWeights,
-  trainClient,
-  weightCount,
-  writeWeights,
-} from './client.js';
+import { assignmentOf, type ClientTask, ClientTrainer, type ClientUpdate, type LocalOptions } from './client.js';
 import { errandOf } from './clock.js';
 import { dealtOut, type FederatedData, loadFederatedData } from './data.js';
+import { makeNetwork, type NetworkConfig } from './network.js';
 import { copied, cosines, emptyObservation, norm } from './observe.js';
 import { type FederatedConfig, type FederatedOptions, parseFederatedOptions } from './options.js';
 import {
@@ -37,15 +26,17 @@ import {
   type FederatedAction,
   type FederatedObservation,
   type FederatedSizes,
-  type LocalTraining,
   localTrainingOf,
   observationSpace,
 } from './spaces.js';
+import { Trainers } from './trainers.js';
+import { readWeights, weightCount } from './weights.js';
 
 /** An episode as it stands. */
 interface Episode {
   /** Decides who has which pictures, the first weights, and all that happens in each round. */
   readonly seed: number;
+  readonly clients: readonly ClientSpec[];
   /** What the server knows, with all weights, whether or not they are shown. */
   known: FederatedObservation;
   /** Rounds that have been trained. */
@@ -79,15 +70,14 @@ interface Episode {
 export class FederatedPrototypes implements Env<FederatedObservation, FederatedAction> {
   readonly spec?: EnvSpec;
   readonly config: FederatedConfig;
-  readonly clients: readonly ClientSpec[];
   readonly observationSpace: Space<FederatedObservation>;
   readonly actionSpace: Space<FederatedAction>;
   readonly #data: FederatedData;
   readonly #domains: readonly string[];
   readonly #sizes: FederatedSizes;
-  readonly #network: DigitsNetwork;
-  /** Made when a strategy first needs them. */
-  #anchors: Networks['anchors'];
+  readonly #network: NetworkConfig;
+  readonly #trainer: ClientTrainer;
+  readonly #trainers: Trainers;
   #random: RandomSource | undefined;
   #episode: Episode | undefined;
   /** Of the present episode. */
@@ -100,7 +90,7 @@ export class FederatedPrototypes implements Env<FederatedObservation, FederatedA
    */
   static async create(options: FederatedOptions = {}): Promise<FederatedPrototypes> {
     const config = parseFederatedOptions(options);
-    return new FederatedPrototypes(options, await loadFederatedData(clientsOf(config.clients), config));
+    return new FederatedPrototypes(options, await loadFederatedData(config.clients, config));
   }
 
   /**
@@ -109,9 +99,8 @@ export class FederatedPrototypes implements Env<FederatedObservation, FederatedA
    */
   constructor(options: FederatedOptions, data: FederatedData) {
     this.config = parseFederatedOptions(options);
-    this.clients = clientsOf(this.config.clients);
     this.#data = data;
-    this.#domains = [...new Set(this.clients.map(({ domain }) => domain))];
+    this.#domains = domainsOf(this.config.clients);
     const missing = this.#domains.find((domain) => !data.train.has(domain) || !data.test.has(domain));
     if (missing !== undefined)
       throw new GymError(
@@ -119,16 +108,20 @@ export class FederatedPrototypes implements Env<FederatedObservation, FederatedA
         `FederatedPrototypes: there are no pictures of \`${missing}\`, which clients have.`,
       );
     const { images, classes } = data.train.get(this.#domains[0]!)!;
-    const { features, batchNorm, showParameters } = this.config;
-    this.#network = DigitsNetwork.create(
-      { classes: classes.length, imageSize: images.shape[1]!, features, batchNorm, weightNorm: false },
-      new Random(0),
+    const { network, features, batchNorm, showParameters, workers } = this.config;
+    this.#network = { network, classes: classes.length, imageSize: images.shape[1]!, features, batchNorm };
+    const student = makeNetwork(this.#network, new Random(0));
+    this.#trainer = new ClientTrainer(student, this.config);
+    this.#trainers = new Trainers(
+      this.#trainer,
+      { network: this.#network, options: localOptions(this.config) },
+      workers,
     );
     this.#sizes = {
-      clients: this.clients.length,
+      clients: clientsOf(this.config.clients, new Random(0)).length,
       classes: classes.length,
       features,
-      parameters: weightCount(this.#network),
+      parameters: weightCount(student),
     };
     const shownSizes = { ...this.#sizes, ...(!showParameters && { parameters: 0 }) };
     this.observationSpace = observationSpace(shownSizes);
@@ -143,13 +136,15 @@ export class FederatedPrototypes implements Env<FederatedObservation, FederatedA
     this.#random ??= randomSource();
     const seed = this.#random.integer(2 ** 31);
     const random = new Random(seed);
-    this.#pictures = dealtOut(this.clients, this.#data, random);
-    const fresh = DigitsNetwork.create(this.#network.config, random.child('network'));
+    const clients = clientsOf(this.config.clients, random.child('clients'));
+    this.#pictures = dealtOut(clients, this.#data, random);
+    const fresh = makeNetwork(this.#network, random.child('network'));
     const globalParameters = await readWeights(fresh);
     fresh.dispose();
-    const none = this.clients.map(() => undefined);
+    const none = clients.map(() => undefined);
     this.#episode = {
       seed,
+      clients,
       known: emptyObservation(this.#sizes, globalParameters),
       rounds: 0,
       time: 0,
@@ -159,7 +154,7 @@ export class FederatedPrototypes implements Env<FederatedObservation, FederatedA
       previous: [...none],
       corrections: [...none],
     };
-    this.#episode.known = { ...this.#episode.known, available: this.#available(0) };
+    this.#episode.known = { ...this.#episode.known, available: availableAt(0, clients) };
     return { observation: this.#shown(), info: this.#info([]) };
   }
 
@@ -190,7 +185,7 @@ export class FederatedPrototypes implements Env<FederatedObservation, FederatedA
     episode.known = {
       ...episode.known,
       round: { data: Float32Array.of(episode.rounds / this.config.rounds), shape: [1] },
-      available: this.#available(episode.time),
+      available: availableAt(episode.time, episode.clients),
       lastWeights: { data: weights, shape: [weights.length] },
     };
     episode.terminated = last;
@@ -229,86 +224,61 @@ export class FederatedPrototypes implements Env<FederatedObservation, FederatedA
   async #round(action: FederatedAction, parameters: Float32Array, episode: Episode): Promise<void> {
     const { clients, classes, features, parameters: p } = this.#sizes;
     const { known } = episode;
-    const available = this.#available(episode.time).data;
+    const available = availableAt(episode.time, episode.clients).data;
     const asked = [...available.keys()].filter((m) => available[m] && action.nextClients.data[m]);
     const local = localTrainingOf(action.local);
     const assignment = assignmentOf(action, local);
-    const updates = new Map<number, Float32Array>();
+    // Whatever happens to a client is drawn from a stream of its own, so that it does not depend on who else is asked.
+    const random = (m: number) => new Random(episode.seed).child(`round/${episode.rounds}/client/${m}`);
+    const answering: number[] = [];
     for (const m of asked) {
-      const random = new Random(episode.seed).child(`round/${episode.rounds}/client/${m}`);
-      const examples = this.clients[m]!.samples * Math.max(1, Math.round(this.config.localEpochs * local.epochs));
-      const errand = errandOf(this.clients[m]!, examples, this.config, random.child('errand'));
+      const examples =
+        this.#pictures[m]!.labels.length * Math.max(1, Math.round(this.config.localEpochs * local.epochs));
+      const errand = errandOf(episode.clients[m]!, examples, this.config, random(m).child('errand'));
       known.latency.data[m] = errand.latency;
       known.status.data[m] = clientStatus.failed;
-      if (!errand.answers) continue;
-      const update = await this.#trained(m, parameters, assignment, episode, random.child('training'));
-      if (update === undefined) continue;
-      known.status.data[m] = clientStatus.ok;
-      known.numExamples.data[m] = this.clients[m]!.samples;
-      known.trainLoss.data[m] = update.loss;
-      known.counts.data.set(update.counts, m * classes);
-      known.prototypes.data.set(update.prototypes, m * classes * features);
-      known.parameters.data.set(update.parameters, m * p);
-      updates.set(
-        m,
-        update.parameters.map((value, i) => value - parameters[i]!),
-      );
-      known.updateNorm.data[m] = norm(updates.get(m)!);
+      if (errand.answers) answering.push(m);
     }
-    disposeAssignment(assignment);
-    known.updateCosine.data.set(cosines(updates, clients));
-    const joining = this.clients.map(({ joinsAt = 0 }) => joinsAt).filter((at) => at > episode.time);
+    const tasks = answering.map(
+      (m): ClientTask => ({
+        pictures: this.#pictures[m]!,
+        assignment,
+        parameters,
+        previous: episode.previous[m],
+        correction: local.dynamic > 0 ? (episode.corrections[m] ?? new Float32Array(p)) : undefined,
+        random: random(m).child('training').state(),
+      }),
+    );
+    const updates = await this.#trainers.train(tasks);
+    const differences = new Map<number, Float32Array>();
+    answering.forEach((m, i) => {
+      const update = updates[i]!;
+      const sent = attacked(update, parameters, episode.clients[m]!.attack, random(m).child('attack'));
+      const difference = sent.parameters.map((value, k) => value - parameters[k]!);
+      // A client whose numbers are not finite has failed, and keeps what it had before.
+      if (![norm(difference), sent.loss, ...sent.prototypes].every(Number.isFinite)) return;
+      keep(episode, m, update, tasks[i]!);
+      differences.set(m, difference);
+      known.status.data[m] = clientStatus.ok;
+      known.numExamples.data[m] = this.#pictures[m]!.labels.length;
+      known.trainLoss.data[m] = sent.loss;
+      known.counts.data.set(sent.counts, m * classes);
+      known.prototypes.data.set(sent.prototypes, m * classes * features);
+      known.parameters.data.set(sent.parameters, m * p);
+      known.updateNorm.data[m] = norm(difference);
+    });
+    known.updateCosine.data.set(cosines(differences, clients));
+    const joining = episode.clients.map(({ joinsAt = 0 }) => joinsAt).filter((at) => at > episode.time);
     // The round lasts until the last answer; where nobody is asked, until somebody joins.
     const wait = asked.length > 0 ? Math.max(...known.latency.data) : Math.min(...joining) - episode.time;
     if (Number.isFinite(wait)) episode.time += wait;
   }
 
-  /** What a client sends, or undefined where that is not finite; it then keeps what it had before. */
-  async #trained(
-    m: number,
-    parameters: Float32Array,
-    assignment: ReturnType<typeof assignmentOf>,
-    episode: Episode,
-    random: Random,
-  ): Promise<ClientUpdate | undefined> {
-    const { local } = assignment;
-    const student = this.#network;
-    writeWeights(student, parameters);
-    const anchors = this.#anchorsFor(local, parameters, episode.previous[m] ?? parameters);
-    const h = local.dynamic > 0 ? (episode.corrections[m] ?? new Float32Array(parameters.length)) : undefined;
-    const correction = h && parameterTensors(student, h);
-    const networks = { student, anchors };
-    const update = await trainClient(networks, this.#pictures[m]!, assignment, correction, this.config, random);
-    for (const tensor of correction ?? []) tensor.dispose();
-    const sent = attacked(update, parameters, this.clients[m]!.attack, random);
-    const length = norm(sent.parameters.map((value, i) => value - parameters[i]!));
-    if (![length, sent.loss, ...sent.prototypes].every(Number.isFinite)) return undefined;
-    if (local.modelContrastive > 0) episode.previous[m] = update.parameters;
-    // FedDyn's algorithm 1: h_m ← h_m − α(θ_m − θ_g).
-    if (h) episode.corrections[m] = h.map((v, i) => v - local.dynamic * (update.parameters[i]! - parameters[i]!));
-    return sent;
-  }
-
-  #anchorsFor(local: LocalTraining, global: Float32Array, previous: Float32Array): Networks['anchors'] {
-    if (local.modelContrastive === 0) return undefined;
-    this.#anchors ??= { global: this.#network.clone(), previous: this.#network.clone() };
-    writeWeights(this.#anchors.global, global);
-    writeWeights(this.#anchors.previous, previous);
-    return this.#anchors;
-  }
-
   async #evaluate(parameters: Float32Array): Promise<number[]> {
-    writeWeights(this.#network, parameters);
     const accuracies: number[] = [];
-    for (const domain of this.#domains) accuracies.push(await accuracyOf(this.#network, this.#data.test.get(domain)!));
+    for (const domain of this.#domains)
+      accuracies.push(await this.#trainer.accuracy(parameters, this.#data.test.get(domain)!));
     return accuracies;
-  }
-
-  #available(time: number): FederatedObservation['available'] {
-    return {
-      data: Int8Array.from(this.clients, ({ joinsAt = 0 }) => Number(joinsAt <= time)),
-      shape: [this.clients.length],
-    };
   }
 
   /** Every observation has arrays of its own. */
@@ -329,7 +299,7 @@ export class FederatedPrototypes implements Env<FederatedObservation, FederatedA
   }
 
   #info(clusters: number[]): Info {
-    const { accuracies, time, refused } = this.#episode!;
+    const { accuracies, clients, time, refused } = this.#episode!;
     const now = accuracies.at(-1)!;
     const byDomain = (values: readonly number[]) => Object.fromEntries(this.#domains.map((d, i) => [d, values[i]!]));
     const recent = accuracies.slice(1).slice(-3);
@@ -340,7 +310,7 @@ export class FederatedPrototypes implements Env<FederatedObservation, FederatedA
       worstDomain: this.#domains[now.indexOf(Math.min(...now))],
       spread: standardDeviation(now),
       history: accuracies.map(byDomain),
-      domains: this.clients.map(({ domain }) => domain),
+      domains: clients.map(({ domain }) => domain),
       clusters,
       time,
       refused,
@@ -385,7 +355,11 @@ export class FederatedPrototypes implements Env<FederatedObservation, FederatedA
     return {
       random,
       episode: {
-        ...episode,
+        seed: episode.seed,
+        rounds: episode.rounds,
+        time: episode.time,
+        terminated: episode.terminated,
+        refused: episode.refused,
         known: { ...copied(episode.known) },
         accuracies: episode.accuracies.map((row) => [...row]),
         previous: arrays(episode.previous),
@@ -417,30 +391,52 @@ export class FederatedPrototypes implements Env<FederatedObservation, FederatedA
     };
     const all = observationSpace(this.#sizes);
     const fits =
-      (all as unknown as Dict).hasForm(parts.known) && sameShape([parts.previous.length], [this.clients.length]);
+      (all as unknown as Dict).hasForm(parts.known) && sameShape([parts.previous.length], [this.#sizes.clients]);
     if (!fits)
-      throw otherSnapshot(where, 'other clients or another network', `${this.clients.length} clients of its own`);
+      throw otherSnapshot(where, 'other clients or another network', `${this.#sizes.clients} clients of its own`);
     const own = (list: readonly ({ data: Float32Array } | null)[]) => list.map((array) => array?.data.slice());
     this.#random = random === null ? undefined : restoreRandomSource(random as unknown as RandomState);
+    const stream = new Random(parts.seed);
+    const clients = clientsOf(this.config.clients, stream.child('clients'));
     this.#episode = {
       ...parts,
+      clients,
       known: copied(parts.known),
       accuracies: parts.accuracies.map((row) => [...row]),
       previous: own(parts.previous),
       corrections: own(parts.corrections),
     };
-    this.#pictures = dealtOut(this.clients, this.#data, new Random(parts.seed));
+    this.#pictures = dealtOut(clients, this.#data, stream);
     return { observation: this.#shown(), info: this.#info([]) };
   }
 
-  /** Frees the networks. */
+  /** Frees the networks, and ends worker threads. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#network.dispose();
-    this.#anchors?.global.dispose();
-    this.#anchors?.previous.dispose();
+    this.#trainers.close();
+    this.#trainer.dispose();
   }
+}
+
+/** What a worker thread is told of how clients train. */
+function localOptions(config: FederatedConfig): LocalOptions {
+  const { learningRate, localEpochs, batchSize, momentum, weightDecay, maxGradNorm, shift, consistency } = config;
+  return { learningRate, localEpochs, batchSize, momentum, weightDecay, maxGradNorm, shift, consistency };
+}
+
+/** Which clients have joined. */
+function availableAt(time: number, clients: readonly ClientSpec[]): FederatedObservation['available'] {
+  return { data: Int8Array.from(clients, ({ joinsAt = 0 }) => Number(joinsAt <= time)), shape: [clients.length] };
+}
+
+/** A client keeps what its strategy needs of it the next time. */
+function keep(episode: Episode, m: number, update: ClientUpdate, { assignment, parameters, correction }: ClientTask) {
+  const { modelContrastive, dynamic } = assignment.local;
+  if (modelContrastive > 0) episode.previous[m] = update.parameters;
+  // FedDyn's algorithm 1: h_m ← h_m − α(θ_m − θ_g).
+  if (correction)
+    episode.corrections[m] = correction.map((h, i) => h - dynamic * (update.parameters[i]! - parameters[i]!));
 }
 
 function clustersOf({ clusterMask: { data, shape } }: FederatedAction, k: number): number {

@@ -6,6 +6,9 @@ import { optionSummaries as about } from './option-summaries.js';
 const count = z.int().min(1).max(1_000_000);
 const share = z.number().min(0).max(1);
 
+/** The networks that clients can train. */
+const networkNames = ['digits', 'resnet-10'] as const;
+
 /** The options of FederatedPrototypes-v0, with their defaults: the setting in which prototypes were found to pay. */
 export const federatedOptions = z.strictObject({
   clients: z
@@ -24,12 +27,18 @@ export const federatedOptions = z.strictObject({
   weightDecay: z.number().min(0).default(1e-5).describe(about.weightDecay),
   maxGradNorm: z.number().positive().default(5).describe(about.maxGradNorm),
   shift: z.int().min(0).max(8).default(2).describe(about.shift),
+  network: z.enum(networkNames).default('digits').describe(about.network),
+  imageSize: z.int().min(8).max(512).default(28).describe(about.imageSize),
   features: z.int().min(1).max(4096).default(64).describe(about.features),
   batchNorm: z.boolean().default(false).describe(about.batchNorm),
   consistency: z.enum(['sum', 'mean']).default('mean').describe(about.consistency),
   spreadPenalty: z.number().min(0).max(100).default(0.1).describe(about.spreadPenalty),
   showParameters: z.boolean().default(true).describe(about.showParameters),
   secondsPerExample: z.number().positive().default(0.01).describe(about.secondsPerExample),
+  workers: z
+    .union([z.literal('auto'), z.int().min(0).max(256)])
+    .default('auto')
+    .describe(about.workers),
   failureRate: share.default(0).describe(about.failureRate),
   stragglerRate: share.default(0).describe(about.stragglerRate),
   stragglerSlowness: z.number().min(1).max(1e6).default(10).describe(about.stragglerSlowness),
