@@ -2,7 +2,6 @@ import * as z from 'zod';
 import type { Agent } from '../../agents/agent.js';
 import { GymError } from '../../core/errors.js';
 import { Random } from '../../core/random.js';
-import type { Metrics } from '../../core/types.js';
 import type { Env } from '../../envs/env.js';
 import { type FederatedConfig, federatedOptions } from '../../envs/federated/options.js';
 import { SyncVectorEnv } from '../../envs/sync-vector-env.js';
@@ -10,15 +9,14 @@ import type { VectorEnv } from '../../envs/vector-env.js';
 import { OrderEnforcing } from '../../envs/wrappers/order-enforcing.js';
 import type { RunConfig } from '../config/run-config.js';
 import type { ComposeOptions, Composition, Family } from './family.js';
+import { rivalOption, rivalProblems } from './rival.js';
 
 /** The options of this family, validated. */
 type FederatedRunConfig = RunConfig & {
+  readonly rival?: string | undefined;
   readonly federated: FederatedConfig;
   readonly knobs: boolean;
 };
-
-/** What a run logs of every round: the accuracies on the domains' test pictures, and the virtual clock. */
-const prefix = 'federated/accuracy/';
 
 /** Federated learning: a run of a strategy is one episode, and an epoch of it is a step, that is to say a round. */
 export const federated: Family = {
@@ -34,6 +32,7 @@ export const federated: Family = {
       .describe(
         'true: actions are seven knobs of federated prototype learning, for agents with a network, such as ppo',
       ),
+    ...rivalOption,
   },
   // An evaluation would be a whole other episode before and after, and the run's own accuracies are on test pictures.
   defaults: { numEnvs: 1, evaluation: { samples: 0, explore: false } },
@@ -56,20 +55,37 @@ export const federated: Family = {
     },
     groups: [
       {
-        prefix,
+        prefix: 'federated/accuracy/',
         title: 'Accuracy by domain',
         unit: 'share of test pictures',
         about:
           'Of the model that the server made at each step, on pictures that no client has. The first step has the model that nobody has trained.',
       },
+      {
+        prefix: 'federated/distance/',
+        title: "Distance to each domain's prototypes",
+        unit: 'in mean lengths of prototypes',
+        about:
+          'From the global prototype of a class, the mean over clients, and from the unbiased one, the mean over clusters, to the mean prototype of each domain; mean over classes.',
+      },
+      {
+        prefix: 'federated/movement/',
+        title: 'Movement of prototypes from round to round',
+        unit: 'in mean lengths of prototypes',
+        about: 'Of the global prototypes and of the unbiased ones; mean over classes.',
+      },
     ],
   },
   check: (given) => {
-    const { numEnvs, knobs } = given as FederatedRunConfig;
-    return numEnvs === 1 || knobs
-      ? []
-      : [`numEnvs: must be 1 without knobs, because a run is one episode, actual value ${numEnvs}.`];
+    const { numEnvs, knobs, rival } = given as FederatedRunConfig;
+    const problems = rivalProblems(given);
+    if (numEnvs !== 1 && !knobs)
+      problems.push(`numEnvs: must be 1 without knobs, because a run is one episode, actual value ${numEnvs}.`);
+    if (rival !== undefined && knobs)
+      problems.push('rival: compares strategies, and with knobs an agent learns; leave one of the two out.');
+    return problems;
   },
+  report: async (run) => (await import('./federated-report.js')).federatedReport(run),
   compose: async (given: RunConfig, options: ComposeOptions): Promise<Composition> => {
     const config = given as FederatedRunConfig;
     if (options.env !== undefined || options.reward !== undefined || options.prompts !== undefined)
@@ -77,12 +93,14 @@ export const federated: Family = {
         'E_CONFIG',
         `compose: ${config.env} brings its own reward and has no prompts; leave them out, and give an environment of your own another name by \`env\`.`,
       );
-    const [{ FederatedPrototypes }, { FederatedKnobs }, { makeAgent }, { networkPolicy }] = await Promise.all([
-      import('../../envs/federated/federated-prototypes.js'),
-      import('../../envs/federated/knobs.js'),
-      import('../../agents/registry.js'),
-      import('../../agents/policies/index.js'),
-    ]);
+    const [{ FederatedPrototypes }, { FederatedKnobs }, { makeAgent }, { networkPolicy }, { byRounds }] =
+      await Promise.all([
+        import('../../envs/federated/federated-prototypes.js'),
+        import('../../envs/federated/knobs.js'),
+        import('../../agents/registry.js'),
+        import('../../agents/policies/index.js'),
+        import('./federated-rounds.js'),
+      ]);
     const closing: (() => unknown)[] = [];
     const close = async () => {
       for (const end of closing.splice(0).reverse()) await end();
@@ -111,34 +129,12 @@ export const federated: Family = {
       })) as Agent<unknown, unknown>;
       closing.push(() => agent.dispose());
       const evaluationEnvs = config.evaluation.samples > 0 ? [await open()] : [];
-      return { agent: config.knobs ? agent : byRounds(agent), envs: [env], evaluationEnvs, close };
+      if (config.knobs) return { agent, envs: [env], evaluationEnvs, close };
+      const { agent: strategy, callback } = byRounds(agent);
+      return { agent: strategy, envs: [env], evaluationEnvs, callbacks: [callback], close };
     } catch (error) {
       await close();
       throw error;
     }
   },
 };
-
-/** A strategy as a run takes it: a rollout is one step, after which the accuracies are logged. */
-function byRounds(strategy: Agent<unknown, unknown>): Agent<unknown, unknown> {
-  return {
-    collect: { steps: 1 },
-    act: (observations, options) => strategy.act(observations, options),
-    learn: async (rollout, options) => {
-      const own = await strategy.learn(undefined, options);
-      const info = rollout!.steps[0]!.infos[0]!;
-      const metrics: Metrics = {
-        'federated/meanAccuracy': info.meanAccuracy as number,
-        'federated/worstAccuracy': Math.min(...Object.values(info.accuracy as Record<string, number>)),
-        'federated/spread': info.spread as number,
-        'federated/seconds': info.time as number,
-      };
-      for (const [domain, accuracy] of Object.entries(info.accuracy as Record<string, number>))
-        metrics[prefix + domain] = accuracy;
-      return { ...own, ...metrics };
-    },
-    save: (folder) => strategy.save(folder),
-    restore: (folder) => strategy.restore(folder),
-    dispose: () => strategy.dispose(),
-  };
-}
