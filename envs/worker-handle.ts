@@ -1,14 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { type ErrorCode, GymError, messageOf } from '../core/errors.js';
-import {
-  type Bundle,
-  packed,
-  type Ready,
-  type Reply,
-  type Request,
-  unbundled,
-  type WorkerTask,
-} from './worker-protocol.js';
+import { packed } from '../core/packed.js';
+import { type Bundle, type Ready, type Reply, type Request, unbundled, type WorkerTask } from './worker-protocol.js';
 
 /** A thread has died, so that what it was asked gets no answer. */
 export class Crash extends Error {}

@@ -1,9 +1,10 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { describeError, GymError } from '../core/errors.js';
+import { packed } from '../core/packed.js';
 import { makeVec } from './registry.js';
 import { SyncVectorEnv } from './sync-vector-env.js';
 import type { VectorEnv } from './vector-env.js';
-import { bundled, packed, type Reply, type Request, type WorkerTask } from './worker-protocol.js';
+import { bundled, type Reply, type Request, type WorkerTask } from './worker-protocol.js';
 
 // The program of a worker thread of a WorkerVectorEnv. It makes its environments and answers one request after another.
 

@@ -40,32 +40,6 @@ export type Reply =
   | { readonly kind: 'result'; readonly result: unknown }
   | { readonly kind: 'error'; readonly code: string; readonly message: string };
 
-/** Arrays of at least so many bytes are copied once and moved to the other thread, which is cheaper than a clone. */
-const large = 4096;
-
-/**
- * A message, and those of its buffers that move to the other thread with it. An array that is large, or that is a view
- * of a part of a buffer, is copied first. Cloning such a view would carry the whole buffer along, and moving its buffer
- * would empty all other views of it, which may still be in use.
- */
-export function packed<T>(message: T): { message: T; transfer: ArrayBuffer[] } {
-  const transfer: ArrayBuffer[] = [];
-  const pack = (value: unknown): unknown => {
-    if (ArrayBuffer.isView(value) && !(value instanceof DataView)) {
-      const view = value as Float32Array<ArrayBuffer>;
-      if (view.byteLength < large && view.byteLength === view.buffer.byteLength) return view;
-      const own = view.slice();
-      if (own.byteLength >= large) transfer.push(own.buffer);
-      return own;
-    }
-    if (Array.isArray(value)) return value.map(pack);
-    if (typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype)
-      return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, pack(part)]));
-    return value;
-  };
-  return { message: pack(message) as T, transfer };
-}
-
 /**
  * Observations and infos as they are sent. Where all observations are arrays of one shape and type they are one array,
  * and where all infos are empty they are their number.

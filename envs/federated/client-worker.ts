@@ -1,8 +1,8 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { describeError, GymError } from '../../core/errors.js';
+import { packed } from '../../core/packed.js';
 import { Random } from '../../core/random.js';
 import { useBackend } from '../../networks/backend.js';
-import { packed } from '../worker-protocol.js';
 import { type ClientTask, ClientTrainer } from './client.js';
 import { makeNetwork } from './network.js';
 import type { TrainerReply, TrainerTask } from './trainers.js';

@@ -1,8 +1,8 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { type ErrorCode, GymError, messageOf } from '../../core/errors.js';
+import { packed } from '../../core/packed.js';
 import { type BackendName, useBackend } from '../../networks/backend.js';
-import { packed } from '../worker-protocol.js';
 import type { ClientTask, ClientTrainer, ClientUpdate, LocalOptions } from './client.js';
 import type { NetworkConfig } from './network.js';
 

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, expectTypeOf, it } from 'vitest';
 import { type NdArray, stack } from '../../core/ndarray.js';
+import { packed } from '../../core/packed.js';
 import {
   type Autoreset,
   flatten,
@@ -12,7 +13,7 @@ import {
   type VectorStepResult,
   type WorkerVectorEnv,
 } from '../../envs/index.js';
-import { bundled, packed, unbundled } from '../../envs/worker-protocol.js';
+import { bundled, unbundled } from '../../envs/worker-protocol.js';
 
 type Obs = NdArray<Float32Array>;
 type Counters = WorkerVectorEnv<Obs, number>;

@@ -2,7 +2,7 @@ import { Worker } from 'node:worker_threads';
 import type { Decision } from '../../agents/agent.js';
 import type { HostGradient, UnitState, Versioned, WorkUnits } from '../../agents/optimization/work-units.js';
 import { type ErrorCode, GymError, messageOf } from '../../core/errors.js';
-import { packed } from '../../envs/worker-protocol.js';
+import { packed } from '../../core/packed.js';
 import type { ReplicaTask, UnitReply, UnitRequest } from './protocol.js';
 
 /** So long must the main thread have computed before workers are started that nobody asked for: a start takes a second. */

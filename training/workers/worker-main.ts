@@ -2,7 +2,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { hasUnits, type UnitReplica } from '../../agents/optimization/work-units.js';
 import { useBackend } from '../../backend/index.js';
 import { describeError, GymError } from '../../core/errors.js';
-import { packed } from '../../envs/worker-protocol.js';
+import { packed } from '../../core/packed.js';
 import { completeConfig } from '../config/index.js';
 import { familyOf } from '../families/index.js';
 import type { ReplicaTask, UnitReply, UnitRequest } from './protocol.js';
