@@ -22,7 +22,14 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, maxRetries: 9, retryDelay: 1000 }));
 
 describe('runs that are killed (kill -9) at random moments and resumed', () => {
-  it.concurrent.each(['denoising-1', 'denoising-3', 'pole-1', 'pole-3'])('%s: end with the same bits', async (name) => {
+  it.concurrent.each([
+    'denoising-1',
+    'denoising-3',
+    'pole-1',
+    'pole-3',
+    'normalized-1',
+    'normalized-3',
+  ])('%s: end with the same bits', async (name) => {
     const scenario = scenarios(join(folder, 'model')).find((other) => other.name === name)!;
     const options = { program, folder: join(folder, 'runs') };
     const reference = await undisturbed(scenario, options);

@@ -124,12 +124,14 @@ export class Collector<O, A> {
         episodes.push(episode);
         onProgress?.(episodes.length, count);
       }
-      for (let i = 0; i < env.numEnvs; i++)
-        if (left[i]! > 0 && stepper.lengths[i]! >= this.#maxEpisodeSteps) {
-          // Another episode of this environment would hardly be shorter.
-          left[i] = 0;
-          episodes.push(stepper.cut(i));
-        }
+      const cut = new Uint8Array(env.numEnvs);
+      for (let i = 0; i < env.numEnvs; i++) {
+        if (left[i] === 0 || stepper.lengths[i]! < this.#maxEpisodeSteps) continue;
+        cut[i] = Number(--left[i]! > 0);
+        episodes.push(stepper.cut(i));
+        onProgress?.(episodes.length, count);
+      }
+      if (cut.includes(1)) await stepper.restart(cut, (mask) => this.#reset(env, undefined, mask));
     }
     const lastObservations = stepper.observations;
     stepper.leave();

@@ -87,6 +87,19 @@ export class Stepper<O, A> {
     return { reward: at.returns[i]!, length: at.lengths[i]!, info: at.infos[i]!, cut: true };
   }
 
+  /** Leaves the episodes of the marked environments, and begins others in them. */
+  async restart(mask: Uint8Array, reset: StepOptions<O, A>['reset']): Promise<void> {
+    const at = this.#at!;
+    const { observations, infos } = await reset(mask);
+    const marked = <T>(then: T, now: T, i: number) => (mask[i] ? then : now);
+    at.observations = at.observations.map((now, i) => marked(observations[i]!, now, i));
+    at.infos = at.infos.map((now, i) => marked(infos[i]!, now, i));
+    at.starts = at.starts.map((now, i) => marked(1, now, i));
+    at.resetting = at.resetting.map((now, i) => marked(0, now, i));
+    at.returns = at.returns.map((now, i) => marked(0, now, i));
+    at.lengths = at.lengths.map((now, i) => marked(0, now, i));
+  }
+
   /** One vector step from the present position. */
   async step(options: StepOptions<O, A>): Promise<Stepped> {
     const at = this.#at!;
@@ -142,21 +155,16 @@ export class Stepper<O, A> {
       finalObservations,
       extras: decision.extras ?? {},
     });
-    let { observations, infos } = result;
     for (let i = 0; i < numEnvs; i++) {
       if (!done[i]) continue;
       at.returns[i] = 0;
       at.lengths[i] = 0;
     }
-    if (env.autoreset === 'disabled' && done.includes(1)) {
-      const again = await options.reset(done);
-      observations = observations.map((o, i) => (done[i] ? again.observations[i]! : o));
-      infos = infos.map((info, i) => (done[i] ? again.infos[i]! : info));
-    }
-    at.observations = observations;
-    at.infos = infos;
+    at.observations = result.observations;
+    at.infos = result.infos;
     at.starts = starts;
     at.resetting = env.autoreset === 'next-step' ? done.map((one, i) => one | waiting[i]!) : new Uint8Array(numEnvs);
+    if (env.autoreset === 'disabled' && done.includes(1)) await this.restart(done, options.reset);
     return { valid: count, ended };
   }
 

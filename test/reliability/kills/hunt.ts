@@ -28,7 +28,10 @@ export interface HuntOptions {
   readonly log?: (line: string) => void;
 }
 
-/** The two runs, of a small diffusion model and of an environment that is saved within episodes, saved every so often. */
+/**
+ * The runs, each saved every so often: of a small diffusion model; of an environment that is saved within episodes; and of
+ * one whose observations and rewards are normalised by statistics that are saved, too.
+ */
 export function scenarios(model: string): Scenario[] {
   const denoising = [
     ...['--model', model, '--num-envs', '4', '--samples-per-epoch', '8', '--sampling.steps', '3', '--overlap', '1'],
@@ -46,9 +49,15 @@ export function scenarios(model: string): Scenario[] {
     ...['--env', 'CartPole-v1', '--num-envs', '4', '--agent.collect', '{steps: 32}', '--agent.minibatches', '2'],
     ...['--evaluation.samples', '2', '--evaluation.every', '4'],
   ];
+  // Rollouts of 300 steps end within episodes, and take long enough that most kills meet one of them.
+  const normalized = [
+    ...['--env', 'CartPole-v1', '--num-envs', '8', '--wrappers', '[normalizeObservation, normalizeReward]'],
+    ...['--agent.collect', '{steps: 300}', '--evaluation.samples', '2', '--evaluation.every', '4'],
+  ];
   return [1, 3].flatMap((every) => [
     { name: `denoising-${every}`, epochs: 8, args: [...denoising, '--checkpoint-every', String(every)] },
     { name: `pole-${every}`, epochs: 16, args: [...pole, '--checkpoint-every', String(every)] },
+    { name: `normalized-${every}`, epochs: 16, args: [...normalized, '--checkpoint-every', String(every)] },
   ]);
 }
 

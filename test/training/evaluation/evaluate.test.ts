@@ -1,6 +1,8 @@
 import { expect, it } from 'vitest';
 import { Random } from '../../../core/random.js';
+import { SyncVectorEnv } from '../../../envs/index.js';
 import { evaluate } from '../../../training/evaluation/index.js';
+import { Counter } from '../../envs/counter.js';
 import { Lockstep, ToyAgent, Walks } from '../toys.js';
 
 it('gives the same episodes for the same stream, and changes nothing in the agent', async () => {
@@ -39,3 +41,18 @@ it('runs whole episodes of any environment', async () => {
   expect(result.episodes).toHaveLength(9);
   expect(result.mean).toBeGreaterThan(0);
 });
+
+for (const autoreset of ['next-step', 'same-step', 'disabled'] as const)
+  it(`cuts episodes that are too long, and makes as many as it is asked for, with autoreset ${autoreset}`, async () => {
+    const never = 1000;
+    const env = new SyncVectorEnv([new Counter(never), new Counter(3), new Counter(never)], { autoreset });
+    const agent = { act: (observations: readonly unknown[]) => ({ actions: observations.map(() => 1) }) };
+    const warnings: string[] = [];
+    const { episodes } = await evaluate<unknown, unknown>(agent as never, env as never, {
+      ...{ episodes: 8, random: new Random(1), maxSteps: 7, warn: (message: string) => warnings.push(message) },
+    });
+    // A counter's reward is its number of steps: 1 + 2 + 3, or 1 + ... + 7 where it is cut.
+    expect(episodes.map(({ reward }) => reward).sort((a, b) => a - b)).toEqual([6, 6, 6, 28, 28, 28, 28, 28]);
+    expect(episodes.map(({ length }) => length).sort()).toEqual([3, 3, 3, 7, 7, 7, 7, 7]);
+    expect(warnings).toEqual([expect.stringContaining('5 of 8 episodes had not ended after 7 steps')]);
+  });
