@@ -33,7 +33,11 @@ async function exportRun(run: string, out: string, options: ExportOptions): Prom
   await startBackend(options.backend);
   const parts = await compose(config);
   try {
-    if (!parts.saveModel) throw new GymError('E_CONFIG', `export ${run}: ${config.env} trains no diffusion model.`);
+    if (!parts.saveModel)
+      throw new GymError(
+        'E_CONFIG',
+        `export ${run}: the agent ${config.agent.name} trains neither a diffusion model nor the policy of a small network on ${config.env}.`,
+      );
     if (adapter && !parts.saveAdapter)
       throw new GymError(
         'E_CONFIG',

@@ -105,7 +105,9 @@ program
 
 program
   .command('export')
-  .description("write a run's fine-tuned model as a folder that diffusers reads")
+  .description(
+    "write a run's fine-tuned model as a folder that diffusers reads, or its small policy as one for loadPolicy",
+  )
   .argument('<run>', "the run's folder; with --lora, a model's")
   .argument('<out>', 'the folder to write')
   .option('--lora <file>', 'not a run, but the model with this LoRA, in any format in use')

@@ -37,6 +37,7 @@ export {
   type SampleRecord,
 } from './evaluation/index.js';
 export { convertLora, mergeLora } from './export.js';
+export { type LoadedPolicy, type LoadPolicyOptions, loadPolicy } from './exported-policy.js';
 export { modelFolder } from './families/denoising.js';
 export type { ComposeOptions, Composition, Family, FamilyWords } from './families/family.js';
 export { compose, families, familyOf } from './families/index.js';

@@ -31,7 +31,10 @@ export interface Composition {
   readonly watch?: WatchParts<unknown, unknown> | undefined;
   /** What the family does beside the loop: pictures of its own, say. */
   readonly callbacks?: readonly Callback<unknown, unknown>[];
-  /** Writes the model with the agent's present weights, in the layout of diffusers, where there is one. */
+  /**
+   * Writes what is trained with the agent's present weights, where it is a network: a diffusion model in the layout of
+   * diffusers, the policy of a small network as `loadPolicy` reads it.
+   */
   saveModel?(folder: string): Promise<void>;
   /** Writes the LoRA that the agent trains, as diffusers' `load_lora_weights` reads it, where it trains one. */
   saveAdapter?(path: string): Promise<void>;

@@ -8,9 +8,17 @@ import { SyncVectorEnv } from '../../envs/sync-vector-env.js';
 import { Groups } from '../../envs/wrappers/groups.js';
 import { TimeLimit } from '../../envs/wrappers/time-limit.js';
 import type { RunConfig } from '../config/run-config.js';
-import { type AnyVectorEnv, parseWrappers, WrapperStack, withStatistics, wrappersOption } from '../wrappers/index.js';
+import {
+  type AnyVectorEnv,
+  type NamedNormalization,
+  parseWrappers,
+  WrapperStack,
+  withStatistics,
+  wrappersOption,
+} from '../wrappers/index.js';
 import type { ComposeOptions, Composition, Family } from './family.js';
 import { groupProblems, groupSizeOf } from './groups.js';
+import { policyOption } from './policy-option.js';
 
 const options = {
   envOptions: z
@@ -29,25 +37,7 @@ const options = {
     .optional()
     .describe("the steps after which an episode is cut, null for no limit; default: the environment's own limit"),
   wrappers: wrappersOption,
-  policy: z
-    .strictObject({
-      hidden: z.array(z.int().min(1).max(8192)).max(32).default([64, 64]).describe('widths of the hidden layers'),
-      activation: z.enum(['tanh', 'relu']).default('tanh').describe('what ends each hidden layer'),
-      bounds: z
-        .enum(['rescale', 'squash', 'clip'])
-        .default('rescale')
-        .describe(
-          'how Gaussian actions keep to the bounds of a Box: -1..1 is mapped onto them and the rest clipped, tanh is, or the draw itself is clipped',
-        ),
-      engine: z
-        .enum(['auto', 'arrays', 'tensors'])
-        .default('auto')
-        .describe(
-          'what computes: plain arrays with vector instructions of WebAssembly, tensors on the backend, or what is faster (arrays up to 256 units a layer)',
-        ),
-    })
-    .prefault({})
-    .describe('the network'),
+  policy: policyOption.prefault({}).describe('the network'),
 };
 
 /** The options of this family, validated. */
@@ -133,13 +123,32 @@ export const gym: Family = {
       closing.push(() => made.dispose());
       const normalizations = [...wrappers.normalizations.values()];
       const agent = normalizations.length === 0 ? made : withStatistics(made, normalizations);
-      return { agent, envs: [env], evaluationEnvs: [evaluationEnv], engine: policy && engineOf(policy, config), close };
+      return {
+        ...{ agent, envs: [env], evaluationEnvs: [evaluationEnv], close },
+        ...(policy && trained(policy, config, env, normalizations)),
+      };
     } catch (error) {
       await close();
       throw error;
     }
   },
 };
+
+/** What a run says and writes of the policy that it trains. */
+function trained(
+  policy: NetworkPolicy<unknown, unknown>,
+  config: GymConfig,
+  env: AnyVectorEnv,
+  normalizations: readonly NamedNormalization[],
+): Pick<Composition, 'engine' | 'saveModel'> {
+  return {
+    engine: engineOf(policy, config),
+    saveModel: async (folder) => {
+      const { exportPolicy } = await import('../exported-policy.js');
+      await exportPolicy(folder, { policy, config, env, normalizations });
+    },
+  };
+}
 
 /** Environments as members of groups. @throws GymError E_CONFIG where they are no single ones that can be restored. */
 function inGroups(env: AnyVectorEnv, groupSize: number): AnyVectorEnv {

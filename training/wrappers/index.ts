@@ -1,4 +1,4 @@
 export { parseWrappers, type WrapperEntry, type WrapperStep, wrapperFiles, wrappersOption } from './parse.js';
 export { listWrappers, type WrapperDescription } from './registry.js';
-export { type AnyVectorEnv, type NamedNormalization, WrapperStack } from './stack.js';
-export { statisticsFile, withStatistics } from './statistics.js';
+export { type AnyVectorEnv, type FrozenStatistics, type NamedNormalization, WrapperStack } from './stack.js';
+export { readStatistics, statisticsFile, statisticsOf, withStatistics, writeStatistics } from './statistics.js';

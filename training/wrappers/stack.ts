@@ -5,7 +5,7 @@ import { importUserModule } from '../../core/user-module.js';
 import { checkEnvironment, snapshotNumbers } from '../../envs/checks.js';
 import { SyncVectorEnv } from '../../envs/sync-vector-env.js';
 import type { VectorEnv } from '../../envs/vector-env.js';
-import { stepModification, wrap } from '../../envs/wrappers/index.js';
+import { type RunningMeanStd, stepModification, wrap } from '../../envs/wrappers/index.js';
 import { ownReturn } from '../collect/episode.js';
 import type { WrapperStep } from './parse.js';
 import type { AnyEnv, AnyModification, AnyNormalization } from './registry.js';
@@ -17,6 +17,12 @@ export interface NamedNormalization {
   readonly name: string;
   readonly normalization: AnyNormalization;
 }
+
+/** Statistics that normalisations take over and leave as they are, by the number of their step. */
+export type FrozenStatistics = ReadonlyMap<
+  number,
+  { readonly normalization: { readonly statistics: RunningMeanStd | undefined } }
+>;
 
 /** One wrapper, ready to be put around environments. */
 interface Layer {
@@ -49,12 +55,16 @@ export class WrapperStack {
 
   /**
    * Loads the files that the steps name.
-   * @param training given: the stack is for an evaluation beside this one, which was put around its environment before.
-   *   It normalises observations by the training's statistics and does not change these; it neither normalises rewards
-   *   nor clips what was normalised, so that rewards are the environment's own; and it records no videos.
+   * @param training given: the stack is for an evaluation beside this one, which was put around its environment before, or
+   *   has the statistics of a training otherwise. It normalises observations by the training's statistics and does not
+   *   change these; it neither normalises rewards nor clips what was normalised, so that rewards are the environment's
+   *   own; and it records no videos.
    * @throws GymError E_FILE or E_NAME where a file cannot be loaded, E_CONFIG where it exports no wrapper.
    */
-  static async of(steps: readonly WrapperStep[], training?: WrapperStack): Promise<WrapperStack> {
+  static async of(
+    steps: readonly WrapperStep[],
+    training?: { readonly normalizations: FrozenStatistics },
+  ): Promise<WrapperStack> {
     const layers: Layer[] = [];
     const normalizations = new Map<number, NamedNormalization>();
     let rewardsAreNormalized = false;

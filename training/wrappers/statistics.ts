@@ -20,6 +20,35 @@ const schema = z.strictObject({
   ),
 });
 
+/** The statistics of each normalisation of a run, in the order of its wrappers. */
+export type SavedStatistics = z.output<typeof schema>['normalizations'];
+
+/** The present statistics of normalisations that were put around an environment. */
+export function statisticsOf(normalizations: Iterable<NamedNormalization>): SavedStatistics {
+  return [...normalizations].map(({ name, normalization }) => ({
+    wrapper: name,
+    ...normalization.statistics!.state(),
+  }));
+}
+
+/** Writes statistics into a folder. @throws GymError E_VALUE where they are not finite. */
+export async function writeStatistics(folder: string, normalizations: SavedStatistics): Promise<void> {
+  for (const { wrapper, mean, variance } of normalizations)
+    if (![...mean, ...variance].every(Number.isFinite))
+      throw new GymError(
+        'E_VALUE',
+        `${wrapper}: the statistics are infinite or NaN, because the environment gave such numbers; look for them there.`,
+      );
+  const text = JSON.stringify({ normalizations } satisfies z.input<typeof schema>, null, 1);
+  await writeFileAtomic(join(folder, statisticsFile), `${text}\n`);
+}
+
+/** Reads what {@link writeStatistics} wrote. @throws GymError E_FILE, E_STATE where the file is missing or broken. */
+export async function readStatistics(folder: string): Promise<SavedStatistics> {
+  const file = join(folder, statisticsFile);
+  return checkedFile(schema, await readJson(file), file).normalizations;
+}
+
 /**
  * An agent in whose folder the statistics of normalisations are saved and restored beside it: they belong to what it has
  * learned, since its networks have seen normalised numbers only. As for the rest of an agent, what is saved are the
@@ -27,8 +56,7 @@ const schema = z.strictObject({
  * @param normalizations those of the training, after they were put around its environment.
  */
 export function withStatistics<O, A>(agent: Agent<O, A>, normalizations: readonly NamedNormalization[]): Agent<O, A> {
-  const present = () =>
-    normalizations.map(({ name, normalization }) => ({ wrapper: name, ...normalization.statistics!.state() }));
+  const present = () => statisticsOf(normalizations);
   let learned = present();
   return {
     get collect() {
@@ -47,18 +75,11 @@ export function withStatistics<O, A>(agent: Agent<O, A>, normalizations: readonl
     setProgress: (progress) => agent.setProgress?.(progress),
     save: async (folder) => {
       await agent.save(folder);
-      for (const { wrapper, mean, variance } of learned)
-        if (![...mean, ...variance].every(Number.isFinite))
-          throw new GymError(
-            'E_VALUE',
-            `${wrapper}: the statistics are infinite or NaN, because the environment gave such numbers; look for them there.`,
-          );
-      const text = JSON.stringify({ normalizations: learned } satisfies z.input<typeof schema>, null, 1);
-      await writeFileAtomic(join(folder, statisticsFile), `${text}\n`);
+      await writeStatistics(folder, learned);
     },
     restore: async (folder) => {
       const file = join(folder, statisticsFile);
-      const saved = checkedFile(schema, await readJson(file), file).normalizations;
+      const saved = await readStatistics(folder);
       const names = (list: readonly string[]) => list.join(', ') || 'none';
       const [there, here] = [saved.map(({ wrapper }) => wrapper), normalizations.map(({ name }) => name)];
       if (names(there) !== names(here))
