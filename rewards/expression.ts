@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module';
 import type { EvalFunction, MathNode } from 'mathjs';
 import { GymError, messageOf, unknownName } from '../core/errors.js';
 import type { Reward, RewardBatch } from '../core/reward.js';
@@ -149,8 +150,8 @@ export async function expressionReward(
 
   const readable = (message: string) => message.replace(/reward(\d+)/g, (_, k: string) => terms[Number(k)]!.spec);
 
-  // mathjs takes a second to load: only those who use an expression pay for it.
-  const { parse } = await import('mathjs/number');
+  // Only those who use an expression wait for its hundreds of modules, which load in a third of the time by `require`.
+  const { parse } = createRequire(import.meta.url)('mathjs/number') as typeof import('mathjs/number');
   let compiled: EvalFunction;
   try {
     const root = parse(text);
