@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Tensor1D } from '@tensorflow/tfjs';
 import * as tf from '@tensorflow/tfjs';
 import * as z from 'zod';
 import { GymError } from '../core/errors.js';
@@ -22,6 +23,7 @@ import {
 import { ArrayOptimizer } from './optimization/array-optimizer.js';
 import { ArrayRows } from './optimization/array-rows.js';
 import { RunTimeChecks } from './optimization/checks.js';
+import { assignFlatWeights, flatWeights } from './optimization/flat-weights.js';
 import {
   type Gradient,
   type GradientSource,
@@ -37,6 +39,7 @@ import {
   timed,
   type UnitReplica,
   type UnitState,
+  type UnitWeights,
   type WorkUnits,
 } from './optimization/work-units.js';
 import type { Policy, PolicyArrays, Prepared } from './policy.js';
@@ -187,17 +190,9 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
   }
 
   /** In a worker: takes over the weights of the agent that it computes for. */
-  setWeights(weights: readonly NdArray[]): void {
-    const variables = [...this.policy.parameters.values()];
-    if (weights.length > variables.length) {
-      const [first, size] = weights.at(-1)!.data as Float32Array;
-      this.policy.window = { first: first!, size: size! };
-    }
-    tf.tidy(() => {
-      variables.forEach((variable, i) => {
-        variable.assign(tf.tensor(weights[i]!.data as Float32Array, variable.shape));
-      });
-    });
+  setWeights({ values, window }: UnitWeights): void {
+    if (window) this.policy.window = window;
+    assignFlatWeights(this.policy.parameters.values(), values);
   }
 
   /** In a worker: takes over the batch that rows will be taken from. */
@@ -360,7 +355,12 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
         const update =
           this.#optimizer instanceof ArrayOptimizer
             ? await this.#optimizer.update(minibatch, this.#lossOver(batch), this.#progress, signal)
-            : await this.#optimizer.update(minibatch, this.#source(this.#optimizer, batch), this.#progress, signal);
+            : await this.#optimizer.update(
+                minibatch,
+                this.#source(this.#optimizer, batch, minibatch.length),
+                this.#progress,
+                signal,
+              );
         this.#weightsVersion++;
         // Only with the weights that sampled it is a transition's ratio 1.
         const own = update.perRow.logRatio!.filter((_, i) => minibatch[i]! >= replayed);
@@ -399,10 +399,11 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
   }
 
   /** Where gradients of this batch come from: workers, where there are some by now. */
-  #source(optimizer: MinibatchOptimizer, batch: Batch): GradientSource {
+  #source(optimizer: MinibatchOptimizer, batch: Batch, count: number): GradientSource {
     const units = this.#units;
     const loss = this.#lossOver(batch);
-    if (units === undefined || units.lanes === 0)
+    // A minibatch of one pass leaves nothing to do at the same time, and a worker is no faster at it.
+    if (units === undefined || units.lanes === 0 || count <= optimizer.microBatch)
       return {
         lanes: 1,
         pass: (rows, share) => timed(units, () => optimizer.pass(rows, share, loss)),
@@ -410,23 +411,20 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
     const state = this.#unitState(batch);
     return {
       lanes: units.lanes,
-      pass: async (rows, share): Promise<Gradient> => {
-        const { gradient, ...rest } = await units.gradient(rows, share, state);
-        return { gradient: tf.tensor1d(gradient), ...rest };
-      },
+      pass: (rows, share): Promise<Gradient> =>
+        units.gradient(rows, share, state, ({ gradient, ...rest }) => ({
+          // A product copies the array at once, which tensor1d alone does not on each backend.
+          gradient: tf.tidy(() => tf.tensor1d(gradient).mul<Tensor1D>(1)),
+          ...rest,
+        })),
     };
   }
 
   #unitState(batch?: Batch): UnitState {
-    const read = async (): Promise<NdArray[]> => {
-      const weights: NdArray[] = [];
-      for (const variable of this.policy.parameters.values())
-        weights.push({ data: (await variable.data()) as Float32Array, shape: variable.shape });
-      // What a worker samples depends on the window too: it travels behind the weights.
-      const { window } = this.policy;
-      if (window) weights.push({ data: Float32Array.of(window.first, window.size), shape: [2] });
-      return weights;
-    };
+    const read = async (): Promise<UnitWeights> => ({
+      window: this.policy.window,
+      values: await flatWeights(this.policy.parameters.values()),
+    });
     return {
       weights: { version: this.#weightsVersion, read },
       ...(batch && { batch: { version: this.#batchVersion, read: () => batch } }),

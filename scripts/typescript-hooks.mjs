@@ -18,7 +18,7 @@ const isTypeScript = (url) => /^file:[^?]*\.ts(\?|$)/.test(url) && !url.includes
 
 /** In TypeScript `./x.js` also names the file `x.ts`; no other extension is guessed. */
 export async function resolve(specifier, context, next) {
-  if (/^(\.{1,2}\/|file:)/.test(specifier)) {
+  if (/^(\.{0,2}\/|file:)/.test(specifier)) {
     const url = new URL(specifier, context.parentURL);
     const asTypeScript = new URL(url);
     asTypeScript.pathname = url.pathname.replace(/\.js$/, '.ts');

@@ -70,6 +70,11 @@ export class MinibatchOptimizer {
     this.#adamw = new AdamW(parameters, options);
   }
 
+  /** Rows of one pass at most. */
+  get microBatch(): number {
+    return this.#options.microBatch;
+  }
+
   /** How many updates were applied. */
   get updates(): number {
     return this.#updates;

@@ -1,6 +1,6 @@
-import type { NdArray } from '../../core/ndarray.js';
 import type { Awaitable } from '../../core/types.js';
 import type { Decision } from '../agent.js';
+import type { StepWindow } from '../policy.js';
 
 // Two pieces of an agent's work are fixed by their inputs and the weights, whoever computes them: the decisions for a batch
 // of observations, and the gradient of a micro-batch. They are plain messages of arrays, in and out, so that threads,
@@ -23,10 +23,17 @@ export interface Versioned<T> {
   read(): Awaitable<T>;
 }
 
+/** What a policy computes with. */
+export interface UnitWeights {
+  /** The values of all parameters in their order, as one array. */
+  readonly values: Float32Array;
+  /** What is sampled depends on it too, where the policy has one. */
+  readonly window?: StepWindow | undefined;
+}
+
 /** What a worker must have before it computes a unit. */
 export interface UnitState {
-  /** The values of the parameters, in their order. */
-  readonly weights: Versioned<readonly NdArray[]>;
+  readonly weights: Versioned<UnitWeights>;
   /** The prepared rollout that rows are taken from. */
   readonly batch?: Versioned<unknown>;
 }
@@ -39,13 +46,17 @@ export interface WorkUnits {
   took(milliseconds: number): void;
   /** The decisions for a batch of observations. */
   sample(observations: readonly unknown[], explore: boolean, state: UnitState): Promise<Decision<unknown>>;
-  /** The gradient of a micro-batch; `share` is its part of the minibatch. */
-  gradient(rows: Int32Array, share: number, state: UnitState): Promise<HostGradient>;
+  /**
+   * The gradient of a micro-batch; `share` is its part of the minibatch.
+   * @param take is given the result while no worker writes to its arrays, which may be shared: it copies what it keeps.
+   */
+  gradient<T>(rows: Int32Array, share: number, state: UnitState, take: (result: HostGradient) => T): Promise<T>;
 }
 
 /** An agent as a worker sees it: a copy that computes units and nothing else. */
 export interface UnitReplica {
-  setWeights(weights: readonly NdArray[]): Awaitable<void>;
+  /** Takes over weights, of whose arrays it keeps none. */
+  setWeights(weights: UnitWeights): Awaitable<void>;
   setBatch(batch: unknown): Awaitable<void>;
   sampleUnit(observations: readonly unknown[], explore: boolean): Awaitable<Decision<unknown>>;
   gradientUnit(rows: Int32Array, share: number): Promise<HostGradient>;

@@ -1,6 +1,12 @@
 import { Worker } from 'node:worker_threads';
 import type { Decision } from '../../agents/agent.js';
-import type { HostGradient, UnitState, Versioned, WorkUnits } from '../../agents/optimization/work-units.js';
+import type {
+  HostGradient,
+  UnitState,
+  UnitWeights,
+  Versioned,
+  WorkUnits,
+} from '../../agents/optimization/work-units.js';
 import { type ErrorCode, GymError, messageOf } from '../../core/errors.js';
 import { packed } from '../../core/packed.js';
 import type { ReplicaTask, UnitReply, UnitRequest } from './protocol.js';
@@ -14,6 +20,7 @@ interface Unit {
   readonly request: UnitRequest;
   readonly state: UnitState;
   tries: number;
+  /** Is given the result before the worker computes anything else. */
   resolve(result: unknown): void;
   reject(error: unknown): void;
 }
@@ -55,6 +62,8 @@ export class WorkerPool implements WorkUnits {
   /** Of the first workers: each is resolved when it has begun, or cannot. */
   readonly #begun: Promise<void>[] = [];
   #cache: { weights?: [number, unknown]; batch?: [number, unknown] } = {};
+  /** Where workers read the weights. */
+  #values: Float32Array<SharedArrayBuffer> | undefined;
 
   constructor(task: ReplicaTask, options: PoolOptions) {
     this.#task = task;
@@ -77,11 +86,11 @@ export class WorkerPool implements WorkUnits {
   }
 
   sample(observations: readonly unknown[], explore: boolean, state: UnitState): Promise<Decision<unknown>> {
-    return this.#compute({ kind: 'sample', observations, explore }, state) as Promise<Decision<unknown>>;
+    return this.#compute({ kind: 'sample', observations, explore }, state, (result) => result as Decision<unknown>);
   }
 
-  gradient(rows: Int32Array, share: number, state: UnitState): Promise<HostGradient> {
-    return this.#compute({ kind: 'gradient', rows, share }, state) as Promise<HostGradient>;
+  gradient<T>(rows: Int32Array, share: number, state: UnitState, take: (result: HostGradient) => T): Promise<T> {
+    return this.#compute({ kind: 'gradient', rows, share }, state, take as (result: unknown) => T);
   }
 
   /** Ends all threads. Units that wait fail. */
@@ -173,10 +182,16 @@ export class WorkerPool implements WorkUnits {
     this.#options.warn?.(`a worker cannot begin: ${why}; what it would compute is computed without it, more slowly.`);
   }
 
-  #compute(request: UnitRequest, state: UnitState): Promise<unknown> {
+  #compute<T>(request: UnitRequest, state: UnitState, take: (result: unknown) => T): Promise<T> {
     if (this.#closed) return Promise.reject(new GymError('E_STATE', 'workers: they were closed.'));
     return new Promise((resolve, reject) => {
-      this.#queue.push({ request, state, tries: 0, resolve, reject });
+      this.#queue.push({
+        request,
+        state,
+        tries: 0,
+        resolve: (result) => resolve((async () => take(result))()),
+        reject,
+      });
       this.#dispatch();
     });
   }
@@ -199,24 +214,38 @@ export class WorkerPool implements WorkUnits {
   async #send(hand: Hand, unit: Unit): Promise<void> {
     const { weights, batch } = unit.state;
     // Read before anything can change them, and once for all workers.
-    const values = [this.#read('weights', weights), batch && this.#read('batch', batch)] as const;
+    const values = [
+      this.#read('weights', weights, (read) => this.#shared(read, weights.version)),
+      batch && this.#read('batch', batch, (read) => read),
+    ] as const;
     const post = (request: UnitRequest) => {
       const { message, transfer } = packed(request);
       hand.worker.postMessage(message, transfer);
     };
     const [w, b] = await Promise.all(values);
-    if (hand.weights !== weights.version) post({ kind: 'weights', weights: w as never });
+    // Not packed, which would copy what is shared.
+    if (hand.weights !== weights.version)
+      hand.worker.postMessage({ kind: 'weights', weights: w } satisfies UnitRequest);
     hand.weights = weights.version;
     if (batch && hand.batch !== batch.version) post({ kind: 'batch', batch: b });
     if (batch) hand.batch = batch.version;
     post(unit.request);
   }
 
-  #read(kind: 'weights' | 'batch', state: Versioned<unknown>): unknown {
+  #read<T>(kind: 'weights' | 'batch', state: Versioned<T>, keep: (value: T) => T): Promise<T> {
     const known = this.#cache[kind];
-    if (known?.[0] === state.version) return known[1];
-    const value = Promise.resolve(state.read());
+    if (known?.[0] === state.version) return known[1] as Promise<T>;
+    const value = Promise.resolve(state.read()).then(keep);
     this.#cache[kind] = [state.version, value];
     return value;
+  }
+
+  /** Weights in memory that all threads have: that of older weights, unless a worker still computes with those. */
+  #shared({ values, window }: UnitWeights, version: number): UnitWeights {
+    const inUse = [...this.#hands].some(({ unit }) => unit !== undefined && unit.state.weights.version !== version);
+    if (inUse || this.#values?.length !== values.length)
+      this.#values = new Float32Array(new SharedArrayBuffer(values.byteLength));
+    this.#values.set(values);
+    return { values: this.#values, window };
   }
 }

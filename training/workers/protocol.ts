@@ -1,5 +1,5 @@
+import type { UnitWeights } from '../../agents/optimization/work-units.js';
 import type { BackendName } from '../../backend/index.js';
-import type { NdArray } from '../../core/ndarray.js';
 import type { RunConfig } from '../config/run-config.js';
 
 /** What a worker is made from: it makes a copy of the run's agent, and computes units of its work. */
@@ -8,9 +8,12 @@ export interface ReplicaTask {
   readonly backend: BackendName;
 }
 
-/** What a worker is asked. States come before the units that need them, and have no answer. */
+/**
+ * What a worker is asked. Plain messages of arrays, two of which lie in memory that both threads have, because they are
+ * large and come often: the values of the weights, which stay as they are until the unit is answered, and a gradient,
+ * which stays as it is until the next unit is sent. States come before the units that need them, and have no answer. */
 export type UnitRequest =
-  | { readonly kind: 'weights'; readonly weights: readonly NdArray[] }
+  | { readonly kind: 'weights'; readonly weights: UnitWeights }
   | { readonly kind: 'batch'; readonly batch: unknown }
   | { readonly kind: 'sample'; readonly observations: readonly unknown[]; readonly explore: boolean }
   | { readonly kind: 'gradient'; readonly rows: Int32Array; readonly share: number };

@@ -29,9 +29,20 @@ async function answer(replica: UnitReplica, request: UnitRequest): Promise<void>
     case 'sample':
       send({ kind: 'result', result: await replica.sampleUnit(request.observations, request.explore) });
       return;
-    case 'gradient':
-      send({ kind: 'result', result: await replica.gradientUnit(request.rows, request.share) });
+    case 'gradient': {
+      const result = await replica.gradientUnit(request.rows, request.share);
+      send({ kind: 'result', result: { ...result, gradient: shared(result.gradient) } });
+    }
   }
+}
+
+let gradients: Float32Array<SharedArrayBuffer> | undefined;
+
+/** A gradient in the memory that the main thread reads it from before it sends the next unit. */
+function shared(gradient: Float32Array): Float32Array {
+  gradients ??= new Float32Array(new SharedArrayBuffer(gradient.byteLength));
+  gradients.set(gradient);
+  return gradients;
 }
 
 function fail(error: unknown): void {
