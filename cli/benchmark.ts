@@ -83,7 +83,7 @@ export async function benchmarkCommand(options: BenchmarkCommandOptions & Record
         ...results.rows.map((row) => [
           row.env,
           row.algorithm,
-          ...[row.iqm.value, row.iqm.low, row.iqm.high, row.mean, row.min, row.max].map(number),
+          ...[row.iqm?.value, row.iqm?.low, row.iqm?.high, row.mean, row.min, row.max].map(number),
           row.failed > 0 ? `${row.runs} (${row.failed} not finished)` : String(row.runs),
         ]),
       ])}\n${options.out}/index.html\n`,

@@ -44,7 +44,8 @@ export async function compareRuns(paths: readonly string[]): Promise<{ results: 
 }
 
 /** Options that say nothing of what is learned. */
-const beside = /^(name|runs|seed|backend|workers|overlap|checkpointEvery|keepCheckpoints|evaluation\..*)$/;
+const beside =
+  /^(name|runs|seed|backend|workers|overlap|checkpointEvery|keepCheckpoints|keepBest|loggers|trackio\..*|evaluation\..*)$/;
 
 /** A configuration as a list of options by dotted path. */
 function flat(value: unknown, path = ''): Record<string, unknown> {

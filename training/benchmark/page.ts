@@ -45,7 +45,9 @@ function at(curve: readonly (readonly [number, number])[], x: number): number {
   return x1 === x0 ? y1 : y0 + ((y1 - y0) * (x - x0)) / (x1 - x0);
 }
 
-function interval({ value, low, high }: Interval): Part {
+function interval(iqm: Interval | undefined): Part {
+  if (iqm === undefined) return number(undefined);
+  const { value, low, high } = iqm;
   return html`<b>${number(value)}</b> <span class="note">${number(low)} to ${number(high)}</span>`;
 }
 
@@ -65,6 +67,7 @@ async function drawn(figure: Figure | undefined): Promise<Html> {
 const style = `
 .runs { width: 120px; height: 14px; } .runs circle { fill: var(--c1); opacity: .65; } .runs line { stroke: var(--ink); stroke-width: 1.5; }
 .curves { margin-top: 1.2rem; display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 1rem; }
+.warnings li { white-space: pre-line; }
 .left td, .left th { text-align: left; padding-right: 1rem; }
 `;
 
@@ -82,7 +85,7 @@ export async function renderBenchmark(results: BenchmarkResults, heading = 'Benc
 <div class="scroll"><table class="numbers"><thead><tr><th>algorithm<th>interquartile mean, 95 %<th>mean<th>lowest<th>highest<th>runs<th>time a run<th>each run</tr></thead>
 <tbody>${group.map(
       (row) =>
-        html`<tr><td>${row.algorithm}<td>${interval(row.iqm)}<td>${number(row.mean)}<td>${number(row.min)}<td>${number(row.max)}<td>${row.runs}${row.failed > 0 ? html` <span class="down">and ${row.failed} not finished</span>` : ''}<td>${duration(row.seconds)}<td>${strip(
+        html`<tr><td>${row.algorithm}<td>${interval(row.iqm)}<td>${number(row.mean)}<td>${number(row.min)}<td>${number(row.max)}<td>${row.runs}${row.failed > 0 ? html` <span class="down">and ${row.failed} not finished</span>` : ''}<td>${row.seconds === undefined ? number(undefined) : duration(row.seconds)}<td>${strip(
           own.filter((run) => algorithmOf(run) === row.algorithm).flatMap(({ score }) => score ?? []),
           low,
           high,
@@ -91,7 +94,7 @@ export async function renderBenchmark(results: BenchmarkResults, heading = 'Benc
 <div class="curves"><figure class="plot"><h3>By environment steps</h3>${await drawn(learningCurves(own, 'environment steps'))}<figcaption>Mean reward of an epoch: mean and range over the runs.</figcaption></figure>
 <figure class="plot"><h3>By time</h3>${await drawn(learningCurves(own, 'seconds'))}<figcaption>The same against seconds of training.</figcaption></figure></div></section>`);
   }
-  const failed = runs.filter(({ state }) => state === 'failed');
+  const left = runs.filter(({ state }) => state === 'failed' || state === 'unfinished');
   return render(html`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${heading} · denoise-gym</title><style>${new Html(reportStyle + style)}</style></head><body><main>
@@ -107,7 +110,7 @@ ${
       )}</tbody></table></section>`
     : ''
 }
-${failed.length > 0 ? html`<section class="warnings"><h2>Not finished</h2><ul>${failed.map(({ name, message }) => html`<li><b>${name}</b>: ${message}`)}</ul></section>` : ''}
+${left.length > 0 ? html`<section class="warnings"><h2>Not finished</h2><ul>${left.map(({ name, state, message }) => html`<li><b>${name}</b> ${state === 'failed' ? 'failed' : 'has not ended'}: ${message}`)}</ul></section>` : ''}
 <footer>Made by denoise-gym ${versions['denoise-gym']} ${versions.commit ?? ''} on the ${backend} backend, ${updated.replace('T', ' ').replace(/\..*$/, ' UTC')}. Every run is in <code>results.json</code>; its folder, with a report, in <code>runs/</code>.</footer>
 </main></body></html>
 `);

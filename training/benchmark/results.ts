@@ -12,8 +12,9 @@ export interface RunOutcome {
   readonly agent: string;
   readonly seed: number;
   readonly varied: Readonly<Record<string, unknown>>;
-  readonly state: 'finished' | 'failed' | 'missing';
-  /** Why it failed. */
+  /** `unfinished`: it goes on, or it was stopped or killed, and the same command goes on with it. */
+  readonly state: 'finished' | 'failed' | 'unfinished' | 'missing';
+  /** Why it failed, or what it is instead of finished. */
   readonly message?: string;
   /** The mean of the last evaluation; without evaluations, of the last tenth of the epochs' rewards. */
   readonly score?: number;
@@ -32,14 +33,16 @@ export interface Row {
   readonly env: string;
   readonly algorithm: string;
   readonly runs: number;
+  /** How many are not finished, and so have no score. */
   readonly failed: number;
-  readonly mean: number;
+  /** Of the scores; this and the next three are absent where there is none. */
+  readonly mean?: number;
   /** Interquartile mean with its 95 % interval. */
-  readonly iqm: Interval;
-  readonly min: number;
-  readonly max: number;
-  /** Mean seconds of a run. */
-  readonly seconds: number;
+  readonly iqm?: Interval;
+  readonly min?: number;
+  readonly max?: number;
+  /** Mean seconds of a run; absent where none has begun. */
+  readonly seconds?: number;
 }
 
 /** How likely one algorithm is better than another, over all environments on which both have finished runs. */
@@ -98,15 +101,16 @@ export async function outcomeOf(
     return reward === undefined ? [] : [[m.epoch!, m.envSteps!, m.rewardQueries!, seconds, reward]];
   });
   const finished = status?.state === 'finished';
+  const hasFailed = failure !== undefined || status?.state === 'failed' || status?.state === 'diverged';
   const last = metrics.at(-1);
-  const message = failure ?? status?.message ?? (finished ? undefined : `it is ${status?.state ?? 'not there'}`);
+  const message = failure ?? status?.message ?? (finished ? undefined : (status?.state ?? 'not begun'));
   const rewards = curve.map((point) => point[4]);
   const evaluated = evaluations.at(-1);
   const score =
     evaluated && evaluations.length > 1 ? evaluated.mean : mean(rewards.slice(-Math.ceil(rewards.length / 10)));
   return {
     ...base,
-    state: finished ? 'finished' : 'failed',
+    state: finished ? 'finished' : hasFailed ? 'failed' : 'unfinished',
     ...(!finished && message !== undefined && { message }),
     ...(finished && { score }),
     ...(evaluations.length > 1 && { before: evaluations[0]!.mean }),
@@ -120,20 +124,20 @@ export function rowsOf(runs: readonly RunOutcome[]): Row[] {
   return grouped(runs, ({ env, ...run }) => JSON.stringify([env, algorithmOf(run)])).map((group) => {
     const { env } = group[0]!;
     const scores = group.flatMap(({ score }) => score ?? []);
+    const seconds = group.flatMap((run) => run.seconds ?? []);
     const algorithm = algorithmOf(group[0]!);
     return {
       env,
       algorithm,
       runs: scores.length,
       failed: group.length - scores.length,
-      mean: mean(scores),
-      iqm:
-        scores.length === 0
-          ? { value: Number.NaN, low: Number.NaN, high: Number.NaN }
-          : withInterval([[scores]], interquartileMean, new Random(`${env}/${algorithm}`)),
-      min: Math.min(...scores),
-      max: Math.max(...scores),
-      seconds: mean(group.flatMap(({ seconds }) => seconds ?? [])),
+      ...(scores.length > 0 && {
+        mean: mean(scores),
+        iqm: withInterval([[scores]], interquartileMean, new Random(`${env}/${algorithm}`)),
+        min: Math.min(...scores),
+        max: Math.max(...scores),
+      }),
+      ...(seconds.length > 0 && { seconds: mean(seconds) }),
     };
   });
 }

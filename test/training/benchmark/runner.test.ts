@@ -82,6 +82,8 @@ describe('a benchmark', () => {
     expect(await readFile(join(out, 'results.csv'), 'utf8')).toMatch(/^env,agent,seed,state,score/);
     const page = await readFile(join(out, 'index.html'), 'utf8');
     for (const text of ['<svg', '2 of 4 runs finished', 'out of order', 'Bandit-v0']) expect(page).toContain(text);
+    // Nothing is known of the scores of an agent whose runs have all failed.
+    expect(page.replace(/<style>.*<\/style>/s, '')).not.toMatch(/NaN|Infinity/);
 
     // What is finished is not made again; what failed is tried again.
     said.length = 0;
@@ -94,6 +96,15 @@ describe('a benchmark', () => {
     );
     expect(results.rows).toMatchObject([{ algorithm: 'ppo', runs: 2 }]);
     expect(compared).toContain('Comparison');
+
+    // As it is while a run goes on, and after it was killed.
+    const [first] = runs;
+    const path = join(out, 'runs', first!.name);
+    const status = { ...JSON.parse(await readFile(join(path, 'status.json'), 'utf8')), state: 'running' };
+    await writeFile(join(path, 'status.json'), JSON.stringify(status));
+    const { results: underway, page: open } = await compareRuns([path]);
+    expect(underway.runs).toMatchObject([{ state: 'unfinished', message: 'running' }]);
+    expect(open).toContain('has not ended');
   }, 120_000);
 });
 
@@ -115,7 +126,7 @@ describe('the table', () => {
       ['X', 'a', 3, 0, 2],
       ['X', 'b', 3, 0, 1 / 3],
       ['Y', 'a', 1, 0, 5],
-      ['Y', 'b', 0, 1, Number.NaN],
+      ['Y', 'b', 0, 1, undefined],
     ]);
     const [comparison] = comparisonsOf(runs);
     // of 9 pairs a is above b in 8, and equal in one
