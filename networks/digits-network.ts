@@ -52,7 +52,7 @@ export interface FeatureNetwork {
 }
 
 /** A linear head whose weight vectors have a length of their own: W_c = g_c · v_c / ‖v_c‖, with a bias. */
-function weightNormHead(scope: Scope, features: number, classes: number): (x: tf.Tensor2D) => tf.Tensor2D {
+export function weightNormHead(scope: Scope, features: number, classes: number): (x: tf.Tensor2D) => tf.Tensor2D {
   const fanIn = features;
   const v = scope.variable<tf.Rank.R2>('weight_v', [classes, features], { fanIn });
   const g = scope.variable<tf.Rank.R2>('weight_g', [classes, 1], 1);

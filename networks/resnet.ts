@@ -1,0 +1,220 @@
+import * as tf from '@tensorflow/tfjs';
+import { convolution } from '../backend/index.js';
+import type { Random } from '../core/random.js';
+import { readSafetensors } from '../core/safetensors.js';
+import { type Classified, type FeatureNetwork, weightNormHead } from './digits-network.js';
+import { linearLayer } from './layers/basic.js';
+import { batchNormalization, type Mode, type ModeLayer } from './layers/batch-norm.js';
+import {
+  build,
+  copiedParameters,
+  disposeParameters,
+  type ParameterSource,
+  randomParameters,
+  type Scope,
+  storedParameters,
+} from './weights.js';
+
+/** The depths that there are, and of each how many blocks its four stages have, and of which kind these are. */
+const stages = {
+  18: { blocks: [2, 2, 2, 2], bottleneck: false },
+  50: { blocks: [3, 4, 6, 3], bottleneck: true },
+  101: { blocks: [3, 4, 23, 3], bottleneck: true },
+} as const;
+
+/** How many layers with weights a ResNet has. */
+export type ResNetDepth = keyof typeof stages;
+
+export interface ResNetConfig {
+  readonly depth: ResNetDepth;
+  /** How many classes it tells apart. */
+  readonly classes: number;
+  /** The length of the features. Default 256, as SHOT and its successors have it. */
+  readonly features?: number;
+}
+
+/** A part of the encoder. */
+type Stage = (x: tf.Tensor4D, mode: Mode) => tf.Tensor4D;
+
+/** ImageNet's mean and standard deviation by channel, with which torchvision's weights were trained, for pixels of 0..1. */
+const mean = [0.485, 0.456, 0.406];
+const deviation = [0.229, 0.224, 0.225];
+
+/** A convolution without bias, padded alike on all sides, which TensorFlow's 'same' does not do with a stride of 2. */
+function plainConvolution(scope: Scope, inChannels: number, outChannels: number, kernel: number, strides: 1 | 2) {
+  const fanIn = inChannels * kernel * kernel;
+  const weight = scope.variable<tf.Rank.R4>('weight', [kernel, kernel, inChannels, outChannels], { fanIn });
+  const around = (kernel - 1) / 2;
+  return (x: tf.Tensor4D): tf.Tensor4D =>
+    convolution(padded(x, around), weight, tf.zeros([outChannels]), { strides, pad: 'valid' });
+}
+
+function padded(x: tf.Tensor4D, by: number): tf.Tensor4D {
+  if (by === 0) return x;
+  return tf.pad(x, [
+    [0, 0],
+    [by, by],
+    [by, by],
+    [0, 0],
+  ]);
+}
+
+/** Convolutions of `[kernel, channels, stride]` with batch normalisation each, and ReLU between them; and the shortcut. */
+function residualBlock(
+  scope: Scope,
+  inChannels: number,
+  layers: readonly (readonly [kernel: number, channels: number, strides: 1 | 2])[],
+): Stage {
+  const outChannels = layers.at(-1)![1];
+  const strides = layers.some(([, , stride]) => stride === 2) ? 2 : 1;
+  const path = layers.map(([kernel, channels, stride], i) => ({
+    convolve: plainConvolution(
+      scope.at(`conv${i + 1}`),
+      i === 0 ? inChannels : layers[i - 1]![1],
+      channels,
+      kernel,
+      stride,
+    ),
+    norm: batchNormalization(scope.at(`bn${i + 1}`), channels),
+  }));
+  const shortcut =
+    strides === 1 && inChannels === outChannels
+      ? undefined
+      : {
+          convolve: plainConvolution(scope.at('downsample', 0), inChannels, outChannels, 1, strides),
+          norm: batchNormalization(scope.at('downsample', 1), outChannels),
+        };
+  return (x, mode) => {
+    let y = x;
+    path.forEach(({ convolve, norm }, i) => {
+      y = norm(convolve(y), mode);
+      if (i + 1 < path.length) y = y.relu();
+    });
+    return y.add<tf.Tensor4D>(shortcut ? shortcut.norm(shortcut.convolve(x), mode) : x).relu();
+  };
+}
+
+/** torchvision's names and layers, up to the mean over all pixels. @returns the encoder and the length of what it gives. */
+function encoder(scope: Scope, depth: ResNetDepth) {
+  const { blocks, bottleneck } = stages[depth];
+  const stem = plainConvolution(scope.at('conv1'), 3, 64, 7, 2);
+  const norm: ModeLayer = batchNormalization(scope.at('bn1'), 64);
+  const parts: Stage[] = [];
+  let channels = 64;
+  blocks.forEach((count, stage) => {
+    const width = 64 * 2 ** stage;
+    for (let i = 0; i < count; i++) {
+      const strides = i === 0 && stage > 0 ? 2 : 1;
+      const at = scope.at(`layer${stage + 1}`, i);
+      parts.push(
+        bottleneck
+          ? residualBlock(at, channels, [
+              [1, width, 1],
+              [3, width, strides],
+              [1, 4 * width, 1],
+            ])
+          : residualBlock(at, channels, [
+              [3, width, strides],
+              [3, width, 1],
+            ]),
+      );
+      channels = bottleneck ? 4 * width : width;
+    }
+  });
+  const encode = (images: tf.Tensor4D, mode: Mode): tf.Tensor2D => {
+    // From −1..1 to what torchvision's weights expect.
+    const inputs = images.div<tf.Tensor4D>(2).add(0.5).sub(mean).div<tf.Tensor4D>(deviation);
+    // The zeros around it are never the largest: before them stands a ReLU.
+    let x = tf.maxPool(padded(norm(stem(inputs), mode).relu(), 1), 3, 2, 'valid');
+    for (const part of parts) x = part(x, mode);
+    return x.mean([1, 2]);
+  };
+  return { encode, channels };
+}
+
+/**
+ * ResNet-18, -50 or -101 as torchvision has it (He et al. 2016, with the stride in the 3×3 convolution of a bottleneck
+ * block), whose last layer is replaced by what source-free adaptation uses: a linear layer to the features with batch
+ * normalisation, and a linear head with normalised weights (Liang et al. 2020; Litrico et al. 2023). It takes images of any
+ * size of at least 32, and scales them itself as ImageNet's were.
+ */
+export class ResNet implements FeatureNetwork {
+  readonly config: Required<ResNetConfig>;
+  readonly parameters: ReadonlyMap<string, tf.Variable>;
+  readonly buffers: ReadonlyMap<string, tf.Variable>;
+  readonly #layers: {
+    readonly encode: (images: tf.Tensor4D, mode: Mode) => tf.Tensor2D;
+    readonly neck: (pooled: tf.Tensor2D, mode: Mode) => tf.Tensor2D;
+    readonly classify: (features: tf.Tensor2D) => tf.Tensor2D;
+  };
+
+  /** @param source where the parameters come from: `randomParameters`, `storedParameters`. */
+  constructor(config: ResNetConfig, source: ParameterSource) {
+    this.config = { features: 256, ...config };
+    const { network, parameters, buffers } = build(source, (scope) => this.#build(scope));
+    this.#layers = network;
+    this.parameters = parameters;
+    this.buffers = buffers;
+  }
+
+  /** A network that knows nothing yet. */
+  static create(config: ResNetConfig, random: Random): ResNet {
+    return new ResNet(config, randomParameters(random));
+  }
+
+  /**
+   * A network whose encoder comes from a safetensors file of torchvision's names, as
+   * `safetensors.torch.save_file(torchvision.models.resnet18(weights='DEFAULT').state_dict(), path)` writes it. The last
+   * layer of the file, `fc`, is left out; the layers in its place know nothing yet.
+   * @throws GymError E_FILE where the file is not there, or is of another depth.
+   */
+  static async load(path: string, config: ResNetConfig, random: Random): Promise<ResNet> {
+    const state = await readSafetensors(path);
+    const stored = storedParameters(path, state, (name) =>
+      /^fc\.|\.num_batches_tracked$/.test(name) ? undefined : name,
+    );
+    const fresh = randomParameters(random);
+    return new ResNet(config, {
+      tensor: (name, shape, initial) =>
+        (/^(bottleneck|classifier)/.test(name) ? fresh : stored).tensor(name, shape, initial),
+      finish: () => stored.finish?.(),
+    });
+  }
+
+  #build(scope: Scope) {
+    const { classes, features, depth } = this.config;
+    const { encode, channels } = encoder(scope, depth);
+    const bottleneck = linearLayer(scope.at('bottleneck'), channels, features);
+    const norm = batchNormalization(scope.at('bottleneck_bn'), features);
+    return {
+      encode,
+      neck: (pooled: tf.Tensor2D, mode: Mode) => norm(bottleneck(pooled), mode),
+      classify: weightNormHead(scope.at('classifier'), features, classes),
+    };
+  }
+
+  /** What torchvision's network gives to its last layer: [N, 512] or [N, 2048]. @param images as of {@link forward}. */
+  pooled(images: tf.Tensor4D, mode: Mode): tf.Tensor2D {
+    return tf.tidy(() => this.#layers.encode(images, mode));
+  }
+
+  forward(images: tf.Tensor4D, mode: Mode): Classified {
+    return tf.tidy(() => {
+      const features = this.#layers.neck(this.#layers.encode(images, mode), mode);
+      return { features, logits: this.#layers.classify(features) } as Classified & tf.TensorContainerObject;
+    });
+  }
+
+  classify(features: tf.Tensor2D): tf.Tensor2D {
+    return tf.tidy(() => this.#layers.classify(features));
+  }
+
+  clone(): ResNet {
+    return new ResNet(this.config, copiedParameters(new Map([...this.parameters, ...this.buffers])));
+  }
+
+  dispose(): void {
+    disposeParameters(this.parameters);
+    disposeParameters(this.buffers);
+  }
+}
