@@ -96,7 +96,8 @@ export async function trainOnSource(
   const [, height, width] = data.images.shape;
   const sgd = new Sgd(network.parameters, { momentum, weightDecay });
   const best = network.clone();
-  let [bestAccuracy, bestEpoch] = [-1, 0];
+  let accuracy = 0;
+  let [lowest, bestEpoch] = [Number.POSITIVE_INFINITY, 0];
   try {
     for (let epoch = 1; epoch <= epochs && epoch - bestEpoch <= patience; epoch++) {
       const shuffled = random.child(`order/${epoch}`).permutation(train.labels.length);
@@ -123,18 +124,30 @@ export async function trainOnSource(
         tf.dispose([step.loss, step.gradNorm, inputs.x, inputs.targets, inputs.weights]);
       }
       const { probs } = await evaluated(network, test.images);
-      const { overall } = accuracyOf(argmaxRows(probs), test.labels, classes);
-      if (overall > bestAccuracy) {
-        [bestAccuracy, bestEpoch] = [overall, epoch];
+      const loss = smoothedLoss(probs, test.labels, labelSmoothing);
+      if (loss < lowest) {
+        [lowest, bestEpoch] = [loss, epoch];
+        accuracy = accuracyOf(argmaxRows(probs), test.labels, classes).overall;
         copyWeights(network, best);
       }
     }
     copyWeights(best, network);
-    return bestAccuracy;
+    return accuracy;
   } finally {
     sgd.dispose();
     best.dispose();
   }
+}
+
+/** The mean cross-entropy of predictions with smoothed labels. @param probs [N, C] */
+function smoothedLoss({ data, shape }: NdArray<Float32Array>, labels: Int32Array, smoothing: number): number {
+  const classes = shape[1]!;
+  let sum = 0;
+  for (let i = 0; i < data.length; i++) {
+    const target = smoothing / classes + (i % classes === labels[Math.floor(i / classes)] ? 1 - smoothing : 0);
+    sum -= target * Math.log(Math.max(data[i]!, 1e-12));
+  }
+  return sum / labels.length;
 }
 
 /** Gives a network the values of another one of the same kind, tracked statistics included. */
