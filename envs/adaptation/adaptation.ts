@@ -79,6 +79,8 @@ export class SourceFreeAdaptation implements Env<AdaptationObservation, Adaptati
   #bank!: Bank;
   #tally = new Tally();
   #observation: AdaptationObservation | undefined;
+  /** The weak views of the observed batch, which an update uses again. */
+  #weak: tf.Tensor4D | undefined;
   #closed = false;
 
   /**
@@ -168,8 +170,11 @@ export class SourceFreeAdaptation implements Env<AdaptationObservation, Adaptati
     const { epoch, stats } = this.#episode;
     const { batch, features: D, classes, bank } = this.sizes;
     const indices = this.#indices();
+    this.#weak?.dispose();
+    const weak = this.#views('weak', indices);
+    this.#weak = weak;
     const result = tf.tidy(() => {
-      const { features, logits } = this.network.forward(this.#views('weak', indices), 'batch');
+      const { features, logits } = this.network.forward(weak, 'batch');
       return { features, probs: tf.softmax(logits) };
     });
     const [features, probs] = await Promise.all([result.features.data(), result.probs.data()]);
@@ -313,16 +318,14 @@ export class SourceFreeAdaptation implements Env<AdaptationObservation, Adaptati
     const { stats, epoch } = this.#episode;
     const wanted = readCoefficients(action.coefficients);
     const given = labelsOf(action.pseudoLabels);
-    const weak = this.#views('weak', indices);
     const { enqueued, ...updated } = await this.#learner.update({
-      views: { weak, query: () => this.#views('query', indices), key: () => this.#views('key', indices) },
+      views: { weak: this.#weak!, query: () => this.#views('query', indices), key: () => this.#views('key', indices) },
       targets: normalizedRows(action.pseudoLabels),
       complementary: this.#complementary(given),
       weights: Float32Array.from(action.weights.data, (weight, i) => (given[i]! >= 0 ? weight : 0)),
       keep: this.#keep(action.negativeMask),
       coefficients: wanted,
     });
-    weak.dispose();
     if (!Object.values(updated).every(Number.isFinite)) return false;
     this.#memory.label(indices, given, epoch);
     if (enqueued) this.#memory.enqueue(indices);
@@ -437,6 +440,7 @@ export class SourceFreeAdaptation implements Env<AdaptationObservation, Adaptati
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#weak?.dispose();
     this.#learner.dispose();
     this.#source.dispose();
   }

@@ -51,39 +51,48 @@ export function nearestNeighbours(
       `neighbours: k is ${k}, and the bank has ${count} samples; k must be an integer from 1 to that.`,
     );
   const [rows, columns] = features.shape as [number, number];
-  const [query, keys] = [features.data, bank.data];
-  const bankLengths = lengths(bank, count);
+  // In float64 and of length 1, so that the loops below, which are most of what a rule costs, convert and divide nothing.
+  const keys = Float64Array.from(bank.data.subarray(0, count * columns));
+  lengths(bank, count).forEach((length, j) => {
+    for (let d = 0; d < columns; d++) keys[j * columns + d]! /= length;
+  });
+  // Four features at a time: each number of the bank is then read once for all of them. What is missing is zeros.
+  const query = new Float64Array(Math.ceil(rows / 4) * 4 * columns);
+  query.set(features.data.subarray(0, rows * columns));
   const found = new Int32Array(rows * k);
-  const similarity = new Float64Array(k);
-  const whole = columns - (columns % 4);
-  for (let i = 0; i < rows; i++) {
-    const at = i * k;
-    let held = 0;
-    for (let j = 0; j < count; j++) {
-      // Four sums at a time: this loop is most of what a rule costs.
-      let [p, q, r, t] = [0, 0, 0, 0];
-      let [a, b] = [i * columns, j * columns];
-      for (const end = a + whole; a < end; a += 4, b += 4) {
-        p += query[a]! * keys[b]!;
-        q += query[a + 1]! * keys[b + 1]!;
-        r += query[a + 2]! * keys[b + 2]!;
-        t += query[a + 3]! * keys[b + 3]!;
+  const cosines = [0, 1, 2, 3].map(() => new Float64Array(count));
+  for (let i = 0; i < rows; i += 4) {
+    const [a, b, c, d] = [0, 1, 2, 3].map((n) => query.subarray((i + n) * columns, (i + n + 1) * columns));
+    for (let j = 0, at = 0; j < count; j++) {
+      let [p, q, r, s] = [0, 0, 0, 0];
+      for (let n = 0; n < columns; n++, at++) {
+        const key = keys[at]!;
+        p += a![n]! * key;
+        q += b![n]! * key;
+        r += c![n]! * key;
+        s += d![n]! * key;
       }
-      for (const end = (i + 1) * columns; a < end; a++, b++) p += query[a]! * keys[b]!;
-      const product = p + q + r + t;
-      const cosine = product / bankLengths[j]!;
-      if (held === k && cosine <= similarity[k - 1]!) continue;
-      // What is held is sorted: the new one takes its place, and the last falls out.
-      let place = held < k ? held++ : k - 1;
-      for (; place > 0 && similarity[place - 1]! < cosine; place--) {
-        similarity[place] = similarity[place - 1]!;
-        found[at + place] = found[at + place - 1]!;
-      }
-      similarity[place] = cosine;
-      found[at + place] = j;
+      cosines[0]![j] = p;
+      cosines[1]![j] = q;
+      cosines[2]![j] = r;
+      cosines[3]![j] = s;
     }
+    for (let n = 0; n < 4 && i + n < rows; n++) largest(cosines[n]!, found.subarray((i + n) * k, (i + n + 1) * k));
   }
   return { data: found, shape: [rows, k] };
+}
+
+/** Fills `found` with the places of the largest values, the largest first; of equal ones those that come first. */
+function largest(values: Float64Array, found: Int32Array): void {
+  let held = 0;
+  for (let j = 0; j < values.length; j++) {
+    const value = values[j]!;
+    if (held === found.length && value <= values[found[held - 1]!]!) continue;
+    // What is held is sorted: the new one takes its place, and the last falls out.
+    let place = held < found.length ? held++ : held - 1;
+    for (; place > 0 && values[found[place - 1]!]! < value; place--) found[place] = found[place - 1]!;
+    found[place] = j;
+  }
 }
 
 /**

@@ -29,7 +29,8 @@ export function strongViews(pictures: Pictures, indices: ArrayLike<number>, rand
     const brightness = random.uniform(-0.32, 0.32);
     const contrast = 1 + random.uniform(-0.4, 0.4);
     const channels = [0, 1, 2].map(() => brightness + random.uniform(-0.2, 0.2));
-    const mean = view.reduce((a, b) => a + b, 0) / view.length;
+    let mean = 0;
+    for (let i = 0; i < view.length; i++) mean += view[i]! / view.length;
     for (let i = 0; i < view.length; i++) view[i] = (view[i]! - mean) * contrast + mean + channels[i % 3]!;
     if (random.next() < 0.2)
       for (let i = 0; i < view.length; i += 3) view.fill((view[i]! + view[i + 1]! + view[i + 2]!) / 3, i, i + 3);
@@ -58,28 +59,30 @@ function views({ data, shape }: Pictures, indices: ArrayLike<number>, make: (at:
   return all;
 }
 
+/** For each place along a side of a view the two pixels of the picture that it lies between, and the share of the second. */
+function taps(size: number, zoom: number, moved: number) {
+  const [first, second, share] = [new Int32Array(size), new Int32Array(size), new Float64Array(size)];
+  for (let i = 0; i < size; i++) {
+    const at = Math.min(size - 1, Math.max(0, (i - (size - 1) / 2) * zoom + (size - 1) / 2 + moved));
+    first[i] = Math.floor(at);
+    second[i] = Math.min(size - 1, first[i]! + 1);
+    share[i] = at - first[i]!;
+  }
+  return { first, second, share };
+}
+
 /** The picture, of which the share `zoom` of each side is seen, moved by chance; beyond the rim are copies of it. */
 function place({ picture, view, height, width }: At, zoom: number, random: Random): void {
   const [dy, dx] = [random.uniform(-shift, shift) * height, random.uniform(-shift, shift) * width];
-  const taps = (size: number, moved: number) =>
-    Array.from({ length: size }, (_, i) => {
-      const at = Math.min(size - 1, Math.max(0, (i - (size - 1) / 2) * zoom + (size - 1) / 2 + moved));
-      const first = Math.floor(at);
-      return [first, Math.min(size - 1, first + 1), at - first] as const;
-    });
-  const rows = taps(height, dy);
-  const columns = taps(width, dx);
+  const [rows, columns] = [taps(height, zoom, dy), taps(width, zoom, dx)];
+  const line = new Float64Array(width * 3);
   for (let y = 0, to = 0; y < height; y++) {
-    const [top, bottom, v] = rows[y]!;
+    const [top, bottom, v] = [rows.first[y]! * line.length, rows.second[y]! * line.length, rows.share[y]!];
+    for (let j = 0; j < line.length; j++)
+      line[j] = (picture[top + j]! * (1 - v) + picture[bottom + j]! * v) / 127.5 - 1;
     for (let x = 0; x < width; x++) {
-      const [left, right, u] = columns[x]!;
-      const [a, b] = [(top * width + left) * 3, (top * width + right) * 3];
-      const [c, d] = [(bottom * width + left) * 3, (bottom * width + right) * 3];
-      for (let k = 0; k < 3; k++) {
-        const above = picture[a + k]! * (1 - u) + picture[b + k]! * u;
-        const below = picture[c + k]! * (1 - u) + picture[d + k]! * u;
-        view[to++] = (above * (1 - v) + below * v) / 127.5 - 1;
-      }
+      const [left, right, u] = [columns.first[x]! * 3, columns.second[x]! * 3, columns.share[x]!];
+      for (let k = 0; k < 3; k++) view[to++] = line[left + k]! * (1 - u) + line[right + k]! * u;
     }
   }
 }
