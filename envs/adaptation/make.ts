@@ -2,8 +2,8 @@ import { GymError } from '../../core/errors.js';
 import { type DomainOptions, loadDomain } from '../data/domains.js';
 import { checkEveryClass, checkLabelledImages } from '../data/labelled-images.js';
 import { SourceFreeAdaptation, type Target } from './adaptation.js';
-import { type AdaptationOptions, dataDefaults, settingsOf } from './options.js';
-import { sourceNetwork } from './source.js';
+import { type AdaptationOptions, dataDefaults, networkOptions, settingsOf } from './options.js';
+import { sourceNetwork, sourceTraining } from './source.js';
 
 /**
  * Loads the data, trains the network on the source (or takes it from the cache) and makes the environment. The backend must
@@ -13,6 +13,7 @@ import { sourceNetwork } from './source.js';
  */
 export async function makeAdaptation(options: AdaptationOptions = {}): Promise<SourceFreeAdaptation> {
   const settings = settingsOf(options);
+  const { imageSize, epochs, learningRate, ...architecture } = networkOptions(options);
   const { source, target, sourceSize, targetSize, probeSize, sourceFolder, targetFolder } = {
     ...dataDefaults,
     ...options,
@@ -23,7 +24,7 @@ export async function makeAdaptation(options: AdaptationOptions = {}): Promise<S
     names.map(async (one): Promise<Target> => {
       if (typeof one !== 'string') return { train: one.train, probe: one.test };
       const load = (given: Omit<DomainOptions, 'seed' | 'folder'>) =>
-        loadDomain(one, { ...given, seed, folder: targetFolder });
+        loadDomain(one, { ...given, seed, folder: targetFolder, size: imageSize });
       const [train, probe] = await Promise.all([
         load({ split: 'train', count: targetSize }),
         load({ split: 'test', count: probeSize }),
@@ -33,7 +34,7 @@ export async function makeAdaptation(options: AdaptationOptions = {}): Promise<S
   );
   const trained =
     typeof source === 'string'
-      ? await loadDomain(source, { split: 'train', count: sourceSize, seed, folder: sourceFolder })
+      ? await loadDomain(source, { split: 'train', count: sourceSize, seed, folder: sourceFolder, size: imageSize })
       : source;
   const { batchSize, neighbours } = settings;
   const size = trained.images.shape.slice(1).join('×');
@@ -58,8 +59,7 @@ export async function makeAdaptation(options: AdaptationOptions = {}): Promise<S
         `adaptation: ${domain} has ${labels.length} samples, fewer than a batch (${batchSize}) or the neighbours that vote (${neighbours}); take more, or make these smaller.`,
       );
   }
-  const key =
-    typeof source === 'string' ? { source, count: sourceSize, seed, folder: sourceFolder ?? null } : undefined;
-  const network = await sourceNetwork(trained, seed, key);
+  const training = { ...sourceTraining, epochs, learningRate };
+  const network = await sourceNetwork(trained, seed, architecture, training);
   return new SourceFreeAdaptation(network, all, settings);
 }

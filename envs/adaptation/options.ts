@@ -56,6 +56,10 @@ export const defaultSettings: AdaptationSettings = {
   seed: 0,
 };
 
+/** What the environment can adapt. */
+export const networkNames = ['small', 'resnet18', 'resnet50', 'resnet101'] as const;
+export type NetworkName = (typeof networkNames)[number];
+
 /** A domain handed in by a program: nothing of `test` is learned from. */
 export interface OwnDomain {
   readonly train: LabelledImages;
@@ -74,6 +78,19 @@ export interface AdaptationOptions extends Partial<AdaptationSettings> {
   readonly targetSize?: number;
   /** Pictures of each target's test split that are measured on. Default 500. */
   readonly probeSize?: number;
+  /** What is adapted. `small`: a convolutional network for digits; the others are torchvision's. Default `small`. */
+  readonly network?: NetworkName;
+  /**
+   * For a ResNet: a safetensors file of torchvision's weights, from which training on the source begins. Default: it begins
+   * with random ones.
+   */
+  readonly weights?: string;
+  /** Height and width to which pictures of one's own files are brought, in pixels. Default 28, and 224 for a ResNet. */
+  readonly imageSize?: number;
+  /** At most so many passes over the source. Default 10. */
+  readonly sourceEpochs?: number;
+  /** Step size of the training on the source. Default 0.05, and 0.01 for a ResNet. */
+  readonly sourceLearningRate?: number;
   /** Where the files of a source or target lie that have to be looked for. */
   readonly sourceFolder?: string;
   readonly targetFolder?: string;
@@ -96,6 +113,37 @@ export const dataDefaults = {
 const integers = ['epochs', 'batchSize', 'queueSize', 'history', 'neighbours'] as const;
 const positives = ['learningRate', 'temperature'] as const;
 const shares = ['momentum', 'keyMomentum'] as const;
+
+/** What the network is, and how it is trained on the source. @throws GymError E_CONFIG on a value out of range. */
+export function networkOptions(options: AdaptationOptions) {
+  const { network = 'small', weights } = options;
+  if (!networkNames.includes(network))
+    throw new GymError(
+      'E_CONFIG',
+      `adaptation: network must be ${networkNames.join(', ')}, actual value ${shown(network)}.`,
+    );
+  const isSmall = network === 'small';
+  if (isSmall && weights !== undefined)
+    throw new GymError('E_CONFIG', 'adaptation: weights are for a ResNet; leave them out, or name one by network.');
+  const {
+    imageSize = isSmall ? 28 : 224,
+    sourceEpochs: epochs = 10,
+    sourceLearningRate: learningRate = isSmall ? 0.05 : 0.01,
+  } = options;
+  const smallest = isSmall ? 8 : 32;
+  const problems = [
+    [
+      Number.isInteger(imageSize) && imageSize >= smallest,
+      `imageSize must be an integer of at least ${smallest}`,
+      imageSize,
+    ],
+    [Number.isInteger(epochs) && epochs >= 1, 'sourceEpochs must be an integer of at least 1', epochs],
+    [learningRate > 0 && Number.isFinite(learningRate), 'sourceLearningRate must be a number above 0', learningRate],
+  ] as const;
+  for (const [fits, need, actual] of problems)
+    if (!fits) throw new GymError('E_CONFIG', `adaptation: ${need}, actual value ${shown(actual)}.`);
+  return { network, weights, imageSize, epochs, learningRate };
+}
 
 /** The settings with their defaults. @throws GymError E_CONFIG on a value out of range. */
 export function settingsOf(options: AdaptationOptions): AdaptationSettings {

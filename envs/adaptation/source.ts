@@ -1,12 +1,16 @@
+import { createHash } from 'node:crypto';
 import * as tf from '@tensorflow/tfjs';
+import { readBytes } from '../../core/files.js';
 import type { NdArray } from '../../core/ndarray.js';
 import { Random } from '../../core/random.js';
 import { DigitsNetwork, type FeatureNetwork, normalizedImages } from '../../networks/digits-network.js';
+import { ResNet, type ResNetDepth } from '../../networks/resnet.js';
 import { Sgd } from '../../networks/sgd.js';
 import { cached } from '../data/cache.js';
 import { type LabelledImages, pick } from '../data/labelled-images.js';
 import { crossEntropy } from './losses.js';
 import { accuracyOf } from './measures.js';
+import type { NetworkName } from './options.js';
 import { argmaxRows, oneHot } from './rules.js';
 import { weakViews } from './views.js';
 
@@ -173,30 +177,59 @@ export function setWeights({ parameters, buffers }: FeatureNetwork, values: Read
   }
 }
 
+/** Which network is trained, and the file of torchvision's weights that a ResNet begins with. */
+export interface Architecture {
+  readonly network: NetworkName;
+  readonly weights?: string | undefined;
+}
+
+/** A network that has not seen the source yet. @throws GymError E_FILE on weights that are not there or do not fit. */
+async function untrained(
+  { network, weights }: Architecture,
+  { images, classes: { length: classes } }: LabelledImages,
+  random: Random,
+): Promise<FeatureNetwork> {
+  if (network === 'small') return DigitsNetwork.create({ classes, imageSize: images.shape[1]! }, random);
+  const config = { classes, depth: { resnet18: 18, resnet50: 50, resnet101: 101 }[network] as ResNetDepth };
+  return weights === undefined ? ResNet.create(config, random) : await ResNet.load(weights, config, random);
+}
+
 /**
- * The small network as it is after training on a source; from the user's cache where it was trained before.
- * @param key everything that the source's pictures follow from; undefined where that is not known, and nothing is cached.
+ * A network as it is after training on a source; from the user's cache where it was trained on the very same pictures
+ * before.
+ * @throws GymError E_FILE on weights that are not there or do not fit.
  */
 export async function sourceNetwork(
   data: LabelledImages,
   seed: number,
-  key: unknown,
+  architecture: Architecture = { network: 'small' },
   options: SourceTraining = sourceTraining,
-): Promise<DigitsNetwork> {
-  const [, imageSize] = data.images.shape;
+): Promise<FeatureNetwork> {
   const random = new Random(seed).child('source');
-  const network = DigitsNetwork.create(
-    { classes: data.classes.length, imageSize: imageSize! },
-    random.child('weights'),
-  );
+  const network = await untrained(architecture, data, random.child('weights'));
   try {
-    const train = async () => {
+    const { images, labels } = data;
+    const digest = (...parts: (Uint8Array | Int32Array)[]) => {
+      const hash = createHash('sha256');
+      for (const part of parts) hash.update(part);
+      return hash.digest('hex');
+    };
+    const begun = architecture.weights === undefined ? null : digest(await readBytes(architecture.weights));
+    // Backends differ in the last digits. The first entry is raised with every change of how it is trained.
+    const key = [
+      3,
+      tf.getBackend(),
+      digest(images.data, labels),
+      images.shape,
+      architecture.network,
+      begun,
+      seed,
+      options,
+    ];
+    const weights = await cached('networks', key, async () => {
       await trainOnSource(network, data, options, random);
       return weightsOf(network);
-    };
-    // Backends differ in the last digits. The first entry is raised with every change of how it is trained.
-    const weights =
-      key === undefined ? await train() : await cached('networks', [2, tf.getBackend(), key, seed, options], train);
+    });
     setWeights(network, weights);
     return network;
   } catch (error) {

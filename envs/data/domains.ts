@@ -1,7 +1,9 @@
 import { existsSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { GymError, unknownName } from '../../core/errors.js';
+import { fileError } from '../../core/files.js';
 import { Random } from '../../core/random.js';
 import { cachedImages } from './cache.js';
 import { idxDigits, svhnDigits, uspsDigits } from './digit-files.js';
@@ -46,7 +48,7 @@ export async function loadDomain(name: string, options: DomainOptions): Promise<
   if (count !== undefined && !(Number.isInteger(count) && count >= 1))
     throw new GymError('E_VALUE', `data ${name}: count must be an integer of at least 1, actual value ${count}.`);
   if (drawnDomains.includes(name as DrawnDomain)) return drawn(name as DrawnDomain, split, count ?? 1500, seed);
-  if (!Object.hasOwn(readers, name) && (/[\\/]|\.txt$/.test(name) || existsSync(name))) {
+  if (isPlace(name)) {
     // Who reads them knows nothing of a package that decodes pictures, unless there are some.
     const { pictureFiles } = await import('./picture-files.js');
     return await pictureFiles(name, { split, count, seed, folder, size: options.size ?? digitSize });
@@ -58,6 +60,29 @@ export async function loadDomain(name: string, options: DomainOptions): Promise<
   const data = { ...taken, images: asDigits(taken.images) };
   checkLabelledImages(data);
   return data;
+}
+
+/** Whether a name is the path of a user's own pictures. */
+function isPlace(name: string): boolean {
+  if (drawnDomains.includes(name as DrawnDomain) || Object.hasOwn(readers, name)) return false;
+  return /[\\/]|\.txt$/.test(name) || existsSync(name);
+}
+
+/** Names of the files that data sets come in. */
+const dataFile = /idx[13]-ubyte(\.gz)?$|idx[13](\.gz)?$|^usps(\.t)?(\.gz|\.txt)?$|^usps\.h5$|_32x32\.mat$/;
+
+/**
+ * The user's own files that a domain is read from: none of a drawn one, and of MNIST those of a folder that is named. Of a
+ * list, it and its pictures.
+ * @throws GymError E_FILE where the place is not there.
+ */
+export async function filesOf(name: string, folder?: string): Promise<string[]> {
+  if (isPlace(name)) return (await import('./picture-files.js')).picturePaths(name, folder);
+  if (folder === undefined || !Object.hasOwn(readers, name)) return [];
+  const names = await readdir(folder).catch((error: unknown) => {
+    throw fileError('cannot read', folder, error);
+  });
+  return names.filter((file) => dataFile.test(file)).map((file) => join(folder, file));
 }
 
 async function drawn(domain: DrawnDomain, split: Split, count: number, seed: number): Promise<LabelledImages> {

@@ -50,8 +50,9 @@ const byBytes = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
  */
 export async function pictureFiles(place: string, options: PictureOptions): Promise<LabelledImages> {
   const { split, count, seed, size } = options;
-  const isList = extname(place).toLowerCase() === '.txt';
-  const { files, classes, isSplit } = isList ? await ofList(place, options.folder) : await ofFolder(place, split);
+  const { files, classes, isSplit } = isList(place)
+    ? await ofList(place, options.folder)
+    : await ofFolder(place, split);
   const own = isSplit ? files : splitOf(files, split);
   const order = new Random(seed).child(`${basename(place)}/${split}`).permutation(own.length);
   const chosen = Array.from(order.subarray(0, count), (i) => own[i]!);
@@ -85,6 +86,17 @@ export async function pictureFiles(place: string, options: PictureOptions): Prom
     },
   );
 }
+
+/** The paths of all files that {@link pictureFiles} reads of a place, the list among them. @throws GymError E_FILE. */
+export async function picturePaths(place: string, folder?: string): Promise<string[]> {
+  const listings = isList(place)
+    ? [await ofList(place, folder)]
+    : await Promise.all([ofFolder(place, 'train'), ofFolder(place, 'test')]);
+  const paths = listings.flatMap(({ files }) => files.map(({ path }) => path));
+  return [...new Set(isList(place) ? [place, ...paths] : paths)];
+}
+
+const isList = (place: string) => extname(place).toLowerCase() === '.txt';
 
 function splitOf(files: readonly Listed[], split: Split): readonly Listed[] {
   const order = new Random('split').permutation(files.length);

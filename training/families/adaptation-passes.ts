@@ -39,6 +39,12 @@ export function metricsOf(info: Info): Metrics {
   return metrics;
 }
 
+/** Why an adaptation is at its end before its last pass, if it is. */
+function failure({ collapsed, diverged }: Info): string | undefined {
+  if (collapsed === true) return 'the network reads almost everything as one class';
+  return diverged === true ? 'numbers are no longer finite' : undefined;
+}
+
 /** How many pictures of each kind are kept. */
 const shownPictures = 24;
 
@@ -102,7 +108,8 @@ export function byPasses(rule: Agent<unknown, unknown>, env: SourceFreeAdaptatio
           if (labels[i]! >= 0) decided.set(sample, { label: labels[i]!, weight: action.weights.data[i]! });
         });
       }
-      ended = steps.at(-1)!.infos[0]!;
+      // What comes after the end of a failed adaptation is of another one, which begins anew.
+      ended = (steps.find(({ infos }) => failure(infos[0]!)) ?? steps.at(-1)!).infos[0]!;
       return metricsOf(ended);
     },
     save: (folder) => rule.save(folder),
@@ -141,8 +148,9 @@ export function byPasses(rule: Agent<unknown, unknown>, env: SourceFreeAdaptatio
         before: await before(),
       });
     },
+    stop: () => failure(ended),
     epoch: async ({ folder, last }: TrainContext<unknown, unknown>) => {
-      if (!folder || !last) return undefined;
+      if (!folder || !(last || failure(ended))) return undefined;
       const all = [...decided].map(([sample, { label, weight }]) => ({
         sample,
         truth: train.labels[sample]!,

@@ -2,7 +2,7 @@ import * as z from 'zod';
 import type { Agent } from '../../agents/agent.js';
 import { GymError } from '../../core/errors.js';
 import { Random } from '../../core/random.js';
-import type { AdaptationOptions } from '../../envs/adaptation/options.js';
+import { type AdaptationOptions, networkNames } from '../../envs/adaptation/options.js';
 import type { Env } from '../../envs/env.js';
 import { SyncVectorEnv } from '../../envs/sync-vector-env.js';
 import type { VectorEnv } from '../../envs/vector-env.js';
@@ -35,6 +35,17 @@ const settings = z
     sourceSize: count.default(1500).describe('pictures that the network is first trained on'),
     targetSize: count.default(1500).describe('pictures of each target that it adapts to'),
     passes: count.default(12).describe('knobs: passes over a target in an episode; without knobs epochs says it'),
+    imageSize: count
+      .min(8)
+      .max(4096)
+      .optional()
+      .describe('height and width to which your own pictures are brought; default: 28, and 224 for a ResNet'),
+    sourceEpochs: count.default(10).describe('passes over the source, at most'),
+    sourceLearningRate: z
+      .number()
+      .positive()
+      .optional()
+      .describe('step size of SGD on the source; default: 0.05, and 0.01 for a ResNet'),
     probeSize: count.default(500).describe("pictures of each target's test split that are measured on"),
   })
   .prefault({});
@@ -44,6 +55,11 @@ const options = {
     .default('texture')
     .describe('what the network was trained on: a domain, or a folder or list of pictures'),
   target: domains.default('mnist').describe('what it adapts to: the same; a list: one after another'),
+  network: z
+    .enum(networkNames)
+    .default('small')
+    .describe("what is adapted: a small network for digits, or one of torchvision's for pictures of all kinds"),
+  weights: text.optional().describe("for a ResNet: a safetensors file of torchvision's weights that it begins with"),
   sourceFolder: text.optional().describe('where the files of the source lie, if they have to be looked for'),
   targetFolder: text.optional().describe('the same for targets'),
   setting: z
@@ -92,7 +108,7 @@ export const adaptation: Family = {
     },
   },
   check: (given) => {
-    const { setting, target, numEnvs, epochs, knobs } = given as AdaptationConfig;
+    const { setting, target, numEnvs, epochs, knobs, network, weights } = given as AdaptationConfig;
     const targets = listed(target).length;
     const problems = rivalProblems(given);
     if (numEnvs !== 1) problems.push(`numEnvs: must be 1, because a run is one adaptation, actual value ${numEnvs}.`);
@@ -100,11 +116,24 @@ export const adaptation: Family = {
       problems.push(`setting: ${setting}, but target names ${targets}; continual has several, the others have one.`);
     if (setting === 'online' && !knobs && epochs !== 1)
       problems.push(`epochs: must be 1, because setting is online, which is one pass, actual value ${epochs}.`);
+    if (network === 'small' && weights !== undefined)
+      problems.push('weights: are for a ResNet; leave them out, or name one by network.');
     if (!knobs && epochs % targets !== 0)
       problems.push(
         `epochs: must be a multiple of the ${targets} targets, which have as many each, actual value ${epochs}.`,
       );
     return problems;
+  },
+  inputs: async (given) => {
+    const { source, sourceFolder, target, targetFolder, weights } = given as AdaptationConfig;
+    const { filesOf } = await import('../../envs/data/domains.js');
+    const of = async (what: string, name: string, folder: string | undefined) =>
+      (await filesOf(name, folder)).map((file) => [`${what}/${file}`, file]);
+    const files = await Promise.all([
+      of('source', source, sourceFolder),
+      ...listed(target).map((name) => of('target', name, targetFolder)),
+    ]);
+    return Object.fromEntries([...files.flat(), ...(weights === undefined ? [] : [['weights', weights]])]);
   },
   report: async (run) => (await import('./adaptation-report.js')).adaptationReport(run),
   compose: async (given: RunConfig, options: ComposeOptions): Promise<Composition> => {
@@ -166,11 +195,20 @@ function vectorOf(env: { step: unknown }): VectorEnv<unknown, unknown> {
 }
 
 function environmentOptions(config: AdaptationConfig): AdaptationOptions {
-  const { source, target, sourceFolder, targetFolder, setting, seed, epochs, knobs } = config;
-  const { passes, ...adaptation } = config.adaptation;
+  const { source, target, network, weights, sourceFolder, targetFolder, setting, seed, epochs, knobs } = config;
+  const { passes, imageSize, sourceLearningRate, ...adaptation } = config.adaptation;
   return {
     ...adaptation,
-    ...{ source, target, seed, epochs: knobs ? (setting === 'online' ? 1 : passes) : epochs / listed(target).length },
+    ...(imageSize !== undefined && { imageSize }),
+    ...(sourceLearningRate !== undefined && { sourceLearningRate }),
+    ...(weights !== undefined && { weights }),
+    ...{
+      source,
+      target,
+      network,
+      seed,
+      epochs: knobs ? (setting === 'online' ? 1 : passes) : epochs / listed(target).length,
+    },
     ...(sourceFolder !== undefined && { sourceFolder }),
     ...(targetFolder !== undefined && { targetFolder }),
     ...(setting !== undefined && { setting }),
