@@ -11,8 +11,8 @@ import {
 } from '../paper/findings.js';
 import { watched } from '../paper/watched.js';
 
-/** Epochs of the policy gradients, and samples of each: 1,024 reward queries, as for all agents. */
-const [epochs, samples] = [16, 64];
+/** Epochs of the policy gradients, and samples of each: 512 reward queries, as for all agents. */
+const [epochs, samples] = [8, 64];
 
 /** What all runs have in common. Initial noises and prompts of the evaluation are the same for all. */
 const common = {
@@ -25,28 +25,40 @@ const common = {
   checkpointEvery: 4,
 };
 
-/** Learning rates are those that did best in the search that `about` tells of. */
-function matrices(task: Readonly<Record<string, unknown>>): Part['matrices'] {
+/** Learning rates of each agent. */
+interface Rates {
+  readonly ppo: number;
+  readonly reinforce: number;
+  readonly rwr: number;
+  readonly sparse: number;
+}
+
+// Those that did best in the search that `about` tells of: of sizes of files, and of whether a picture is right.
+const jpegRates: Rates = { ppo: 5e-4, reinforce: 3e-4, rwr: 3e-4, sparse: 3e-4 };
+const shapesRates: Rates = { ppo: 1e-4, reinforce: 1e-4, rwr: 3e-5, sparse: 3e-5 };
+
+function matrices(task: Readonly<Record<string, unknown>>, rates: Rates): Part['matrices'] {
   const gradient = {
     ...{ ...common, ...task, epochs, samplesPerEpoch: samples },
     ...{ 'agent.advantage': 'per-prompt', 'agent.perPromptMinCount': 4, 'agent.timestepFraction': 0.5 },
   };
-  // An epoch of these is a pass over a set of samples, of which there are four.
+  // An epoch of these is a pass over a set of samples, of which there are two; each has 5 passes, or 20.
   const sets = { ...common, ...task, samplesPerEpoch: 256, 'agent.batch': 32 };
-  const one = (agent: string, options: Readonly<Record<string, unknown>>) => ({
-    ...{ agents: [agent], envs: ['Denoising-v0'], vary: {}, options },
+  const one = (agent: string, learningRate: number, options: Readonly<Record<string, unknown>>) => ({
+    ...{ agents: [agent], envs: ['Denoising-v0'], vary: {} },
+    options: { ...options, 'agent.learningRate': learningRate },
   });
   return [
-    one('ppo', { ...gradient, 'agent.minibatches': 4, 'agent.learningRate': 5e-4 }),
-    one('reinforce', { ...gradient, 'agent.learningRate': 1e-3 }),
-    one('rwr', { ...sets, epochs: 20, 'agent.learningRate': 3e-4 }),
-    one('rwr-sparse', { ...sets, epochs: 80, 'agent.learningRate': 3e-4 }),
+    one('ppo', rates.ppo, { ...gradient, 'agent.minibatches': 4 }),
+    one('reinforce', rates.reinforce, gradient),
+    one('rwr', rates.rwr, { ...sets, epochs: 10 }),
+    one('rwr-sparse', rates.sparse, { ...sets, epochs: 40 }),
   ];
 }
 
-function part(title: string, about: string, score: string, reward: string, kinds: string, guard: string): Part {
-  const task = { reward, 'prompts.kinds': [kinds], 'watch.guard': guard };
-  return { title, about, score, matrices: matrices(task) };
+function part(title: string, about: string, score: string, reward: string, kind: string, guard: string): Part {
+  const task = { reward, 'prompts.kinds': [kind], 'watch.guard': guard };
+  return { title, about, score, matrices: matrices(task, reward.startsWith('jpeg') ? jpegRates : shapesRates) };
 }
 
 const guardAbout = 'The guard, which is not trained on, is whether a picture still shows what its prompt says.';

@@ -17,7 +17,7 @@ import { findingsOf } from './findings.js';
 export const betas = [0, 0.1, 1, 10];
 
 /** Epochs of the online agents, and samples of each. The supervised ones have one set of as many samples. */
-const [epochs, samples] = [12, 64];
+const [epochs, samples] = [8, 64];
 
 const common = {
   numEnvs: 32,
@@ -31,7 +31,7 @@ const common = {
 /** Every agent on one task. Learning rates are those that did best in the search that `about` tells of. */
 function matrices(task: Readonly<Record<string, unknown>>): Part['matrices'] {
   const online = { ...common, ...task, epochs, samplesPerEpoch: samples };
-  const gradient = { ...online, 'agent.timestepFraction': 0.5, 'agent.minibatches': 4, 'agent.learningRate': 5e-4 };
+  const gradient = { ...online, 'agent.timestepFraction': 0.5, 'agent.minibatches': 4, 'agent.learningRate': 2e-4 };
   const supervised = {
     ...{ ...common, ...task, epochs: 8, samplesPerEpoch: epochs * samples },
     ...{ 'agent.passes': 8, 'agent.batch': 32, 'agent.learningRate': 3e-4 },
@@ -57,7 +57,7 @@ function single(kind: string, prompt: string): Part {
     score: 'right',
     matrices: matrices({
       ...{ reward: `shapes-${kind}`, 'prompts.kind': 'list', 'prompts.list': [prompt] },
-      ...{ 'watch.samples': 64, 'watch.perPrompt': 64, 'watch.guard': 'shapes-shape' },
+      ...{ 'watch.samples': 32, 'watch.perPrompt': 32, 'watch.guard': 'shapes-shape' },
     }),
   };
 }
