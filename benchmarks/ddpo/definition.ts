@@ -34,8 +34,8 @@ interface Rates {
 }
 
 // Those that did best in the search that `about` tells of: of sizes of files, and of whether a picture is right.
-const jpegRates: Rates = { ppo: 5e-4, reinforce: 3e-4, rwr: 3e-4, sparse: 3e-4 };
-const shapesRates: Rates = { ppo: 1e-4, reinforce: 1e-4, rwr: 3e-5, sparse: 3e-5 };
+const jpegRates: Rates = { ppo: 5e-4, reinforce: 1e-3, rwr: 3e-4, sparse: 3e-4 };
+const shapesRates: Rates = { ppo: 1e-4, reinforce: 1e-4, rwr: 1e-4, sparse: 1e-4 };
 
 function matrices(task: Readonly<Record<string, unknown>>, rates: Rates): Part['matrices'] {
   const gradient = {

@@ -31,7 +31,7 @@ const common = {
 /** Every agent on one task. Learning rates are those that did best in the search that `about` tells of. */
 function matrices(task: Readonly<Record<string, unknown>>): Part['matrices'] {
   const online = { ...common, ...task, epochs, samplesPerEpoch: samples };
-  const gradient = { ...online, 'agent.timestepFraction': 0.5, 'agent.minibatches': 4, 'agent.learningRate': 2e-4 };
+  const gradient = { ...online, 'agent.timestepFraction': 0.5, 'agent.minibatches': 4, 'agent.learningRate': 5e-4 };
   const supervised = {
     ...{ ...common, ...task, epochs: 8, samplesPerEpoch: epochs * samples },
     ...{ 'agent.passes': 8, 'agent.batch': 32, 'agent.learningRate': 3e-4 },
