@@ -22,12 +22,16 @@ interface ExportOptions {
 
 export async function exportCommand(source: string, out: string, options: ExportOptions): Promise<void> {
   refuseToReplace('export', out, options.overwrite);
-  if (options.lora === undefined) await exportRun(source, out, options);
-  else await exportModel(source, options.lora, out, options);
+  const python =
+    options.lora === undefined
+      ? await exportRun(source, out, options)
+      : await exportModel(source, options.lora, out, options);
+  if (python !== undefined) announceLine(`in Python:\n${python.replace(/^/gm, '  ')}`);
   process.stdout.write(`${options.adapter ? join(out, LORA_FILE) : out}\n`);
 }
 
-async function exportRun(run: string, out: string, options: ExportOptions): Promise<void> {
+/** @returns what a model needs in Python; undefined for a LoRA. */
+async function exportRun(run: string, out: string, options: ExportOptions): Promise<string | undefined> {
   const { adapter, fromCheckpoint: from, best, trust } = options;
   const { path, config } = await openCheckpoint(run, { from, best, trust, warn: announceLine });
   await startBackend(options.backend);
@@ -44,15 +48,21 @@ async function exportRun(run: string, out: string, options: ExportOptions): Prom
         `export ${run}: --adapter, but the run trains the whole network and no LoRA; leave it out, or train with adapter.rank.`,
       );
     await parts.agent.restore(path);
-    if (adapter) await parts.saveAdapter!(join(out, LORA_FILE));
-    else await parts.saveModel(out);
+    if (!adapter) return await parts.saveModel(out);
+    await parts.saveAdapter!(join(out, LORA_FILE));
+    return undefined;
   } finally {
     await parts.close();
   }
 }
 
 /** A model with a LoRA merged into it, or that LoRA in the format of diffusers. */
-async function exportModel(model: string, lora: string, out: string, options: ExportOptions): Promise<void> {
+async function exportModel(
+  model: string,
+  lora: string,
+  out: string,
+  options: ExportOptions,
+): Promise<string | undefined> {
   const ofRuns = [
     ...(options.fromCheckpoint === undefined ? [] : ['--from-checkpoint']),
     ...(options.best ? ['--best'] : []),
@@ -64,6 +74,7 @@ async function exportModel(model: string, lora: string, out: string, options: Ex
       `export: --lora goes with a model's folder, which has no checkpoints; leave out ${ofRuns.join(' and ')}.`,
     );
   await startBackend(options.backend);
-  if (options.adapter) await convertLora(model, lora, join(out, LORA_FILE));
-  else await mergeLora(model, lora, out);
+  if (!options.adapter) return await mergeLora(model, lora, out);
+  await convertLora(model, lora, join(out, LORA_FILE));
+  return undefined;
 }

@@ -54,7 +54,12 @@ program
   .addOption(fromCheckpoint())
   .addOption(best())
   .addOption(trust())
-  .requiredOption('--prompt <text...>', 'one or more prompts')
+  .option(
+    '--prompt <text...>',
+    'one or more prompts; a model of classes takes their numbers, an unconditional one none',
+  )
+  .option('--negative-prompt <text>', 'what guidance leads away from')
+  .option('--truncate', 'prompts that are too long for the model are cut, and no error')
   .option('--count <n>', 'pictures of each prompt', whole('--count', 1, 10_000), 1)
   .option('--steps <n>', "denoising steps; default 20, or the run's own", whole('--steps', 1))
   .option(
@@ -62,6 +67,13 @@ program
     "classifier-free guidance, 1 is none; default 3, or the run's own",
     decimal('--guidance'),
   )
+  .addOption(
+    new Option(
+      '--spacing <name>',
+      "which timesteps are used; default as the model's scheduler says, or the run's own",
+    ).choices(['leading', 'trailing', 'linspace']),
+  )
+  .option('--size <pixels>', "height and width; default as the model's configuration says", whole('--size', 1, 65_536))
   .option('--eta <number>', "DDIM's η: 0 is deterministic", decimal('--eta'), 0)
   .option('--seed <n>', 'fixes the noise', whole('--seed', 0), 0)
   .option('--out <file>', 'where the PNG goes', 'sample.png')

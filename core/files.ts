@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { GymError, messageOf } from './errors.js';
-import { parseJson } from './json.js';
+import { parseJson, parsePythonJson } from './json.js';
 import { isRunning } from './process.js';
 
 /** Names that this process has given and not yet taken back. */
@@ -93,15 +93,20 @@ export function fileError(what: string, path: string, error: unknown): GymError 
 
 /**
  * Writes a file so that it is there whole or not at all: under a temporary name in the same folder, synced, then renamed.
+ * @param data the contents, or their pieces one after the other, so that a large file need not be in memory as a whole.
  * @throws GymError E_FILE (disk full, no permission, ...); an older file of that name is then still there.
  */
-export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
+export async function writeFileAtomic(
+  path: string,
+  data: string | Uint8Array | AsyncIterable<Uint8Array>,
+): Promise<void> {
   const temp = temporary(path);
   try {
     await mkdir(dirname(path), { recursive: true });
     const file = await open(temp, 'w');
     try {
-      await file.writeFile(data);
+      // The handle's own method takes iterables too, but is not declared to.
+      await writeFile(file, data);
       await file.sync();
     } finally {
       await file.close();
@@ -216,4 +221,9 @@ export async function readBytes(path: string): Promise<Buffer> {
 /** Reads a JSON file. @throws GymError E_FILE as {@link readText} and {@link parseJson}. */
 export async function readJson(path: string): Promise<unknown> {
   return parseJson(await readText(path), path);
+}
+
+/** Reads a JSON file that Python wrote. @throws GymError E_FILE as {@link readText} and {@link parsePythonJson}. */
+export async function readPythonJson(path: string): Promise<unknown> {
+  return parsePythonJson(await readText(path), path);
 }

@@ -35,3 +35,17 @@ export function parseJson(text: string, where: string): unknown {
     );
   return value;
 }
+
+/**
+ * Parses JSON as Python's `json.dumps` writes it, in which Infinity, -Infinity and NaN stand bare: the configurations of some
+ * schedulers hold them. NaN becomes the text `NaN`, which no field that is a number accepts.
+ * @throws GymError E_FILE as {@link parseJson}.
+ */
+export function parsePythonJson(text: string, where: string): unknown {
+  // A number beyond the largest is parsed as infinite.
+  const names: Record<string, string> = { Infinity: '1e999', '-Infinity': '-1e999', NaN: '"NaN"' };
+  return parseJson(
+    text.replace(/"(?:[^"\\]|\\.)*"|-?\bInfinity\b|\bNaN\b/g, (token) => names[token] ?? token),
+    where,
+  );
+}

@@ -1,3 +1,4 @@
+import { closeSync, openSync, readSync } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { GymError, messageOf } from './errors.js';
 import { writeFileAtomic } from './files.js';
@@ -71,6 +72,98 @@ export async function readSafetensors(path: string, names?: readonly string[]): 
 }
 
 /**
+ * A safetensors file whose tensors are read one by one and without waiting: whatever builds a network reads each tensor where
+ * it makes the parameter, so that never more than one is in memory beside the network. It reads as a map by names.
+ */
+export class SafetensorsFile {
+  readonly path: string;
+  readonly #entries: ReadonlyMap<string, SafetensorsEntry>;
+  readonly #descriptor: number;
+
+  private constructor(path: string, entries: ReadonlyMap<string, SafetensorsEntry>) {
+    this.path = path;
+    this.#entries = entries;
+    this.#descriptor = openSync(path, 'r');
+  }
+
+  /** @throws GymError E_FILE as {@link readSafetensorsHeader} */
+  static async open(path: string): Promise<SafetensorsFile> {
+    return new SafetensorsFile(path, (await readSafetensorsHeader(path)).entries);
+  }
+
+  keys(): Iterable<string> {
+    return this.#entries.keys();
+  }
+
+  has(name: string): boolean {
+    return this.#entries.has(name);
+  }
+
+  /** Reads a tensor, as {@link readSafetensors} does. @throws GymError E_FILE where the file has become shorter */
+  get(name: string): NdArray | undefined {
+    const entry = this.#entries.get(name);
+    if (!entry) return undefined;
+    const { type, shape, start, bytes } = entry;
+    const what = `${this.path}: tensor \`${shownName(name)}\``;
+    const buffer = new Uint8Array(bytes);
+    for (let done = 0; done < bytes; ) {
+      const read = readSync(this.#descriptor, buffer, done, Math.min(bytes - done, CHUNK_BYTES), start + done);
+      if (read === 0) throw truncated(what, done, bytes);
+      done += read;
+    }
+    return { data: decode(buffer, type, what), shape };
+  }
+
+  close(): void {
+    closeSync(this.#descriptor);
+  }
+}
+
+/** A tensor that is to be written: its values are asked for only then. */
+export interface WrittenTensor {
+  readonly shape: readonly number[];
+  /** float32, in as many elements as the shape has. */
+  read(): Promise<Float32Array>;
+}
+
+/**
+ * Writes a safetensors file of float32 tensors as {@link writeSafetensors} does, with one tensor in memory at a time.
+ * @throws GymError E_FILE when it cannot be written
+ */
+export async function streamSafetensors(path: string, tensors: ReadonlyMap<string, WrittenTensor>): Promise<void> {
+  const sorted = [...tensors].sort(([a], [b]) => (a < b ? -1 : 1));
+  const { head } = layOut(sorted.map(([name, { shape }]) => ({ name, type: 'F32', shape, bytes: 4 * sizeOf(shape) })));
+  async function* pieces() {
+    yield head;
+    for (const [, tensor] of sorted) {
+      const { buffer, byteOffset, byteLength } = await tensor.read();
+      yield new Uint8Array(buffer, byteOffset, byteLength);
+    }
+  }
+  await writeFileAtomic(path, pieces());
+}
+
+/** The bytes before the data, and where the data ends: tensors lie one after the other. */
+function layOut(
+  tensors: readonly { name: string; type: SafetensorsType; shape: readonly number[]; bytes: number }[],
+  metadata: Readonly<Record<string, string>> = {},
+): { head: Buffer; end: number } {
+  const header: [string, unknown][] = [[METADATA, { format: 'pt', ...metadata }]];
+  let end = 0;
+  for (const { name, type, shape, bytes } of tensors) {
+    header.push([name, { dtype: type, shape, data_offsets: [end, end + bytes] }]);
+    end += bytes;
+  }
+  // An assignment to `__proto__` would be no entry; fromEntries makes one of any name.
+  const json = Buffer.from(JSON.stringify(Object.fromEntries(header)));
+  const headerBytes = Math.ceil(json.length / 8) * 8;
+  const head = Buffer.alloc(8 + headerBytes, ' ');
+  head.writeBigUInt64LE(BigInt(headerBytes));
+  json.copy(head, 8);
+  return { head, end };
+}
+
+/**
  * Writes a safetensors file, whole or not at all. Float32Array is written as F32, the other typed arrays likewise.
  * @param metadata free text beside the tensors; `format: 'pt'` (which Python's loaders ask for) unless it says otherwise
  * @throws GymError E_FILE when it cannot be written; E_VALUE for a tensor that no file can hold: named `__metadata__` or by
@@ -83,25 +176,17 @@ export async function writeSafetensors(
 ): Promise<void> {
   for (const [name, { data, shape }] of tensors)
     checkWritable(`${path}: tensor \`${shownName(name)}\``, name, data, shape);
-  const header: [string, unknown][] = [[METADATA, { format: 'pt', ...metadata }]];
   // Wide elements first, then by name, as the reference writer does: every tensor is then aligned to its elements.
   const sorted = [...tensors].sort(
     ([a, x], [b, y]) => y.data.BYTES_PER_ELEMENT - x.data.BYTES_PER_ELEMENT || (a < b ? -1 : 1),
   );
-  let end = 0;
-  for (const [name, { data, shape }] of sorted) {
-    const start = end;
-    end += data.byteLength;
-    header.push([name, { dtype: typeOf(data), shape, data_offsets: [start, end] }]);
-  }
-  // An assignment to `__proto__` would be no entry; fromEntries makes one of any name.
-  const json = Buffer.from(JSON.stringify(Object.fromEntries(header)));
-  const headerBytes = Math.ceil(json.length / 8) * 8;
-  const file = Buffer.alloc(8 + headerBytes + end, 0);
-  file.writeBigUInt64LE(BigInt(headerBytes));
-  file.fill(' ', 8, 8 + headerBytes);
-  json.copy(file, 8);
-  let position = 8 + headerBytes;
+  const { head, end } = layOut(
+    sorted.map(([name, { data, shape }]) => ({ name, type: typeOf(data), shape, bytes: data.byteLength })),
+    metadata,
+  );
+  const file = Buffer.alloc(head.length + end, 0);
+  head.copy(file);
+  let position = head.length;
   for (const [, { data }] of sorted) {
     file.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), position);
     position += data.byteLength;
@@ -143,14 +228,17 @@ async function readRange(file: FileHandle, start: number, bytes: number, what: s
   let done = 0;
   while (done < bytes) {
     const { bytesRead } = await file.read(buffer, done, Math.min(bytes - done, CHUNK_BYTES), start + done);
-    if (bytesRead === 0)
-      throw new GymError(
-        'E_FILE',
-        `${what}: ends after ${done} of ${bytes} bytes; the file is truncated: restore it from its source.`,
-      );
+    if (bytesRead === 0) throw truncated(what, done, bytes);
     done += bytesRead;
   }
   return buffer;
+}
+
+function truncated(what: string, done: number, bytes: number): GymError {
+  return new GymError(
+    'E_FILE',
+    `${what}: ends after ${done} of ${bytes} bytes; the file is truncated: restore it from its source.`,
+  );
 }
 
 async function readHeader(file: FileHandle, path: string): Promise<SafetensorsHeader> {
@@ -172,6 +260,12 @@ async function readHeader(file: FileHandle, path: string): Promise<SafetensorsHe
   const parsed = Object.entries(rest).map(([name, value]): [string, SafetensorsEntry] => {
     if (HALF_PAIR.test(name))
       throw corrupt(`the name ${shownJson(name)} of a tensor is no text: half a surrogate pair`);
+    const unread = unreadType(value);
+    if (unread !== undefined)
+      throw new GymError(
+        'E_FILE',
+        `${path}: tensor \`${shownName(name)}\` is of the element type ${shownJson(unread)}, and read are ${Object.keys(itemBytes).join(', ')}; convert it to one of these, for example by \`.float()\` in Python.`,
+      );
     const entry = parseEntry(value, 8 + length);
     if (typeof entry === 'string') throw corrupt(`tensor \`${shownName(name)}\` ${entry}`);
     return [name, entry];
@@ -250,12 +344,17 @@ function repeatedKey(json: string): string | undefined {
   return undefined;
 }
 
+/** The element type of a header entry, if it is one that is not read: 8-bit floats and complex numbers, for example. */
+function unreadType(value: unknown): string | undefined {
+  const type = isRecord(value) ? value.dtype : undefined;
+  return typeof type === 'string' && !Object.hasOwn(itemBytes, type) ? type : undefined;
+}
+
 /** One header entry, or what is wrong with it. */
 function parseEntry(value: unknown, dataStart: number): SafetensorsEntry | string {
   if (!isRecord(value)) return 'has an entry that is not an object';
   const { dtype, shape, data_offsets: offsets } = value;
-  if (typeof dtype !== 'string' || !Object.hasOwn(itemBytes, dtype))
-    return `has the element type ${shownJson(dtype)} (read are ${Object.keys(itemBytes).join(', ')})`;
+  if (typeof dtype !== 'string') return `has the element type ${shownJson(dtype)}`;
   const type = dtype as SafetensorsType;
   if (!isCounts(shape)) return `has the shape ${shownJson(shape)}`;
   if (!isCounts(offsets) || offsets.length !== 2) return `has the data_offsets ${shownJson(offsets)}`;

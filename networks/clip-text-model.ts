@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { GymError, unknownName } from '../core/errors.js';
-import { readJson } from '../core/files.js';
+import { readPythonJson } from '../core/files.js';
 import type { Random } from '../core/random.js';
-import { readSafetensors } from '../core/safetensors.js';
 import { checkIntegers, takeFields } from './config-fields.js';
 import { layerNormalization } from './layers/basic.js';
 import { clipLayer } from './layers/clip-layer.js';
-import { writeJson, writeWeights } from './model-folder.js';
+import { writeJson } from './model-folder.js';
+import { useWeights, writeWeights } from './weight-files.js';
 import {
   build,
   copiedParameters,
@@ -20,7 +20,8 @@ import {
 
 const NAME = 'CLIPTextModel';
 const CONFIG = 'config.json';
-const WEIGHTS = 'model.safetensors';
+/** With what the names of weight files begin: safetensors, and pickles of older times. */
+export const TEXT_STEMS = ['model', 'pytorch_model'];
 
 /** The configuration of a text encoder, with the names and meanings of Python's `transformers.CLIPTextConfig`. */
 export interface CLIPTextConfig {
@@ -75,9 +76,16 @@ const ACTIVATIONS: readonly CLIPTextConfig['hidden_act'][] = ['quick_gelu', 'gel
 
 const FLOATS = ['attention_dropout', 'initializer_factor', 'initializer_range', 'layer_norm_eps'];
 
+/** The part of the text in the configuration of a whole CLIP; that of a text encoder as it is. */
+function textConfig(given: unknown): unknown {
+  const { text_config: text, text_config_dict: over } = (given ?? {}) as Readonly<Record<string, unknown>>;
+  // Old files hold this part twice, and transformers lets the second copy overrule the first.
+  return typeof text === 'object' && text !== null ? { ...text, ...(over as object | null) } : given;
+}
+
 /** Checks the configuration of a text tower. @throws GymError E_CONFIG or E_NAME as {@link CLIPTextModel.create}. */
 export function parseTextConfig(where: string, given: unknown): CLIPTextConfig {
-  const config = takeFields(where, DEFAULTS, given);
+  const config = takeFields(where, DEFAULTS, textConfig(given));
   checkIntegers(where, config, COUNTS, 1);
   if (config.hidden_size % config.num_attention_heads !== 0)
     throw new GymError(
@@ -90,10 +98,11 @@ export function parseTextConfig(where: string, given: unknown): CLIPTextConfig {
 
 /**
  * The present key of a tensor. Files of transformers 5 lack the prefix `text_model.`; old files have a buffer of
- * positions, and those of SDXL a projection, neither of which is a parameter here.
+ * positions, those of SDXL a projection, and those of a whole CLIP its vision tower, which are no parameters here.
  */
 function rename(name: string): string | undefined {
-  if (name.endsWith('position_ids') || name === 'text_projection.weight') return undefined;
+  if (name.endsWith('position_ids') || /^(text_projection|vision_model|visual_projection|logit_scale)(\.|$)/.test(name))
+    return undefined;
   return name.startsWith('text_model.') ? name : `text_model.${name}`;
 }
 
@@ -134,15 +143,19 @@ export class CLIPTextModel {
   }
 
   /**
-   * Reads `config.json` and `model.safetensors`.
+   * Reads `config.json` and `model.safetensors` (one file or shards, in float32 or a variant of less): those of a text
+   * encoder, or of a whole CLIP, whose text part is taken.
    * @throws GymError E_FILE where a file is missing, is corrupt or does not fit its configuration; E_CONFIG or E_NAME
    *   where the configuration is not supported
    */
   static async load(folder: string): Promise<CLIPTextModel> {
     const where = join(folder, CONFIG);
-    const config = parseTextConfig(where, await readJson(where));
-    const weights = join(folder, WEIGHTS);
-    return new CLIPTextModel(config, storedParameters(weights, await readSafetensors(weights), rename));
+    const config = parseTextConfig(where, await readPythonJson(where));
+    return useWeights(
+      folder,
+      TEXT_STEMS,
+      (path, state) => new CLIPTextModel(config, storedParameters(path, state, rename)),
+    );
   }
 
   /**
@@ -151,7 +164,7 @@ export class CLIPTextModel {
    * @throws GymError E_FILE when it cannot be written
    */
   async save(folder: string): Promise<void> {
-    await writeWeights(join(folder, WEIGHTS), ['model', 'pytorch_model'], this.parameters);
+    await writeWeights(folder, TEXT_STEMS, this.parameters);
     const config = { ...this.config, architectures: [NAME], model_type: 'clip_text_model' };
     await writeJson(join(folder, CONFIG), config, FLOATS);
   }

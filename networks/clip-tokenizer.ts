@@ -1,23 +1,9 @@
-import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GymError } from '../core/errors.js';
-import { readJson, readText, removeFile, writeFileAtomic } from '../core/files.js';
+import { removeFile, writeFileAtomic } from '../core/files.js';
 import { shownJson, shownName } from '../core/shown.js';
-
-/** The vocabulary, merges and special tokens of a {@link CLIPTokenizer}. */
-export interface CLIPTokenizerOptions {
-  /** The id of each token. Tokens are written in the byte alphabet of GPT-2; one that ends a word ends in `</w>`. */
-  readonly vocab: Readonly<Record<string, number>>;
-  /** Pairs of tokens that are joined, in the order in which they are. */
-  readonly merges: readonly (readonly [string, string])[];
-  /** The number of ids to which a prompt is padded, including start and end token. The default is 77. */
-  readonly maxLength?: number;
-  readonly bosToken?: string;
-  readonly eosToken?: string;
-  /** The token for what the vocabulary cannot spell. */
-  readonly unkToken?: string;
-  readonly padToken?: string;
-}
+import { type Found, finder, split } from './added-tokens.js';
+import { type CLIPTokenizerOptions, readTokenizerFiles } from './clip-tokenizer-files.js';
 
 /** A prompt in the form that a text encoder takes. */
 export interface Encoding {
@@ -123,6 +109,11 @@ export class CLIPTokenizer {
   readonly #ids: ReadonlyMap<string, number>;
   readonly #tokens: ReadonlyMap<number, string>;
   readonly #special: ReadonlySet<string>;
+  readonly #added: ReadonlySet<string>;
+  /** The ids of added and special tokens that are found in a text as it is written, and a pattern that finds them. */
+  readonly #written: Found;
+  /** The same of those that are found in the normalised text. */
+  readonly #normalized: Found;
   #largestId = -1;
   readonly #merges = new Merges();
   readonly #cache = new Map<string, readonly number[]>();
@@ -133,14 +124,25 @@ export class CLIPTokenizer {
    */
   constructor(options: CLIPTokenizerOptions) {
     const { vocab, merges, maxLength = 77, bosToken = START, eosToken = END, unkToken = END, padToken = END } = options;
+    const { addedTokens = [] } = options;
     this.maxLength = maxLength;
-    this.#options = { vocab, merges, maxLength, bosToken, eosToken, unkToken, padToken };
+    this.#options = { vocab, merges, maxLength, bosToken, eosToken, unkToken, padToken, addedTokens };
     if (!(Number.isInteger(maxLength) && maxLength >= 3 && maxLength <= MOST_TOKENS))
       throw new GymError(
         'E_CONFIG',
         `CLIPTokenizer: the maximal length (model_max_length) must be an integer from 3 to ${MOST_TOKENS}, actual value ${shownJson(maxLength)}.`,
       );
-    this.#ids = new Map(Object.entries(vocab));
+    const ids = new Map(Object.entries(vocab));
+    for (const { content, id } of addedTokens) {
+      const own = ids.get(content);
+      if (own !== undefined && own !== id)
+        throw new GymError(
+          'E_CONFIG',
+          `CLIPTokenizer: the added token \`${shownName(content)}\` has the id ${id}, but in the vocabulary ${own}.`,
+        );
+      ids.set(content, id);
+    }
+    this.#ids = ids;
     this.#tokens = new Map(Array.from(this.#ids, ([token, id]) => [id, token]));
     for (const [token, id] of this.#ids) {
       if (!(Number.isInteger(id) && id >= 0 && id < 2 ** 31))
@@ -163,7 +165,19 @@ export class CLIPTokenizer {
     this.eosTokenId = this.#id(eosToken, 'the end token');
     this.#unkTokenId = this.#id(unkToken, 'the unknown token');
     this.padTokenId = this.#id(padToken, 'the padding token');
-    this.#special = new Set([bosToken, eosToken, unkToken, padToken]);
+    const special = addedTokens.filter((token) => token.special).map(({ content }) => content);
+    this.#special = new Set([bosToken, eosToken, unkToken, padToken, ...special]);
+    const added = addedTokens.filter(({ content }) => !this.#special.has(content));
+    this.#added = new Set(added.map(({ content }) => content));
+    this.#written = finder([
+      ...Array.from(this.#special, (content) => ({ content, id: this.#ids.get(content)! })),
+      ...added.filter(({ normalized = true }) => !normalized),
+    ]);
+    this.#normalized = finder(
+      added
+        .filter(({ normalized = true }) => normalized)
+        .map((token) => ({ ...token, content: normalize(token.content) })),
+    );
   }
 
   /**
@@ -205,29 +219,11 @@ export class CLIPTokenizer {
 
   /**
    * Reads a tokenizer's folder: `vocab.json` and `merges.txt`, or the `tokenizer.json` that newer versions of
-   * transformers write, and `tokenizer_config.json` and `special_tokens_map.json` if they are there.
+   * transformers write, and `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json` if they are there.
    * @throws GymError E_FILE when vocabulary or merges are missing or broken, E_CONFIG when they do not fit together.
    */
   static async load(folder: string): Promise<CLIPTokenizer> {
-    const config = await readOptional(join(folder, 'tokenizer_config.json'));
-    const special = await readOptional(join(folder, 'special_tokens_map.json'));
-    // The special tokens may stand in both files. Those of the map, which is the older place, are used, unless the
-    // configuration has the newer `added_tokens_decoder`.
-    const names = 'added_tokens_decoder' in config ? { ...special, ...config } : { ...config, ...special };
-    const fast = !(await exists(join(folder, 'vocab.json'))) && (await exists(join(folder, 'tokenizer.json')));
-    const { vocab, merges } = fast ? await readFast(folder) : await readSlow(folder);
-    const maxLength = config.model_max_length;
-    return new CLIPTokenizer({
-      vocab,
-      merges,
-      // Some configurations say 1e30 for no limit. The text encoder of every CLIP has 77 positions, which is the
-      // default.
-      maxLength: maxLength == null || Number(maxLength) >= 1e9 ? undefined : (maxLength as number),
-      bosToken: contentOf(names.bos_token),
-      eosToken: contentOf(names.eos_token),
-      unkToken: contentOf(names.unk_token),
-      padToken: contentOf(names.pad_token),
-    });
+    return new CLIPTokenizer(await readTokenizerFiles(folder));
   }
 
   /**
@@ -236,15 +232,20 @@ export class CLIPTokenizer {
    * @throws GymError E_FILE when they cannot be written
    */
   async save(folder: string): Promise<void> {
-    const { vocab, merges, maxLength, bosToken, eosToken, unkToken, padToken } = this.#options;
+    const { vocab, merges, maxLength, bosToken, eosToken, unkToken, padToken, addedTokens } = this.#options;
     const special = { bos_token: bosToken, eos_token: eosToken, unk_token: unkToken, pad_token: padToken };
     const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
     const lines = [VERSION, ...merges.map(([left, right]) => `${left} ${right}`), ''];
     await writeFileAtomic(join(folder, 'vocab.json'), json(vocab));
     await writeFileAtomic(join(folder, 'merges.txt'), lines.join('\n'));
+    const config = { tokenizer_class: 'CLIPTokenizer', model_max_length: maxLength, do_lower_case: true, ...special };
+    const added = addedTokens.map(({ content, id, normalized = true, singleWord = false, special = false }) => [
+      String(id),
+      { content, lstrip: false, rstrip: false, normalized, single_word: singleWord, special },
+    ]);
     await writeFileAtomic(
       join(folder, 'tokenizer_config.json'),
-      json({ tokenizer_class: 'CLIPTokenizer', model_max_length: maxLength, do_lower_case: true, ...special }),
+      json({ ...config, ...(added.length > 0 && { added_tokens_decoder: Object.fromEntries(added) }) }),
     );
     await writeFileAtomic(join(folder, 'special_tokens_map.json'), json(special));
     for (const name of ['tokenizer.json', 'added_tokens.json']) await removeFile(join(folder, name));
@@ -258,12 +259,23 @@ export class CLIPTokenizer {
   /** Gives all ids of a text, with start and end token, neither padded nor truncated. */
   tokenize(text: string): number[] {
     const ids = [this.bosTokenId];
-    for (const part of this.#splitSpecial(text)) {
-      if (this.#special.has(part)) ids.push(this.#ids.get(part)!);
-      else for (const [piece] of normalize(part).matchAll(PIECES)) for (const id of this.#pieceIds(piece)) ids.push(id);
+    for (const part of this.#parts(text)) {
+      if (typeof part === 'number') ids.push(part);
+      else for (const id of this.#pieceIds(part)) ids.push(id);
     }
     ids.push(this.eosTokenId);
     return ids;
+  }
+
+  /**
+   * The words of a text that the vocabulary cannot spell, each once. Their unknown parts become the token for what is unknown,
+   * which for CLIP is the end token: what follows it in a prompt has little effect.
+   */
+  unknownWords(text: string): string[] {
+    const pieces = [...this.#parts(text)].filter((part) => typeof part === 'string');
+    return [...new Set(pieces)].filter((piece) =>
+      this.#merges.join(symbolsOf(piece)).some((symbol) => !this.#ids.has(symbol)),
+    );
   }
 
   /**
@@ -278,7 +290,7 @@ export class CLIPTokenizer {
         throw new GymError(
           'E_VALUE',
           `CLIPTokenizer: the prompt "${text.length > 60 ? `${text.slice(0, 60)}...` : text}" has ${ids.length} tokens ` +
-            `(start and end included), but the text encoder takes ${this.maxLength}; shorten it, or pass truncation: true.`,
+            `(start and end included), but the text encoder takes ${this.maxLength}; shorten it, or have it cut (prompts.truncation; \`truncation: true\` in code).`,
         );
       ids.splice(this.maxLength - 1, Number.POSITIVE_INFINITY, this.eosTokenId);
     }
@@ -300,7 +312,10 @@ export class CLIPTokenizer {
           'E_VALUE',
           `CLIPTokenizer.decode: no token has the id ${id}; ids are 0..${this.vocabSize - 1}.`,
         );
-      if (!this.#special.has(token)) symbols += token.replace(WORD_END, BYTE_SYMBOLS[0x20]!);
+      if (this.#special.has(token)) continue;
+      symbols += this.#added.has(token)
+        ? symbolsOf(token).join('').replace(WORD_END, BYTE_SYMBOLS[0x20]!)
+        : token.replace(WORD_END, BYTE_SYMBOLS[0x20]!);
     }
     const bytes = Uint8Array.from(symbols, (symbol) => SYMBOL_BYTES.get(symbol) ?? 0x3f);
     return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes).replace(/ $/, '');
@@ -313,12 +328,16 @@ export class CLIPTokenizer {
     return id;
   }
 
-  /** Splits a text at its special tokens, which are parts of their own in the result. */
-  #splitSpecial(text: string): string[] {
-    const escaped = [...this.#special]
-      .sort((a, b) => b.length - a.length)
-      .map((token) => token.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
-    return text.split(new RegExp(`(${escaped.join('|')})`));
+  /** The ids of the added and special tokens of a text, and between them the pieces that the merges are for. */
+  *#parts(text: string): Iterable<number | string> {
+    for (const part of split(text, this.#written)) {
+      if (typeof part === 'number') yield part;
+      else
+        for (const inner of split(normalize(part), this.#normalized)) {
+          if (typeof inner === 'number') yield inner;
+          else for (const [piece] of inner.matchAll(PIECES)) yield piece;
+        }
+    }
   }
 
   #pieceIds(piece: string): readonly number[] {
@@ -330,57 +349,4 @@ export class CLIPTokenizer {
     }
     return ids;
   }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
-}
-
-function record(path: string, value: unknown): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new GymError('E_FILE', `${path}: must hold a JSON object; restore it from its source.`);
-  return value as Record<string, unknown>;
-}
-
-async function readOptional(path: string): Promise<Record<string, unknown>> {
-  return (await exists(path)) ? record(path, await readJson(path)) : {};
-}
-
-/** A special token of a configuration file: a text, or an object that has it as `content`. */
-function contentOf(token: unknown): string | undefined {
-  const content = typeof token === 'object' && token !== null ? (token as { content?: unknown }).content : token;
-  return typeof content === 'string' ? content : undefined;
-}
-
-type VocabAndMerges = Pick<CLIPTokenizerOptions, 'vocab' | 'merges'>;
-
-async function readSlow(folder: string): Promise<VocabAndMerges> {
-  const vocab = join(folder, 'vocab.json');
-  const merges = join(folder, 'merges.txt');
-  const lines = (await readText(merges)).split('\n').map((line) => line.trimEnd());
-  if (lines[0]?.startsWith('#version')) lines.shift();
-  return {
-    vocab: record(vocab, await readJson(vocab)) as Record<string, number>,
-    merges: lines.filter((line) => line !== '').map((line) => pair(merges, line.split(' '))),
-  };
-}
-
-async function readFast(folder: string): Promise<VocabAndMerges> {
-  const path = join(folder, 'tokenizer.json');
-  const model = record(path, record(path, await readJson(path)).model);
-  const merges = model.merges;
-  if (!Array.isArray(merges)) throw new GymError('E_FILE', `${path}: model.merges must be a list.`);
-  return {
-    vocab: record(path, model.vocab) as Record<string, number>,
-    merges: merges.map((merge: unknown) => pair(path, typeof merge === 'string' ? merge.split(' ') : merge)),
-  };
-}
-
-function pair(path: string, merge: unknown): [string, string] {
-  if (!Array.isArray(merge) || merge.length !== 2 || !merge.every((token) => typeof token === 'string' && token !== ''))
-    throw new GymError('E_FILE', `${path}: a merge is two tokens, actual value ${shownJson(merge)}.`);
-  return merge as [string, string];
 }

@@ -3,7 +3,8 @@ import { shownJson } from '../core/shown.js';
 
 /**
  * Takes those fields of a configuration that have a default, and the default where a field is absent. A value must have
- * the type of its default, except where the default is null: the caller checks those values.
+ * the type of its default, except where the default is null: the caller checks those values. Where it is a boolean, null
+ * is taken as false, as Python takes it.
  * @param where the file or class, which errors name
  * @throws GymError E_CONFIG that names the field and its value where the type is another one
  */
@@ -12,7 +13,8 @@ export function takeFields<C extends object>(where: string, defaults: C, given: 
     throw new GymError('E_CONFIG', `${where}: a configuration must be an object, actual value ${shownJson(given)}.`);
   const fields = given as Readonly<Record<string, unknown>>;
   const taken = Object.entries(defaults).map(([key, standard]: [string, unknown]) => {
-    const value = fields[key] === undefined ? standard : fields[key];
+    const given = fields[key] === undefined ? standard : fields[key];
+    const value = given === null && typeof standard === 'boolean' ? false : given;
     const fits = typeof value === typeof standard && (typeof value !== 'number' || Number.isFinite(value));
     if (standard !== null && !fits)
       throw new GymError(

@@ -1,79 +1,59 @@
-import { readdir } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { join } from 'node:path';
 import type * as tf from '@tensorflow/tfjs';
 import { GymError } from '../core/errors.js';
-import { readJson, removeFile, writeFileAtomic } from '../core/files.js';
-import type { NdArray } from '../core/ndarray.js';
-import { readSafetensors, writeSafetensors } from '../core/safetensors.js';
+import { readPythonJson, writeFileAtomic } from '../core/files.js';
 import { shownJson } from '../core/shown.js';
-import { stateDict } from './weights.js';
+import { useWeights, writeWeights } from './weight-files.js';
+import type { StoredTensors } from './weights.js';
 
 const CONFIG = 'config.json';
-const WEIGHTS = 'diffusion_pytorch_model.safetensors';
+/** With what the names of the weight files of diffusers' networks begin. */
+export const MODEL_STEMS = ['diffusion_pytorch_model'];
 /** The version of diffusers whose file layout is written. */
 export const DIFFUSERS_VERSION = '0.42.0';
 
-/** The contents of a model's folder in diffusers' layout, before they are checked and made into a network. */
-export interface ModelFolder {
-  /** The path of the configuration, which errors name. */
+/** The configuration of a network as it stands in its folder. */
+export interface StoredConfig {
+  /** The path of the file, which errors name. */
   readonly where: string;
   readonly config: unknown;
-  readonly weightsPath: string;
-  /** The weights by name, in PyTorch's layout. */
-  readonly state: ReadonlyMap<string, NdArray>;
 }
 
 /**
- * Reads `config.json` and `diffusion_pytorch_model.safetensors`.
- * @param className what `_class_name` of the configuration must be, if it has one
- * @throws GymError E_FILE where a file is missing or broken, E_CONFIG where the configuration is of another class
+ * Reads `config.json` of a network's folder.
+ * @param className what `_class_name` must be, if there is one
+ * @throws GymError E_FILE where it is missing or broken, E_CONFIG where it is of another class
  */
-export async function readModel(folder: string, className: string): Promise<ModelFolder> {
+export async function readConfig(folder: string, className: string): Promise<StoredConfig> {
   const where = join(folder, CONFIG);
-  const config = await readJson(where);
+  const config = await readPythonJson(where);
   const actual = (config as { _class_name?: unknown } | null)?._class_name;
   if (actual !== undefined && actual !== className)
     throw new GymError(
       'E_CONFIG',
       `${where}: \`_class_name\` is ${shownJson(actual)}; this folder holds no ${className}.`,
     );
-  const weightsPath = join(folder, WEIGHTS);
-  return { where, config, weightsPath, state: await readSafetensors(weightsPath) };
+  return { where, config };
 }
 
-/** Writes what {@link readModel} reads, in place of a model that the folder holds already. */
+/**
+ * Makes something of the weights in a network's folder. They are read one tensor at a time.
+ * @param use takes the path that errors name, and the weights by name, in PyTorch's layout
+ * @throws GymError E_FILE where they are missing or broken, and what `use` throws
+ */
+export function useModelWeights<T>(folder: string, use: (path: string, state: StoredTensors) => T): Promise<T> {
+  return useWeights(folder, MODEL_STEMS, use);
+}
+
+/** Writes a network's weights and configuration, in place of a network that the folder holds already. */
 export async function writeModel(
   folder: string,
   className: string,
   config: Readonly<Record<string, unknown>>,
   parameters: ReadonlyMap<string, tf.Variable>,
 ): Promise<void> {
-  await writeWeights(join(folder, WEIGHTS), ['diffusion_pytorch_model'], parameters);
+  await writeWeights(folder, MODEL_STEMS, parameters);
   await writeJson(join(folder, CONFIG), { _diffusers_version: DIFFUSERS_VERSION, ...config, _class_name: className });
-}
-
-/**
- * Writes a network's weights as one file, and then removes all other weight files of the same network from its folder.
- * Python's libraries would read those instead: an index of shards goes before a single file, and a variant such as
- * `fp16` or a pickled `.bin` is read where a caller asks for it.
- * @param stems with what the names of the network's weight files begin in Python's libraries
- * @throws GymError E_FILE when a file cannot be written or removed
- */
-export async function writeWeights(
-  path: string,
-  stems: readonly string[],
-  parameters: ReadonlyMap<string, tf.Variable>,
-): Promise<void> {
-  await writeSafetensors(path, await stateDict(parameters));
-  const variant = String.raw`(\.[\w-]+)?`;
-  const shard = String.raw`(-\d+-of-\d+)?`;
-  const index = String.raw`(\.index${variant}\.json)?`;
-  const pattern = String.raw`^(${stems.join('|')})${variant}${shard}${variant}\.(safetensors|bin)${index}$`;
-  const weights = new RegExp(pattern);
-  const others = (await readdir(dirname(path))).filter((name) => name !== basename(path) && weights.test(name));
-  // An index is removed before its shards, so that no reader meets one whose shards are gone.
-  others.sort((a, b) => Number(b.endsWith('.json')) - Number(a.endsWith('.json')));
-  for (const name of others) await removeFile(join(dirname(path), name));
 }
 
 /**

@@ -2,7 +2,7 @@ import type * as tf from '@tensorflow/tfjs';
 import type { Random } from '../core/random.js';
 import { transformer } from './layers/attention.js';
 import { type AttentionFactory, type UNetForward, type UNetPlan, unet } from './layers/unet.js';
-import { readModel, renameAttention, writeModel } from './model-folder.js';
+import { readConfig, renameAttention, useModelWeights, writeModel } from './model-folder.js';
 import { at, parseConditionConfig, type UNet2DConditionConfig, type UNet2DConditionOptions } from './unet-config.js';
 import {
   type Adaptations,
@@ -50,15 +50,16 @@ export class UNet2DConditionModel {
   }
 
   /**
-   * Reads `config.json` and `diffusion_pytorch_model.safetensors`.
+   * Reads `config.json` and `diffusion_pytorch_model.safetensors`: one file or shards, in float32 or a variant of less.
    * @throws GymError E_FILE where a file is missing, is corrupt or does not fit its configuration; E_CONFIG where the
    *   configuration is not supported
    */
   static async load(folder: string): Promise<UNet2DConditionModel> {
-    const { where, config, weightsPath, state } = await readModel(folder, NAME);
-    return new UNet2DConditionModel(
-      parseConditionConfig(where, config),
-      storedParameters(weightsPath, state, renameAttention),
+    const { where, config } = await readConfig(folder, NAME);
+    const parsed = parseConditionConfig(where, config);
+    return useModelWeights(
+      folder,
+      (path, state) => new UNet2DConditionModel(parsed, storedParameters(path, state, renameAttention)),
     );
   }
 
@@ -76,8 +77,9 @@ export class UNet2DConditionModel {
    * @throws GymError E_FILE where they belong to another configuration
    */
   async restore(folder: string): Promise<void> {
-    const { weightsPath, state } = await readModel(folder, NAME);
-    overwrite(this.parameters, storedParameters(weightsPath, state, renameAttention));
+    await useModelWeights(folder, (path, state) =>
+      overwrite(this.parameters, storedParameters(path, state, renameAttention)),
+    );
   }
 
   /**

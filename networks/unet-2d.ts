@@ -2,7 +2,7 @@ import type * as tf from '@tensorflow/tfjs';
 import type { Random } from '../core/random.js';
 import { imageAttention } from './layers/attention.js';
 import { type AttentionFactory, type UNetForward, type UNetPlan, unet } from './layers/unet.js';
-import { readModel, renameAttention, writeModel } from './model-folder.js';
+import { readConfig, renameAttention, useModelWeights, writeModel } from './model-folder.js';
 import { parseUnconditionalConfig, type UNet2DConfig, type UNet2DOptions } from './unet-config.js';
 import {
   type Adaptations,
@@ -17,7 +17,10 @@ import {
 
 const NAME = 'UNet2DModel';
 
-/** The unconditional UNet of DDPM (Ho et al. 2020), configured and stored as diffusers' class of the same name. */
+/**
+ * The UNet of DDPM (Ho et al. 2020), unconditional or conditioned on classes, configured and stored as diffusers' class of the
+ * same name.
+ */
 export class UNet2DModel {
   readonly config: UNet2DConfig;
   /**
@@ -47,15 +50,16 @@ export class UNet2DModel {
   }
 
   /**
-   * Reads `config.json` and `diffusion_pytorch_model.safetensors`.
+   * Reads `config.json` and `diffusion_pytorch_model.safetensors`: one file or shards, in float32 or a variant of less.
    * @throws GymError E_FILE where a file is missing, is corrupt or does not fit its configuration; E_CONFIG where the
    *   configuration is not supported
    */
   static async load(folder: string): Promise<UNet2DModel> {
-    const { where, config, weightsPath, state } = await readModel(folder, NAME);
-    return new UNet2DModel(
-      parseUnconditionalConfig(where, config),
-      storedParameters(weightsPath, state, renameAttention),
+    const { where, config } = await readConfig(folder, NAME);
+    const parsed = parseUnconditionalConfig(where, config);
+    return useModelWeights(
+      folder,
+      (path, state) => new UNet2DModel(parsed, storedParameters(path, state, renameAttention)),
     );
   }
 
@@ -73,8 +77,9 @@ export class UNet2DModel {
    * @throws GymError E_FILE where they belong to another configuration
    */
   async restore(folder: string): Promise<void> {
-    const { weightsPath, state } = await readModel(folder, NAME);
-    overwrite(this.parameters, storedParameters(weightsPath, state, renameAttention));
+    await useModelWeights(folder, (path, state) =>
+      overwrite(this.parameters, storedParameters(path, state, renameAttention)),
+    );
   }
 
   /**
@@ -94,13 +99,14 @@ export class UNet2DModel {
    * Predicts from noisy samples. The prediction is differentiable, and the caller frees it.
    * @param sample [batch, height, width, in_channels]; clean samples are within -1..1
    * @param timesteps one for each sample, or one number for all, which is faster
-   * @param encoderHiddenStates must be undefined for this network; it is declared so that both kinds are called alike
+   * @param classes the number of the class of each sample, [batch, 1, 1], for a network that has `num_class_embeds` of them;
+   *   undefined for all others. It is of the rank of encoded text, so that both kinds of UNet are called alike
    * @returns [batch, height, width, out_channels]: the noise, the sample or the velocity, whichever it was trained to
    *   predict
    * @throws GymError E_SHAPE where a shape does not fit the configuration
    */
-  apply(sample: tf.Tensor4D, timesteps: tf.Tensor1D | number, encoderHiddenStates?: tf.Tensor3D): tf.Tensor4D {
-    return this.#forward(sample, timesteps, encoderHiddenStates);
+  apply(sample: tf.Tensor4D, timesteps: tf.Tensor1D | number, classes?: tf.Tensor3D): tf.Tensor4D {
+    return this.#forward(sample, timesteps, classes);
   }
 }
 
@@ -122,6 +128,7 @@ function plan(config: UNet2DConfig): UNetPlan {
       });
   return {
     name: NAME,
+    classes: config.num_class_embeds ?? undefined,
     inChannels: config.in_channels,
     outChannels: config.out_channels,
     inKernel: 3,

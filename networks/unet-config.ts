@@ -1,38 +1,32 @@
 import { z } from 'zod';
-import { GymError } from '../core/errors.js';
-import { shownJson, shownName } from '../core/shown.js';
-import { MOST } from './config-fields.js';
+import { count, counts, flag, listLength, off, only, parse, wrong } from './config-schema.js';
 
-const count = z.int().positive().max(MOST);
-const counts = z.array(count).nonempty().max(64);
 const countOrList = z.union([count, counts]);
-
-/** A key of which only one setting is supported. */
-const only = <T extends string | number | boolean | null>(value: T) => z.literal(value).default(value);
 
 const shared = {
   sample_size: z
     .union([count, z.array(count).length(2)])
     .nullable()
     .default(null),
-  center_input_sample: z.boolean().default(false),
-  flip_sin_to_cos: z.boolean().default(true),
+  center_input_sample: flag(false),
+  flip_sin_to_cos: flag(true),
   freq_shift: z.number().default(0),
   time_embedding_type: only('positional'),
   time_embedding_dim: count.nullable().default(null),
   norm_num_groups: count.default(32),
   norm_eps: z.number().positive().default(1e-5),
   act_fn: z.enum(['silu', 'swish']).default('silu'),
-  dropout: only(0),
+  // What is left out at random while a network is pretrained, which it is not here.
+  dropout: z.number().min(0).max(1).default(0),
   downsample_padding: z.union([z.literal(0), z.literal(1)]).default(1),
   mid_block_scale_factor: z.number().positive().default(1),
   resnet_time_scale_shift: z.enum(['default', 'scale_shift']).default('default'),
   class_embed_type: only(null),
-  num_class_embeds: only(null),
 };
 
 const conditionSchema = z.looseObject({
   ...shared,
+  num_class_embeds: only(null),
   in_channels: count.default(4),
   out_channels: count.default(4),
   conv_in_kernel: count.default(3),
@@ -46,7 +40,7 @@ const conditionSchema = z.looseObject({
     .array(z.enum(['UpBlock2D', 'CrossAttnUpBlock2D']))
     .default(['UpBlock2D', 'CrossAttnUpBlock2D', 'CrossAttnUpBlock2D', 'CrossAttnUpBlock2D']),
   layers_per_block: countOrList.default(2),
-  only_cross_attention: z.union([z.boolean(), z.array(z.boolean())]).default(false),
+  only_cross_attention: z.union([flag(false), z.array(z.boolean())]).default(false),
   mid_block_only_cross_attention: z.boolean().nullable().default(null),
   cross_attention_dim: countOrList.default(1280),
   transformer_layers_per_block: z.union([count, z.array(z.union([count, counts]))]).default(1),
@@ -58,10 +52,10 @@ const conditionSchema = z.looseObject({
   attention_head_dim: countOrList.default(8),
   /** Because of the same mistake, diffusers accepts no other value than null. */
   num_attention_heads: only(null),
-  use_linear_projection: z.boolean().default(false),
+  use_linear_projection: flag(false),
   // Whether attention is computed in float32, which it always is here.
-  upcast_attention: z.boolean().default(false),
-  dual_cross_attention: only(false),
+  upcast_attention: flag(false),
+  dual_cross_attention: off(),
   attention_type: only('default'),
   cross_attention_norm: only(null),
   encoder_hid_dim: only(null),
@@ -69,17 +63,19 @@ const conditionSchema = z.looseObject({
   addition_embed_type: only(null),
   addition_time_embed_dim: z.number().nullable().default(null),
   addition_embed_type_num_heads: z.number().default(64),
-  resnet_skip_time_act: only(false),
+  resnet_skip_time_act: off(),
   resnet_out_scale_factor: only(1),
   time_embedding_act_fn: only(null),
   timestep_post_act: only(null),
   time_cond_proj_dim: only(null),
   projection_class_embeddings_input_dim: z.number().nullable().default(null),
-  class_embeddings_concat: only(false),
+  class_embeddings_concat: off(),
 });
 
 const unconditionalSchema = z.looseObject({
   ...shared,
+  /** The number of classes of a class-conditional network. */
+  num_class_embeds: count.nullable().default(null),
   in_channels: count.default(3),
   out_channels: count.default(3),
   block_out_channels: counts.default([224, 448, 672, 896]),
@@ -93,7 +89,7 @@ const unconditionalSchema = z.looseObject({
   layers_per_block: count.default(2),
   downsample_type: only('conv'),
   upsample_type: only('conv'),
-  add_attention: z.boolean().default(true),
+  add_attention: flag(true),
   /** The number of channels of one head; null for a single head. */
   attention_head_dim: count.nullable().default(8),
   attn_norm_num_groups: count.nullable().default(null),
@@ -204,22 +200,4 @@ function checkShared(where: string, config: Shared): number {
       'the first must be even: half of it are sines of the timestep, half cosines',
     );
   return channels.length;
-}
-
-function parse<T extends z.ZodType>(schema: T, where: string, config: unknown): z.output<T> {
-  const result = schema.safeParse(config);
-  if (result.success) return result.data;
-  const issue = result.error.issues[0]!;
-  const [key] = issue.path;
-  if (key === undefined) throw new GymError('E_CONFIG', `${where}: the configuration must be a JSON object.`);
-  const value = issue.path.reduce<unknown>((v, k) => (v as Record<PropertyKey, unknown> | undefined)?.[k], config);
-  throw wrong(where, issue.path.join('.'), value, `it is malformed or not supported (${issue.message})`);
-}
-
-function wrong(where: string, key: string, value: unknown, why: string): GymError {
-  return new GymError('E_CONFIG', `${where}: \`${shownName(key)}\` is ${shownJson(value)}; ${why}.`);
-}
-
-function listLength(where: string, key: string, value: readonly unknown[], levels: number): GymError {
-  return wrong(where, key, value, `it has ${value.length} entries, but block_out_channels has ${levels}`);
 }

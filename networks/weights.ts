@@ -25,6 +25,12 @@ export function fromTorch(name: string, value: NdArray): NdArray {
   return axes ? transpose(value, axes) : value;
 }
 
+/** The shape in PyTorch's layout of a parameter that has this one in TensorFlow's. */
+export function torchShape(name: string, shape: readonly number[]): number[] {
+  const axes = axesFromTorch(name, shape.length);
+  return axes ? shape.map((_, i) => shape[axes.indexOf(i)]!) : [...shape];
+}
+
 /** The inverse of {@link fromTorch}. */
 export function toTorch(name: string, value: NdArray): NdArray {
   const axes = axesFromTorch(name, value.shape.length);
@@ -88,25 +94,33 @@ export function randomParameters(random: Random): ParameterSource {
   };
 }
 
+/** Tensors by name, in PyTorch's layout: a map of them, or files from which each is read when it is asked for. */
+export interface StoredTensors {
+  keys(): Iterable<string>;
+  get(name: string): NdArray | undefined;
+}
+
 /**
- * Parameters from a state dict in PyTorch's layout.
+ * Parameters from a state dict in PyTorch's layout, each of which is asked for once.
  * @param where the path of the file, which errors name
  * @param rename takes an older key to the present one, and the key of a tensor that is no parameter to undefined
  * @throws GymError E_FILE, while the network is built, for a tensor that is missing, has another shape or is left over
  */
 export function storedParameters(
   where: string,
-  state: ReadonlyMap<string, NdArray>,
+  state: StoredTensors,
   rename: (name: string) => string | undefined = (name) => name,
 ): ParameterSource {
-  const left = new Map<string, NdArray>();
-  for (const [name, value] of state) {
+  /** What is stored and not yet taken: by the present key, the one in the file. */
+  const left = new Map<string, string>();
+  for (const name of state.keys()) {
     const current = rename(name);
-    if (current !== undefined) left.set(current, value);
+    if (current !== undefined) left.set(current, name);
   }
   return {
     tensor(name, shape) {
-      const stored = left.get(name);
+      const key = left.get(name);
+      const stored = key === undefined ? undefined : state.get(key);
       if (!stored)
         throw new GymError(
           'E_FILE',

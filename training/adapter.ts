@@ -89,13 +89,17 @@ export async function modelWriters(
   denoiser: Denoiser,
   unet: Denoiser['unet'] | LoraUNet,
 ): Promise<Pick<Composition, 'saveModel' | 'saveAdapter'>> {
-  const { LoraUNet, saveDenoiser } = await import('../diffusion/index.js');
-  if (!(unet instanceof LoraUNet)) return { saveModel: (folder) => saveDenoiser(folder, denoiser) };
+  const { LoraUNet, pythonUse, saveDenoiser } = await import('../diffusion/index.js');
+  const save = async (folder: string, model: Denoiser) => {
+    await saveDenoiser(folder, model);
+    return pythonUse(folder, model);
+  };
+  if (!(unet instanceof LoraUNet)) return { saveModel: (folder) => save(folder, denoiser) };
   return {
     saveModel: async (folder) => {
       const merged = unet.clone();
       try {
-        await saveDenoiser(folder, { ...denoiser, unet: merged });
+        return await save(folder, { ...denoiser, unet: merged });
       } finally {
         merged.dispose();
       }

@@ -1,9 +1,11 @@
 import { GymError } from '../core/errors.js';
 import type { NdArray } from '../core/ndarray.js';
 import { Random } from '../core/random.js';
+import type { Condition } from '../diffusion/index.js';
 import { promptList } from '../envs/denoising/prompts.js';
 import { completeConfig } from './config/index.js';
 import { evaluateWithPictures } from './evaluation/index.js';
+import { modelFolder } from './families/denoising.js';
 import { groupSizeOf } from './families/groups.js';
 import { compose } from './families/index.js';
 import { openCheckpoint } from './trained.js';
@@ -20,7 +22,10 @@ export interface SampleOptions extends TrustOptions {
   readonly fromCheckpoint?: number | undefined;
   /** True: not a checkpoint, but the best agent that the run keeps (`keepBest`). */
   readonly best?: boolean | undefined;
-  readonly prompts: readonly string[];
+  /** For a model that takes none, which is the only one that needs none, one that is empty. */
+  readonly prompts?: readonly string[] | undefined;
+  /** Whether prompts that are too long are cut instead of refused. Default false. */
+  readonly truncation?: boolean;
   /** Pictures of each prompt. Default 1. */
   readonly count?: number;
   /** Over the run's own, or over the defaults of `Denoising-v0`: `steps`, `scheduler`, `spacing`, `guidanceScale`. */
@@ -30,6 +35,8 @@ export interface SampleOptions extends TrustOptions {
   readonly seed?: number;
   /** Pictures in one forward pass. Default 32. */
   readonly batch?: number;
+  /** Whether the way to the pictures is animated, which of a model with an autoencoder is much work. Default false. */
+  readonly animation?: boolean;
 }
 
 export interface Sampled {
@@ -38,8 +45,8 @@ export interface Sampled {
   readonly prompts: readonly string[];
   /** A PNG of all of them. */
   readonly png: Buffer;
-  /** Animated WebP of how the first ones came to be. */
-  readonly webp: Buffer;
+  /** Animated WebP of how the first ones came to be, where it was asked for. */
+  readonly webp: Buffer | undefined;
 }
 
 /**
@@ -47,8 +54,7 @@ export interface Sampled {
  * @throws GymError E_FILE, E_CONFIG for a model or a run that is not there or does not fit; E_VALUE for a prompt too long.
  */
 export async function sampleImages(options: SampleOptions): Promise<Sampled> {
-  const { count = 1, eta = 0, seed = 0, batch = 32 } = options;
-  const prompts = options.prompts.flatMap((prompt) => Array<string>(count).fill(prompt));
+  const { count = 1, eta = 0, seed = 0, batch = 32, truncation, animation = false } = options;
   const { run, trust, warn, fromCheckpoint: from, best } = options;
   const trained =
     run === undefined ? undefined : await openCheckpoint(run, { from, best, trust, warn, prompts: false });
@@ -62,6 +68,9 @@ export async function sampleImages(options: SampleOptions): Promise<Sampled> {
       'E_CONFIG',
       `sample: a run (${run}) has its own weights; leave out lora ${options.lora}, or sample a model with it.`,
     );
+  const model = (trained?.config as { model?: string } | undefined)?.model ?? options.model ?? 'models/shapes';
+  const given = options.prompts ?? (await promptsFor(model));
+  const prompts = given.flatMap((prompt) => Array<string>(count).fill(prompt));
   // An agent that compares groups takes whole groups only, also where nothing is learned.
   const groupSize = trained && groupSizeOf(trained.config);
   const config = await completeConfig(
@@ -70,6 +79,7 @@ export async function sampleImages(options: SampleOptions): Promise<Sampled> {
       ...(options.model !== undefined && { model: options.model }),
       ...(options.lora !== undefined && { lora: options.lora }),
       sampling: { ...(trained?.config.sampling as object | undefined), ...options.sampling, eta: eta > 0 ? eta : 1 },
+      ...(truncation && { prompts: { ...(trained?.config as { prompts?: object } | undefined)?.prompts, truncation } }),
       seed,
       numEnvs: Math.min(batch, prompts.length),
       samplesPerEpoch: undefined,
@@ -87,6 +97,8 @@ export async function sampleImages(options: SampleOptions): Promise<Sampled> {
     prompts: promptList(prompts, { order: 'sequential' }),
     // Nothing is learned here.
     reward: ({ prompts }) => new Float64Array(prompts.length),
+    animation,
+    warn,
   });
   try {
     if (trained) await parts.agent.restore(trained.path);
@@ -96,10 +108,24 @@ export async function sampleImages(options: SampleOptions): Promise<Sampled> {
       pictures: prompts.length,
       explore: eta > 0,
       random: new Random(seed),
-      decode: parts.decode,
+      decode: animation ? parts.decode : undefined,
     });
-    return { images: evaluation.episodes.map(({ info }) => info.image as NdArray), prompts, png: png!, webp: webp! };
+    return { images: evaluation.episodes.map(({ info }) => info.image as NdArray), prompts, png: png!, webp };
   } finally {
     await parts.close();
   }
+}
+
+/** What a model takes as prompts. @throws GymError E_FILE, E_CONFIG where there is no such model. */
+export async function promptsTakenBy(model: string): Promise<Condition> {
+  const { conditionOfFolder } = await import('../diffusion/index.js');
+  return conditionOfFolder(modelFolder(model));
+}
+
+/** @throws GymError E_CONFIG where a model takes prompts, and none were given. */
+async function promptsFor(model: string): Promise<readonly string[]> {
+  const condition = await promptsTakenBy(model);
+  if (condition === 'none') return [''];
+  const what = condition === 'text' ? 'a text' : 'the number of a class';
+  throw new GymError('E_CONFIG', `sample: the model ${model} takes ${what} as a prompt; give one by --prompt.`);
 }

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { GymError, unknownName } from '../../core/errors.js';
-import { readJson } from '../../core/files.js';
+import { readPythonJson } from '../../core/files.js';
 import { checkIntegers, takeFields } from '../../networks/config-fields.js';
 import { writeJson } from '../../networks/model-folder.js';
 import type { GaussianStep, Scheduler } from './gaussian-sampler.js';
@@ -86,7 +86,7 @@ export const MOST_TIMESTEPS = 100_000;
 
 /** Reads `scheduler_config.json` of a folder. @throws GymError E_FILE when it is missing or broken. */
 export async function readSchedulerConfig(folder: string): Promise<ConfigFile> {
-  return (await readJson(join(folder, CONFIG_FILE))) as ConfigFile;
+  return (await readPythonJson(join(folder, CONFIG_FILE))) as ConfigFile;
 }
 
 /** Writes `scheduler_config.json` into a folder. @throws GymError E_FILE when it cannot be written. */

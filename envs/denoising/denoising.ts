@@ -45,7 +45,7 @@ export interface DenoisingOptions {
   latentShape: readonly [number, number, number];
   /** The standard deviation of the first latents x_T: the scheduler's `initNoiseSigma`. Default 1. */
   initNoiseSigma?: number | undefined;
-  /** Default: latents of 3 channels are the image itself, in −1..1. Whoever hands in a decoder frees what it holds. */
+  /** Default: latents of 3 channels, or of 1 for grey, are the image itself, in −1..1. Whoever hands in a decoder frees what it holds. */
   decode?: Decode | undefined;
   /** Where the prompts of episodes come from. From a list they are drawn at random. */
   prompts: PromptSource | readonly (string | Prompt)[];
@@ -152,10 +152,10 @@ export class Denoising implements VectorEnv<DenoisingObservation, DenoisingActio
         'a list of prompts or a source of them (promptList, promptFile, promptGenerator)',
         prompts,
       );
-    if (decode === undefined && latentShape[2] !== 3)
+    if (decode === undefined && latentShape[2] !== 3 && latentShape[2] !== 1)
       throw new GymError(
         'E_CONFIG',
-        `Denoising: latents of ${latentShape[2]} channels are no RGB images; hand in \`decode\`, which turns them into uint8 [n, H, W, 3].`,
+        `Denoising: latents of ${latentShape[2]} channels are no RGB or grey images; hand in \`decode\`, which turns them into uint8 [n, H, W, 3].`,
       );
     this.#timesteps = timesteps.map(Math.round);
     this.#shape = [...latentShape];

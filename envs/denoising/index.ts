@@ -7,12 +7,13 @@ export {
   identityDecode,
 } from './denoising.js';
 export { oneStepDenoising } from './one-step.js';
+export { promptFile, readPrompts } from './prompt-files.js';
 export {
+  type ListedPrompt,
   maxPromptLength,
   type Prompt,
   type PromptOrder,
   type PromptSource,
-  promptFile,
   promptGenerator,
   promptList,
 } from './prompts.js';

@@ -13,7 +13,7 @@ const options = {
   timesteps: "the scheduler's timesteps, one a step",
   latentShape: '[height, width, channels] of the latents',
   initNoiseSigma: 'standard deviation of the first latents (default 1)',
-  decode: 'latents to uint8 images (default: 3-channel latents are the image, -1..1)',
+  decode: 'latents to uint8 images (default: latents of 3 or 1 channels are the image, -1..1)',
   prompts: 'a list of prompts, or promptList, promptFile, promptGenerator',
   reward: 'a function of images and prompts, or an object with `score`',
   seed: 'fixes prompts and noise of all episodes (default 0)',

@@ -5,16 +5,19 @@ import { convolutionParameters, groupNormalization, linearLayer } from './basic.
 
 /** The options that all residual blocks of a network share. */
 export interface ResnetOptions {
-  /** The number of channels of the time embedding. */
-  readonly timeChannels: number;
+  /** The number of channels of the time embedding; null for blocks without one, as an autoencoder's are. */
+  readonly timeChannels: number | null;
   readonly groups: number;
   readonly epsilon: number;
   /** Whether the time embedding is added before the second norm, or scales and shifts its result. */
   readonly timeScaleShift: 'default' | 'scale_shift';
 }
 
-/** A residual block, which takes an image and the SiLU of the time embedding [batch or 1, timeChannels] to an image. */
-export type Resnet = (x: tf.Tensor4D, time: tf.Tensor2D) => tf.Tensor4D;
+/**
+ * A residual block, which takes an image and the SiLU of the time embedding [batch or 1, timeChannels], if the network has one,
+ * to an image.
+ */
+export type Resnet = (x: tf.Tensor4D, time?: tf.Tensor2D) => tf.Tensor4D;
 
 /**
  * diffusers' ResnetBlock2D: two 3×3 convolutions, each after a group norm and SiLU. The time embedding enters between
@@ -31,11 +34,10 @@ export function resnet(
   const scaleShift = timeScaleShift === 'scale_shift';
   const norm1 = groupNormalization(scope.at('norm1'), inChannels, groups, epsilon);
   const conv1 = convolutionParameters(scope.at('conv1'), inChannels, outChannels, 3);
-  const timeProjection = linearLayer(
-    scope.at('time_emb_proj'),
-    timeChannels,
-    scaleShift ? 2 * outChannels : outChannels,
-  );
+  const timeProjection =
+    timeChannels === null
+      ? undefined
+      : linearLayer(scope.at('time_emb_proj'), timeChannels, scaleShift ? 2 * outChannels : outChannels);
   const norm2 = groupNormalization(scope.at('norm2'), outChannels, groups, epsilon);
   const conv2 = convolutionParameters(scope.at('conv2'), outChannels, outChannels, 3);
   const shortcut =
@@ -44,8 +46,9 @@ export function resnet(
       : convolutionParameters(scope.at('conv_shortcut'), inChannels, outChannels, 1);
 
   /** The first convolution, the time embedding, and what precedes the second convolution. */
-  const addTime = (x: tf.Tensor4D, time: tf.Tensor2D): tf.Tensor4D => {
-    const added = timeProjection(time);
+  const addTime = (x: tf.Tensor4D, time?: tf.Tensor2D): tf.Tensor4D => {
+    if (!timeProjection) return norm2(convolution(x, conv1.weight, conv1.bias), { silu: true });
+    const added = timeProjection(time!);
     // Where all samples have the same timestep, its embedding is added to the bias of the convolution, which costs
     // nothing.
     return added.shape[0] === 1
@@ -54,7 +57,7 @@ export function resnet(
   };
 
   const modulate = (x: tf.Tensor4D, time: tf.Tensor2D): tf.Tensor4D => {
-    const projected = timeProjection(time);
+    const projected = timeProjection!(time);
     const repeated = projected.shape[0] === x.shape[0] ? projected : projected.tile<tf.Tensor2D>([x.shape[0], 1]);
     const [scale, shift] = tf.split(repeated, 2, 1) as [tf.Tensor2D, tf.Tensor2D];
     return norm2(convolution(x, conv1.weight, conv1.bias), { modulation: { scale, shift }, silu: true });
@@ -64,7 +67,7 @@ export function resnet(
   return (x, time) =>
     tf.tidy(() => {
       const first = norm1(x, { silu: true });
-      const second = scaleShift ? modulate(first, time) : addTime(first, time);
+      const second = scaleShift ? modulate(first, time!) : addTime(first, time);
       const residual = shortcut ? convolution(x, shortcut.weight, shortcut.bias) : x;
       const sum = convolution(second, conv2.weight, conv2.bias, { residual });
       return outputScale === 1 ? sum : sum.div(outputScale);

@@ -27,7 +27,7 @@ export interface UNetPlan {
   readonly channels: readonly number[];
   readonly flipSinToCos: boolean;
   readonly freqShift: number;
-  readonly resnet: ResnetOptions;
+  readonly resnet: ResnetOptions & { readonly timeChannels: number };
   readonly downsamplePadding: 0 | 1;
   /** From the finest resolution to the coarsest. */
   readonly down: readonly BlockPlan[];
@@ -36,10 +36,19 @@ export interface UNetPlan {
   readonly up: readonly BlockPlan[];
   /** The number of channels of the text; undefined for a network without text. */
   readonly textChannels?: number;
+  /** The number of classes; undefined for a network without them. */
+  readonly classes?: number;
 }
 
-/** Takes noisy samples, timesteps and text [batch, tokens, channels] to the prediction of the network. */
-export type UNetForward = (sample: tf.Tensor4D, timesteps: tf.Tensor1D | number, text?: tf.Tensor3D) => tf.Tensor4D;
+/**
+ * Takes noisy samples, timesteps and the condition to the prediction of the network. The condition is the text [batch, tokens,
+ * channels], or the number of the class of each sample [batch, 1, 1].
+ */
+export type UNetForward = (
+  sample: tf.Tensor4D,
+  timesteps: tf.Tensor1D | number,
+  condition?: tf.Tensor3D,
+) => tf.Tensor4D;
 
 /** Builds the network of a plan. diffusers' UNet2DConditionModel and UNet2DModel have this structure in common. */
 export function unet(scope: Scope, plan: UNetPlan): UNetForward {
@@ -48,17 +57,18 @@ export function unet(scope: Scope, plan: UNetPlan): UNetForward {
   const coarsest = channels.at(-1)!;
 
   const convIn = conv2d(scope.at('conv_in'), plan.inChannels, finest, plan.inKernel);
-  const timeEmbedding = timeEmbedder(scope.at('time_embedding'), plan);
+  const timeEmbedding = timeEmbedder(scope, plan);
   const down = plan.down.map((block, i) => downBlock(scope.at('down_blocks', i), plan, block, i));
   const middle = middleBlock(scope.at('mid_block'), plan, coarsest);
   const up = plan.up.map((block, i) => upBlock(scope.at('up_blocks', i), plan, block, i));
   const normOut = groupNormalization(scope.at('conv_norm_out'), finest, plan.resnet.groups, plan.resnet.epsilon);
   const convOut = conv2d(scope.at('conv_out'), finest, plan.outChannels, plan.outKernel);
 
-  return (sample, timesteps, text) =>
+  return (sample, timesteps, condition) =>
     tf.tidy(() => {
-      checkInputs(plan, sample, timesteps, text);
-      const time = timeEmbedding(timesteps);
+      checkInputs(plan, sample, timesteps, condition);
+      const text = plan.textChannels === undefined ? undefined : condition;
+      const time = timeEmbedding(timesteps, plan.classes === undefined ? undefined : condition);
       let h = convIn(plan.centerInput ? sample.mul<tf.Tensor4D>(2).sub(1) : sample);
       const skips = [h];
       for (const block of down) h = block(h, time, text, skips);
@@ -68,14 +78,25 @@ export function unet(scope: Scope, plan: UNetPlan): UNetForward {
     });
 }
 
-function checkInputs(plan: UNetPlan, sample: tf.Tensor4D, timesteps: tf.Tensor1D | number, text?: tf.Tensor3D): void {
+function checkInputs(
+  plan: UNetPlan,
+  sample: tf.Tensor4D,
+  timesteps: tf.Tensor1D | number,
+  condition?: tf.Tensor3D,
+): void {
   const wrong = (what: string) => new GymError('E_SHAPE', `${plan.name}.apply: ${what}.`);
   const [batch, , , channels] = sample.shape;
   if (sample.rank !== 4 || channels !== plan.inChannels)
     throw wrong(`the sample has shape [${sample.shape}]; it must be [batch, height, width, ${plan.inChannels}]`);
   if (typeof timesteps !== 'number' && (timesteps.rank !== 1 || timesteps.shape[0] !== batch))
     throw wrong(`timesteps have shape [${timesteps.shape}]; give one number, or one for each of ${batch} samples`);
-  if (plan.textChannels === undefined) {
+  const text = condition;
+  if (plan.classes !== undefined) {
+    if (condition?.rank !== 3 || condition.size !== batch || condition.shape[0] !== batch)
+      throw wrong(
+        `the classes have shape [${condition?.shape}]; this network is conditioned on classes, of which it takes [${batch}, 1, 1]`,
+      );
+  } else if (plan.textChannels === undefined) {
     if (text) throw wrong('this network takes no encoderHiddenStates');
   } else if (!text) throw wrong('encoderHiddenStates are missing; this network is conditioned on text');
   else if (text.rank !== 3 || text.shape[0] !== batch || text.shape[2] !== plan.textChannels)
@@ -86,24 +107,36 @@ function checkInputs(plan: UNetPlan, sample: tf.Tensor4D, timesteps: tf.Tensor1D
 
 /**
  * Embeds timesteps: sinusoids (Ho et al. 2020, appendix B; diffusers' Timesteps), then an MLP, then the SiLU that every
- * residual block would apply first.
+ * residual block would apply first. To the embedding that of the class is added, where a network has classes.
  */
-function timeEmbedder(scope: Scope, plan: UNetPlan): (timesteps: tf.Tensor1D | number) => tf.Tensor2D {
+function timeEmbedder(
+  scope: Scope,
+  plan: UNetPlan,
+): (timesteps: tf.Tensor1D | number, classes?: tf.Tensor3D) => tf.Tensor2D {
   const width = plan.channels[0]!;
   const { timeChannels } = plan.resnet;
-  const linear1 = linearLayer(scope.at('linear_1'), width, timeChannels, { activation: 'silu' });
-  const linear2 = linearLayer(scope.at('linear_2'), timeChannels, timeChannels, { activation: 'silu' });
+  const mlp = scope.at('time_embedding');
+  const linear1 = linearLayer(mlp.at('linear_1'), width, timeChannels, { activation: 'silu' });
+  const classTable =
+    plan.classes === undefined
+      ? undefined
+      : scope.at('class_embedding').variable<tf.Rank.R2>('weight', [plan.classes, timeChannels], { normal: 1 });
+  const activation = classTable ? undefined : 'silu';
+  const linear2 = linearLayer(mlp.at('linear_2'), timeChannels, timeChannels, { activation });
   const half = width / 2;
   // Each operation is rounded to float32, as in PyTorch. At t = 1000 the last bit of a frequency makes a visible
   // difference.
   const frequencies = Float32Array.from({ length: half }, (_, i) =>
     Math.exp(Math.fround(Math.fround(Math.fround(-Math.log(10000)) * i) / (half - plan.freqShift))),
   );
-  return (timesteps) => {
+  return (timesteps, classes) => {
     const t = typeof timesteps === 'number' ? tf.tensor2d([timesteps], [1, 1]) : timesteps.toFloat().reshape([-1, 1]);
     const phase = t.mul(tf.tensor2d(frequencies, [1, half]));
     const waves = plan.flipSinToCos ? [phase.cos(), phase.sin()] : [phase.sin(), phase.cos()];
-    return linear2(linear1(tf.concat(waves, 1) as tf.Tensor2D));
+    const time = linear2(linear1(tf.concat(waves, 1) as tf.Tensor2D));
+    if (!classTable || !classes) return time;
+    const sum = time.add<tf.Tensor2D>(tf.gather(classTable, classes.flatten().toInt()));
+    return sum.mul(sum.sigmoid());
   };
 }
 

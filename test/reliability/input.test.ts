@@ -15,7 +15,7 @@ import { Random } from '../../core/random.js';
 import { fromJson, toJson } from '../../core/snapshot-json.js';
 import { CLIPTextModel, CLIPTokenizer, DDIMScheduler, loadDenoiser } from '../../diffusion/index.js';
 import { Denoising } from '../../envs/denoising/denoising.js';
-import { promptFile } from '../../envs/denoising/prompts.js';
+import { promptFile } from '../../envs/denoising/prompt-files.js';
 import { make, makeVec, makeWorkerVec, wrap } from '../../envs/index.js';
 import { NumpyRandom } from '../../envs/numpy-random.js';
 import { Box, Discrete, flattenSpace, MultiBinary, spaceFromJson, Text } from '../../envs/spaces/index.js';

@@ -17,9 +17,11 @@ const sampling = z
       .default('auto')
       .describe('the rule from x_t to x_{t-1}; auto: flow-match for a model of flow matching, ddim for all others'),
     spacing: z
-      .enum(['trailing', 'leading', 'linspace'])
-      .default('trailing')
-      .describe('which timesteps of the training schedule are used; flow matching has its own rule'),
+      .enum(['auto', 'trailing', 'leading', 'linspace'])
+      .default('auto')
+      .describe(
+        "which timesteps of the training schedule are used; auto: as the model's scheduler says; flow matching has its own rule",
+      ),
     eta: z
       .number()
       .min(0)
@@ -29,6 +31,15 @@ const sampling = z
         "DDIM's η, or the noise level of flow matching: how much noise a step adds; learning needs more than 0",
       ),
     guidanceScale: z.number().min(0).default(1).describe('classifier-free guidance; 1 is none and half the work'),
+    negativePrompt: z
+      .string()
+      .max(4096)
+      .default('')
+      .describe('what guidance leads away from; for a model of classes the number of one'),
+    size: count
+      .max(65_536)
+      .optional()
+      .describe("height and width of the pictures in pixels; default: as the model's configuration says"),
     sharedNoise: z
       .boolean()
       .default(false)
@@ -137,6 +148,11 @@ export function denoisingProblems(config: DenoisingConfig): string[] {
   if (every > 0 && isOneStep(config))
     problems.push(
       `watch.every: must be 0, because ${config.env} has no steps whose KL could be watched; or take Denoising-v0.`,
+    );
+  const { guidanceScale, negativePrompt } = config.sampling;
+  if (guidanceScale === 1 && negativePrompt !== '')
+    problems.push(
+      'sampling.negativePrompt: given, but sampling.guidanceScale is 1, which is no guidance; say how much.',
     );
   if (config.sampling.eta === 0 && config.sampling.scheduler !== 'ddpm')
     problems.push('sampling.eta: must be more than 0, because without noise there is no probability to learn from.');

@@ -6,14 +6,14 @@ import type { DenoisingNetwork, DenoisingPolicy } from '../../agents/policies/de
 import { GymError } from '../../core/errors.js';
 import { Random } from '../../core/random.js';
 import type { RewardLike } from '../../core/reward.js';
-import type { Denoiser, Scheduler } from '../../diffusion/index.js';
-import type { PromptSource } from '../../envs/denoising/prompts.js';
+import type { Denoiser, LoadOptions, ModelScheduler } from '../../diffusion/index.js';
+import type { Decode } from '../../envs/denoising/decode.js';
+import type { ListedPrompt, PromptSource } from '../../envs/denoising/prompts.js';
 import type { VectorEnv } from '../../envs/vector-env.js';
 import { adaptedUnet, loraFiles, modelWriters } from '../adapter.js';
 import { packageRoot } from '../package-root.js';
-import { filesBelow } from '../run-folder/index.js';
 import { type DenoisingConfig, denoisingOptions, denoisingProblems, isOneStep } from './denoising-options.js';
-import { captionsOf, makePrompts } from './denoising-prompts.js';
+import { captionsOf, checkPrompts, makePrompts } from './denoising-prompts.js';
 import type { MakeDenoising } from './denoising-watch.js';
 import type { ComposeOptions, Composition, Family } from './family.js';
 import { groupSizeOf } from './groups.js';
@@ -21,10 +21,6 @@ import { groupSizeOf } from './groups.js';
 export type { DenoisingConfig };
 
 type SamplingConfig = DenoisingConfig['sampling'];
-
-/** What is read of a model's folder: not its pictures, nor weights in other precisions beside those that are read. */
-const modelFile =
-  /^(model_index\.json|(unet|scheduler|text_encoder|tokenizer)\/[^/]+(?<!\.(fp16|bf16|non_ema))\.(json|txt|safetensors))$/;
 
 /** Fine-tuning of a diffusion model: `Denoising-v0` with a model, prompts and a reward. */
 export const denoising: Family = {
@@ -50,7 +46,8 @@ export const denoising: Family = {
   inputs: async (given) => {
     const { model, lora, prompts } = given as DenoisingConfig;
     const folder = modelFolder(model);
-    const files = (await filesBelow(folder)).filter((file) => modelFile.test(file));
+    const { denoiserFiles } = await import('../../diffusion/index.js');
+    const files = await denoiserFiles(folder);
     return Object.fromEntries([
       ...files.map((file) => [`model/${file}`, join(folder, file)]),
       ...(lora === undefined ? [] : (await loraFiles(lora)).map((file) => [`lora/${basename(file)}`, file])),
@@ -68,28 +65,45 @@ export const denoising: Family = {
     // What fails soonest comes first: a mistyped reward should not wait for a model to load.
     const reward = options.reward ?? (await makeReward(config.reward, config.rewards));
     const prompts = options.prompts ?? (await makePrompts(config.prompts, config.seed));
-    return await withDenoiser(config, (denoiser) => composeWith(denoiser, config, prompts, reward, options));
+    return await withDenoiser(config, { warn: options.warn }, async (denoiser) => {
+      await checkPrompts(denoiser, promptsOfRun(config, prompts), { ...config.prompts, warn: options.warn });
+      return await composeWith(denoiser, config, prompts, reward, options);
+    });
   },
   replica: async (given) => {
     const config = given as DenoisingConfig;
     const { promptList } = await import('../../envs/denoising/prompts.js');
-    return await withDenoiser(config, (denoiser) =>
-      // It never scores, and needs a reward of the form of the run's.
+    return await withDenoiser(config, { vae: false }, (denoiser) =>
+      // It never decodes nor scores, and needs a reward of the form of the run's.
       agentOn(denoiser, config, promptList(['']), { name: 'none', score: () => [], combine: () => 0 }, {}),
     );
   },
 };
 
 /** Loads the run's model, and frees it where what is made with it fails. */
-async function withDenoiser<T>(config: DenoisingConfig, make: (denoiser: Denoiser) => Promise<T>): Promise<T> {
+async function withDenoiser<T>(
+  config: DenoisingConfig,
+  options: LoadOptions,
+  make: (denoiser: Denoiser) => Promise<T>,
+): Promise<T> {
   const { disposeDenoiser, loadDenoiser } = await import('../../diffusion/index.js');
-  const denoiser = await loadDenoiser(modelFolder(config.model));
+  const denoiser = await loadDenoiser(modelFolder(config.model), options);
   try {
     return await make(denoiser);
   } catch (error) {
     disposeDenoiser(denoiser);
     throw error;
   }
+}
+
+/** The prompts of a run that are known before it begins. */
+function promptsOfRun({ sampling, watch }: DenoisingConfig, { listed = [] }: PromptSource): ListedPrompt[] {
+  const guided = sampling.guidanceScale !== 1;
+  return [
+    ...listed,
+    ...(guided ? [{ prompt: sampling.negativePrompt, where: 'sampling.negativePrompt' }] : []),
+    ...(watch.prompts ?? []).map((prompt, i) => ({ prompt, where: `watch.prompts[${i}]` })),
+  ];
 }
 
 /** The run's agent with its policy, and how environments for it are made. */
@@ -100,20 +114,21 @@ async function agentOn(
   reward: RewardLike,
   options: ComposeOptions,
 ) {
-  const [{ Denoising, identityDecode }, { makeAgent }] = await Promise.all([
+  const [{ Denoising }, { makeAgent }] = await Promise.all([
     import('../../envs/denoising/denoising.js'),
     import('../../agents/registry.js'),
   ]);
   const scheduler = await makeScheduler(denoiser, config.sampling);
   const unet = await adaptedUnet(denoiser, config);
   const oneStep = isOneStep(config);
-  const policy = await denoisingPolicy({ ...denoiser, unet }, scheduler, config.sampling, oneStep);
+  const policy = await denoisingPolicy(denoiser, unet, scheduler, config, oneStep);
+  const decode = await decoderOf(denoiser);
   const make: MakeDenoising = (numEnvs, other = {}) =>
     new Denoising({
       timesteps: oneStep ? scheduler.timesteps.slice(0, 1) : scheduler.timesteps,
-      latentShape: latentShape(denoiser),
+      latentShape: latentShape(denoiser, config.sampling.size),
       initNoiseSigma: scheduler.initNoiseSigma,
-      decode: identityDecode,
+      decode,
       prompts,
       reward,
       numEnvs,
@@ -135,7 +150,7 @@ async function agentOn(
       combineReward: typeof reward === 'object' && reward.combine ? (terms) => reward.combine!(terms) : undefined,
       warn: options.warn,
     })) as Agent<unknown, unknown>;
-    return { agent, unet, policy, first, make, makeTraining };
+    return { agent, unet, policy, scheduler, decode, first, make, makeTraining };
   } catch (error) {
     policy.dispose();
     throw error;
@@ -149,11 +164,14 @@ async function composeWith(
   reward: RewardLike,
   options: ComposeOptions,
 ): Promise<Composition> {
-  const [{ identityDecode }, { disposeDenoiser }] = await Promise.all([
-    import('../../envs/denoising/denoising.js'),
-    import('../../diffusion/index.js'),
-  ]);
-  const { agent, unet, policy, first, make, makeTraining } = await agentOn(denoiser, config, prompts, reward, options);
+  const { disposeDenoiser } = await import('../../diffusion/index.js');
+  const { agent, unet, policy, scheduler, decode, first, make, makeTraining } = await agentOn(
+    denoiser,
+    config,
+    prompts,
+    reward,
+    options,
+  );
   const pool = await workersFor(agent, config, options);
   // More environments than a rollout has batches would never be used.
   const batches =
@@ -174,10 +192,12 @@ async function composeWith(
     agent,
     envs: envs as VectorEnv<unknown, unknown>[],
     evaluationEnvs: evaluationEnvs as VectorEnv<unknown, unknown>[],
-    decode: identityDecode,
+    // An autoencoder would have to decode every step of a chain for it.
+    decode: denoiser.vae && !options.animation ? undefined : decode,
     watch: watched,
     pictures: config.evaluation.pictures,
-    ...(await modelWriters(denoiser, unet)),
+    // What it was trained to be sampled with: a chain of other timesteps would make other pictures of it.
+    ...(await modelWriters({ ...denoiser, scheduler }, unet)),
     close: async () => {
       options.signal?.removeEventListener('abort', stop);
       stop();
@@ -228,11 +248,20 @@ export function modelFolder(model: string): string {
   );
 }
 
+/** How latents become pictures. */
+async function decoderOf({ vae }: Denoiser): Promise<Decode> {
+  const [{ identityDecode }, { latentDecoder }] = await Promise.all([
+    import('../../envs/denoising/decode.js'),
+    import('../../diffusion/index.js'),
+  ]);
+  return vae ? latentDecoder(vae) : identityDecode;
+}
+
 /**
- * The scheduler of a run: that of the model, with the run's spacing, set to the run's steps.
+ * The scheduler of a run: that of the model, with the run's spacing if it names one, set to the run's steps.
  * @throws GymError E_CONFIG when the run wants a scheduler that the model was not trained for.
  */
-export async function makeScheduler(denoiser: Denoiser, sampling: SamplingConfig): Promise<Scheduler> {
+export async function makeScheduler(denoiser: Denoiser, sampling: SamplingConfig): Promise<ModelScheduler> {
   const { DDIMScheduler, DDPMScheduler, FlowMatchEulerDiscreteScheduler } = await import('../../diffusion/index.js');
   const own = denoiser.scheduler;
   const isFlow = own instanceof FlowMatchEulerDiscreteScheduler;
@@ -242,40 +271,58 @@ export async function makeScheduler(denoiser: Denoiser, sampling: SamplingConfig
       'E_CONFIG',
       `sampling.scheduler: must be ${isFlow ? 'flow-match' : 'ddim or ddpm'} (or auto) for this model, because it was ${isFlow ? '' : 'not '}trained by flow matching, actual value ${wanted}.`,
     );
-  const config = { ...own.config, timestep_spacing: spacing };
+  const config = { ...own.config, ...(spacing !== 'auto' && { timestep_spacing: spacing }) };
   const kind = isFlow ? FlowMatchEulerDiscreteScheduler : wanted === 'ddpm' ? DDPMScheduler : DDIMScheduler;
-  const scheduler: Scheduler = kind.fromConfig(config);
+  const scheduler: ModelScheduler = kind.fromConfig(config);
   scheduler.setTimesteps(steps);
   return scheduler;
 }
 
-/** Height, width and channels of what the network denoises. */
-export function latentShape(denoiser: Denoiser): [number, number, number] {
-  const { sample_size: size, in_channels: channels } = denoiser.unet.config;
+/**
+ * Height, width and channels of what the network denoises.
+ * @param pixels height and width of the pictures; default: what the UNet's configuration says.
+ * @throws GymError E_CONFIG where no size is known, or the autoencoder cannot make pictures of that one.
+ */
+export function latentShape({ unet, vae }: Pick<Denoiser, 'unet' | 'vae'>, pixels?: number): [number, number, number] {
+  const { sample_size: own, in_channels: channels } = unet.config;
+  const factor = vae?.factor ?? 1;
+  if (pixels !== undefined && pixels % factor !== 0)
+    throw new GymError(
+      'E_CONFIG',
+      `sampling.size: must be a multiple of ${factor}, the pixels that a latent stands for, actual value ${pixels}.`,
+    );
+  const size = pixels === undefined ? own : pixels / factor;
   const [height, width] = typeof size === 'number' ? [size, size] : (size ?? []);
   if (height === undefined || width === undefined)
     throw new GymError(
       'E_CONFIG',
-      'model: unet/config.json has no sample_size, so the size of samples is unknown; add it.',
+      'model: unet/config.json has no sample_size, so the size of samples is unknown; say sampling.size.',
     );
   return [height, width, channels];
 }
 
-/** The policy of a denoiser with the run's way of sampling. The policy owns the UNet; the text encoder stays the denoiser's. */
-export async function denoisingPolicy(
-  denoiser: Omit<Denoiser, 'unet'> & { readonly unet: DenoisingNetwork },
-  sampler: Scheduler,
-  { eta, guidanceScale }: SamplingConfig,
-  oneStep = false,
+/**
+ * The policy of a denoiser with the run's way of sampling.
+ * @param unet what is trained of the denoiser, which the policy owns; the text encoder stays the denoiser's.
+ */
+async function denoisingPolicy(
+  denoiser: Denoiser,
+  unet: DenoisingNetwork,
+  sampler: ModelScheduler,
+  { sampling: { eta, guidanceScale, negativePrompt }, prompts: { truncation } }: DenoisingConfig,
+  oneStep: boolean,
 ): Promise<DenoisingPolicy> {
-  const [{ DenoisingPolicy }, { OneStepDenoisingPolicy }, { encodePrompts }] = await Promise.all([
+  const [{ DenoisingPolicy }, { OneStepDenoisingPolicy }, { conditionOf, encodePrompts }] = await Promise.all([
     import('../../agents/policies/denoising.js'),
     import('../../agents/policies/one-step.js'),
     import('../../diffusion/index.js'),
   ]);
   const Policy = oneStep ? OneStepDenoisingPolicy : DenoisingPolicy;
-  const embed = denoiser.textEncoder ? (texts: readonly string[]) => encodePrompts(denoiser, texts) : undefined;
-  return new Policy({ unet: denoiser.unet, sampler, embed }, { eta, guidanceScale });
+  const embed =
+    conditionOf(denoiser) === 'none'
+      ? undefined
+      : (texts: readonly string[]) => encodePrompts(denoiser, texts, { truncation });
+  return new Policy({ unet, sampler, embed }, { eta, guidanceScale, negativePrompt });
 }
 
 async function watchOf(

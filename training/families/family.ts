@@ -34,8 +34,9 @@ export interface Composition {
   /**
    * Writes what is trained with the agent's present weights, where it is a network: a diffusion model in the layout of
    * diffusers, the policy of a small network as `loadPolicy` reads it.
+   * @returns for a diffusion model what is needed to sample it in Python: lines of code.
    */
-  saveModel?(folder: string): Promise<void>;
+  saveModel?(folder: string): Promise<string | undefined>;
   /** Writes the LoRA that the agent trains, as diffusers' `load_lora_weights` reads it, where it trains one. */
   saveAdapter?(path: string): Promise<void>;
   /** Frees networks and environments. */
@@ -52,6 +53,8 @@ export interface ComposeOptions {
   readonly reward?: RewardLike | undefined;
   /** Instead of what the configuration says of prompts. */
   readonly prompts?: PromptSource | undefined;
+  /** Whether the way to the pictures is to be shown also where each step of it has to be decoded. Default: only where not. */
+  readonly animation?: boolean | undefined;
   /** Told what looks wrong, and what to do about it. */
   readonly warn?: ((message: string) => void) | undefined;
   /** Aborted when the run is to stop: what the environments wait for is given up at once. */

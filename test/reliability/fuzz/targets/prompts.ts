@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { Random } from '../../../../core/random.js';
-import { promptFile } from '../../../../envs/denoising/prompts.js';
+import { promptFile } from '../../../../envs/denoising/prompt-files.js';
 import { CLIPTokenizer } from '../../../../networks/clip-tokenizer.js';
 import { shapesReward, shapesVocabulary } from '../../../../rewards/index.js';
 import { jsonText, mutated, mutatedText, oddNames } from '../arbitraries.js';
