@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readJson } from '../../core/files.js';
-import { isTooDeep, mostLevels, parseJson } from '../../core/json.js';
+import { isTooDeep, mostLevels, parseJson, parsePythonJson } from '../../core/json.js';
 import { shown, shownJson, shownName, shownShape } from '../../core/shown.js';
 
 const nested = (levels: number) => '['.repeat(levels) + ']'.repeat(levels);
@@ -45,5 +45,15 @@ describe('a value in an error', () => {
     expect(shownName('x'.repeat(1e6))).toHaveLength(100);
     expect(shownShape([2, 3])).toBe('[2, 3]');
     expect(shownShape(new Array(1e5).fill(1)).length).toBeLessThan(100);
+  });
+});
+
+describe('JSON of Python', () => {
+  it('knows the names of numbers that JSON has not, but not inside of texts', () => {
+    // As diffusers writes the configuration of a DPMSolverMultistepScheduler: "lambda_min_clipped": -Infinity.
+    expect(parsePythonJson('{"a": -Infinity, "b": [Infinity, 1], "c": "NaN, \\"Infinity", "d": NaN}', 'x')).toEqual({
+      ...{ a: Number.NEGATIVE_INFINITY, b: [Number.POSITIVE_INFINITY, 1], c: 'NaN, "Infinity', d: 'NaN' },
+    });
+    expect(() => parsePythonJson('{"a": Infinit}', 'x.json')).toThrow(/x\.json: not valid JSON/);
   });
 });

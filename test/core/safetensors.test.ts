@@ -1,9 +1,15 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { NdArray } from '../../core/ndarray.js';
-import { readSafetensors, readSafetensorsHeader, writeSafetensors } from '../../core/safetensors.js';
+import {
+  readSafetensors,
+  readSafetensorsHeader,
+  SafetensorsFile,
+  streamSafetensors,
+  writeSafetensors,
+} from '../../core/safetensors.js';
 
 let folder: string;
 beforeAll(async () => {
@@ -168,6 +174,12 @@ describe('bad files', () => {
     await expect(readSafetensors(await file(header, new Uint8Array(bytes)))).rejects.toThrow(message);
   });
 
+  test.each(['F8_E4M3', 'F8_E5M2', 'C64', 'U64'])('elements of type %s are no damage', async (dtype) => {
+    const path = await file({ a: { ...f32(0, 4), dtype } }, new Uint8Array(4));
+    await expect(readSafetensors(path)).rejects.toThrow(`the element type "${dtype}", and read are F64`);
+    await expect(readSafetensors(path)).rejects.not.toThrow(/restore it/);
+  });
+
   test('a header that is no UTF-8', async () => {
     const path = join(folder, 'latin1.safetensors');
     await writeFile(path, Buffer.concat([Buffer.from('0600000000000000', 'hex'), Buffer.from('{"\xff":1', 'latin1')]));
@@ -218,4 +230,35 @@ describe('bad files', () => {
     expect((await readFile(path)).subarray(0, 2)).toEqual(Buffer.from([0x80, 0x02]));
     expect((await readSafetensors(path)).size).toBe(1);
   });
+});
+
+test('is read tensor by tensor, and written so', async () => {
+  const path = join(folder, 'streamed.safetensors');
+  const tensors = new Map(
+    ['b', 'a', 'c'].map((name, i) => [
+      name,
+      { data: Float32Array.from({ length: 6 }, (_, k) => 10 * i + k), shape: [2, 3] },
+    ]),
+  );
+  const asked: string[] = [];
+  const written = Array.from(tensors, ([name, { data, shape }]) => {
+    const read = async () => {
+      asked.push(name);
+      return data;
+    };
+    return [name, { shape, read }] as const;
+  });
+  await streamSafetensors(path, new Map(written));
+  expect(asked).toEqual(['a', 'b', 'c']);
+  const streamed = await readFile(path);
+  const whole = join(folder, 'whole.safetensors');
+  await writeSafetensors(whole, tensors);
+  expect(streamed.equals(await readFile(whole))).toBe(true);
+  const open = await SafetensorsFile.open(path);
+  expect([...open.keys()]).toEqual(['a', 'b', 'c']);
+  expect(open.get('b')).toEqual(tensors.get('b'));
+  expect(open.get('d')).toBeUndefined();
+  await truncate(path, streamed.length - 4);
+  expect(() => open.get('c')).toThrow(/tensor `c`: ends after 20 of 24 bytes/);
+  open.close();
 });

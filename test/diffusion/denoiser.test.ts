@@ -1,19 +1,26 @@
-import { access, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, cp, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { useBackend } from '../../backend/index.js';
 import { Random } from '../../core/random.js';
+import { readSafetensors, writeSafetensors } from '../../core/safetensors.js';
 import {
+  AutoencoderKL,
   CLIPTextModel,
   CLIPTokenizer,
+  conditionOf,
+  conditionOfFolder,
   DDIMScheduler,
   DDPMScheduler,
   type Denoiser,
+  denoiserFiles,
   disposeDenoiser,
   encodePrompts,
+  latentDecoder,
   loadDenoiser,
+  pythonUse,
   saveDenoiser,
   UNet2DConditionModel,
   UNet2DModel,
@@ -134,12 +141,19 @@ describe('a model with text', () => {
   });
 
   test.each([
-    [{ unet: undefined }, /`unet` is missing/],
+    [{ unet: undefined }, /it has no `unet`, but scheduler \(DDIMScheduler\), text_encoder/],
     [{ unet: ['diffusers', 'UNet3DConditionModel'] }, /`unet` is UNet3DConditionModel/],
-    [{ scheduler: undefined }, /`scheduler` is missing/],
+    [{ scheduler: undefined }, /it has no `scheduler`, but/],
     [{ text_encoder: ['transformers', 'T5EncoderModel'] }, /`text_encoder` is T5EncoderModel/],
-    [{ text_encoder: [null, null] }, /a UNet2DConditionModel needs a text_encoder/],
-    [{ vae: ['diffusers', 'AutoencoderKL'] }, /it has a `vae` \(AutoencoderKL\)/],
+    [{ text_encoder: [null, null], tokenizer: [null, null] }, /a UNet2DConditionModel needs a text_encoder/],
+    [{ text_encoder: [null, null] }, /there is a tokenizer without its counterpart/],
+    [{ vae: ['diffusers', 'AutoencoderTiny'] }, /`vae` is AutoencoderTiny; supported is AutoencoderKL/],
+    [{ vae: ['diffusers', 'AutoencoderKL'] }, /cannot read .*vae\/config\.json/],
+    [
+      { unet: [null, null], transformer: ['diffusers', 'SD3Transformer2DModel'] },
+      /it has no `unet`, but .*transformer \(SD3Transformer2DModel\)/,
+    ],
+    [{ text_encoder_2: ['transformers', 'CLIPTextModelWithProjection'] }, /part `text_encoder_2`.*not supported/],
   ])('an index that says %j', async (change, message) => {
     await changeIndex(change);
     await expect(loadDenoiser(folder)).rejects.toThrow(message);
@@ -241,4 +255,198 @@ test('an unconditional model', async () => {
   expect(() => encodePrompts(back, ['a'])).toThrow(/unconditional/);
   disposeDenoiser(plain);
   disposeDenoiser(back);
+});
+
+/** A UNet of 1 channel without text. */
+function grey(options: { num_class_embeds?: number } = {}): UNet2DModel {
+  return UNet2DModel.create(
+    {
+      ...{ sample_size: 4, in_channels: 1, out_channels: 1, block_out_channels: [4], layers_per_block: 1 },
+      ...{
+        down_block_types: ['DownBlock2D'],
+        up_block_types: ['UpBlock2D'],
+        norm_num_groups: 2,
+        attention_head_dim: 2,
+      },
+      ...options,
+    },
+    new Random(0),
+  );
+}
+
+test('all in one folder, as google/ddpm-cifar10-32 has it, with an index and without', async () => {
+  const path = join(root, 'flat');
+  const plain: Denoiser = { unet: grey(), scheduler: DDPMScheduler.fromConfig({}) };
+  await saveDenoiser(path, plain);
+  for (const part of ['unet', 'scheduler']) {
+    for (const file of await readdir(join(path, part))) await rename(join(path, part, file), join(path, file));
+    await rm(join(path, part), { recursive: true });
+  }
+  const files = ['config.json', 'diffusion_pytorch_model.safetensors', 'scheduler_config.json'];
+  for (const index of [['model_index.json'], []]) {
+    expect(await denoiserFiles(path)).toEqual([...files, ...index].sort());
+    const back = await loadDenoiser(path);
+    expect(back.scheduler).toBeInstanceOf(DDPMScheduler);
+    expect(back.unet.parameters.size).toBe(plain.unet.parameters.size);
+    disposeDenoiser(back);
+    await rm(join(path, 'model_index.json'), { force: true });
+  }
+  await rm(join(path, 'scheduler_config.json'));
+  await expect(loadDenoiser(path)).rejects.toThrow(/cannot read .*model_index\.json/);
+  disposeDenoiser(plain);
+});
+
+test('a model of classes takes their numbers as prompts', async () => {
+  const path = join(root, 'classes');
+  const plain: Denoiser = { unet: grey({ num_class_embeds: 3 }), scheduler: DDPMScheduler.fromConfig({}) };
+  expect(conditionOf(plain)).toBe('class');
+  await saveDenoiser(path, plain);
+  expect(await conditionOfFolder(path)).toBe('class');
+  expect(pythonUse(path, plain)).toMatch(/class_labels/);
+  const classes = encodePrompts(plain, ['2', ' 0 ']);
+  expect(classes.shape).toEqual([2, 1, 1]);
+  expect([...(await classes.data())]).toEqual([2, 0]);
+  for (const prompt of ['3', '-1', 'a cat', ''])
+    expect(() => encodePrompts(plain, [prompt])).toThrow(/is no class.*0 to 2/);
+  disposeDenoiser(plain);
+});
+
+describe('a model of latents', () => {
+  const latent = (): Denoiser => ({
+    ...small(),
+    unet: UNet2DConditionModel.create(
+      {
+        ...{ sample_size: 4, block_out_channels: [4, 8], layers_per_block: 1, attention_head_dim: 2 },
+        down_block_types: ['DownBlock2D', 'CrossAttnDownBlock2D'],
+        up_block_types: ['CrossAttnUpBlock2D', 'UpBlock2D'],
+        ...{ cross_attention_dim: 8, norm_num_groups: 2 },
+      },
+      new Random(1),
+    ),
+    vae: AutoencoderKL.create(
+      {
+        ...{ block_out_channels: [4, 8], norm_num_groups: 2 },
+        down_block_types: ['DownEncoderBlock2D', 'DownEncoderBlock2D'],
+        up_block_types: ['UpDecoderBlock2D', 'UpDecoderBlock2D'],
+      },
+      new Random(2),
+    ),
+  });
+
+  test('comes back as it was, with its autoencoder where that is wanted', async () => {
+    const model = latent();
+    await saveDenoiser(folder, model);
+    expect(JSON.parse(await readFile(index(), 'utf8'))).toMatchObject({
+      _class_name: 'StableDiffusionPipeline',
+      vae: ['diffusers', 'AutoencoderKL'],
+    });
+    expect(pythonUse(folder, model)).toMatch(
+      /^pipeline = diffusers\.StableDiffusionPipeline\.from_pretrained\("[^"]*"\)$/m,
+    );
+    expect(await denoiserFiles(folder)).toContain('vae/diffusion_pytorch_model.safetensors');
+    const back = await loadDenoiser(folder);
+    const z = tf.ones<tf.Rank.R4>([1, 4, 4, 4]);
+    expect(await back.vae!.decode(z).data()).toEqual(await model.vae!.decode(z).data());
+    const without = await loadDenoiser(folder, { vae: false });
+    expect(without.vae).toBeUndefined();
+    disposeDenoiser(back);
+    disposeDenoiser(without);
+    disposeDenoiser(model);
+  });
+
+  test('decodes many latents as one after the other, and frees what it made', async () => {
+    const { vae } = latent();
+    const data = new Float32Array(3 * 64 * 64 * 4).map((_, i) => Math.sin(i));
+    const decode = latentDecoder(vae!);
+    await decode({ data: data.subarray(0, 64), shape: [1, 4, 4, 4] }); // the first use of a weight may make tensors
+    const before = tf.memory().numTensors;
+    // 128 × 128 pixels each, of which more than 256 × 256 pixels are not decoded at once.
+    const all = await decode({ data, shape: [3, 64, 64, 4] });
+    expect(tf.memory().numTensors).toBe(before);
+    expect(all.shape).toEqual([3, 128, 128, 3]);
+    const third = await decode({ data: data.slice(2 * 64 * 64 * 4), shape: [1, 64, 64, 4] });
+    expect(all.data.slice(2 * 128 * 128 * 3)).toEqual(third.data);
+  });
+
+  test('encoding is undone by scaling alone', async () => {
+    const { vae } = latent();
+    const z = tf.randomUniform<tf.Rank.R4>([1, 2, 2, 4], -1, 1, 'float32', 1);
+    expect(await vae!.scale(z).data()).toEqual(await z.mul(0.18215).data());
+    const error = vae!.unscale(vae!.scale(z)).sub(z).abs().max();
+    expect((await error.data())[0]).toBeLessThan(1e-6);
+    expect(() => vae!.encode(tf.zeros([1, 3, 4, 3]))).toThrow(/multiples of 2/);
+    expect(() => vae!.decode(tf.zeros([1, 3, 4, 3]))).toThrow(/must be \[batch, height, width, 4\]/);
+  });
+
+  test('an autoencoder of other latents does not fit', async () => {
+    const model = latent();
+    await expect(saveDenoiser(folder, { ...model, unet: denoiser.unet })).rejects.toThrow(
+      /latent_channels is 4, the unet's in_channels 3/,
+    );
+    disposeDenoiser(model);
+  });
+});
+
+test('the text part of a whole CLIP', async () => {
+  const path = join(folder, 'text_encoder');
+  const config = JSON.parse(await readFile(join(path, 'config.json'), 'utf8'));
+  const { architectures: _, model_type: __, ...text } = config;
+  await writeFile(
+    join(path, 'config.json'),
+    JSON.stringify({ model_type: 'clip', projection_dim: 4, text_config: text, vision_config: {} }),
+  );
+  const weights = join(path, 'model.safetensors');
+  const state = await readSafetensors(weights);
+  const other = { data: new Float32Array(2), shape: [2] };
+  for (const name of [
+    'logit_scale',
+    'vision_model.post_layernorm.weight',
+    'visual_projection.weight',
+    'text_projection.weight',
+  ])
+    state.set(name, other);
+  await writeSafetensors(weights, state);
+  const back = await loadDenoiser(folder);
+  const [before, after] = [encodePrompts(denoiser, ['a circle']), encodePrompts(back, ['a circle'])];
+  expect(await after.data()).toEqual(await before.data());
+  disposeDenoiser(back);
+});
+
+describe('weights in other files', () => {
+  test('pickles are refused with the line that converts them', async () => {
+    const path = join(folder, 'unet');
+    const weights = join(path, 'diffusion_pytorch_model.safetensors');
+    await rename(weights, join(path, 'diffusion_pytorch_model.bin'));
+    await expect(loadDenoiser(folder)).rejects.toThrow(
+      `torch.load(file, map_location='cpu', weights_only=True).items()}, '${weights}', {'format': 'pt'})`,
+    );
+  });
+
+  test('others are named', async () => {
+    const path = join(folder, 'unet');
+    await rename(join(path, 'diffusion_pytorch_model.safetensors'), join(path, 'model.ckpt'));
+    await expect(loadDenoiser(folder)).rejects.toThrow(/it is not there.*there is config\.json, model\.ckpt/);
+  });
+
+  test('a configuration that is not supported is said before weights that are missing', async () => {
+    const config = join(folder, 'unet', 'config.json');
+    await writeFile(config, JSON.stringify({ ...JSON.parse(await readFile(config, 'utf8')), act_fn: 'mish' }));
+    await rm(join(folder, 'unet', 'diffusion_pytorch_model.safetensors'));
+    await expect(loadDenoiser(folder)).rejects.toThrow(/`act_fn` is "mish"/);
+  });
+
+  test.each([
+    ['{"weight_map": {}}', /has no `weight_map`/],
+    ['{"weight_map": {"a": "../other.safetensors"}}', /names "\.\.\/other\.safetensors" as a shard/],
+    ['{"weight_map": {"a": "gone.safetensors"}}', /cannot read .*gone\.safetensors/],
+    [
+      '{"weight_map": {"a": "diffusion_pytorch_model.safetensors", "b": "twice.safetensors"}}',
+      /twice\.safetensors: has the tensor `.*`, which .* has, too/,
+    ],
+  ])('an index of shards that says %s', async (text, message) => {
+    const path = join(folder, 'unet');
+    await cp(join(path, 'diffusion_pytorch_model.safetensors'), join(path, 'twice.safetensors'));
+    await writeFile(join(path, 'diffusion_pytorch_model.safetensors.index.json'), text);
+    await expect(loadDenoiser(folder)).rejects.toThrow(message);
+  });
 });

@@ -321,6 +321,33 @@ describe('any scheduler', () => {
     expect(written).toMatchObject({ _class_name: 'DDPMScheduler', variance_type: 'fixed_large', trained_betas: null });
   });
 
+  // What diffusers 0.42's DDIMScheduler.from_pretrained makes of the folders that these schedulers save; those of both
+  // DPMSolvers hold a bare -Infinity.
+  it.each([
+    ['PNDMScheduler', 'leading', [800, 600, 400, 200, 0], { set_alpha_to_one: false, skip_prk_steps: false }],
+    ['EulerDiscreteScheduler', 'linspace', [999, 749, 500, 250, 0], { use_karras_sigmas: true }],
+    ['DPMSolverMultistepScheduler', 'linspace', [999, 749, 500, 250, 0], { lambda_min_clipped: -1 / 0 }],
+    ['DPMSolverSinglestepScheduler', 'leading', [800, 600, 400, 200, 0], { lambda_min_clipped: -1 / 0 }],
+    ['UniPCMultistepScheduler', 'linspace', [999, 749, 500, 250, 0], { solver_order: 2 }],
+  ])('reads the configuration of a %s as that of DDIM, and says so', async (name, spacing, timesteps, others) => {
+    const saved = {
+      ...{ _class_name: name, beta_start: 0.00085, beta_end: 0.012, beta_schedule: 'scaled_linear' },
+      // The two whose files do not say it have no such key.
+      ...(name === 'PNDMScheduler' || name === 'DPMSolverSinglestepScheduler' ? {} : { timestep_spacing: spacing }),
+      ...others,
+    };
+    const text = JSON.stringify(saved, (_, value) => (value === -1 / 0 ? '-Infinity' : value));
+    await writeFile(join(folder, 'scheduler_config.json'), text.replace('"-Infinity"', '-Infinity'));
+    const warnings: string[] = [];
+    const scheduler = await loadScheduler(folder, (message) => warnings.push(message));
+    scheduler.setTimesteps(5);
+    expect(scheduler).toBeInstanceOf(DDIMScheduler);
+    expect(scheduler.timesteps).toEqual(timesteps);
+    expect((scheduler as DDIMScheduler).alphasCumprod[500]).toBeCloseTo(0.27633246779441833, 6);
+    expect(warnings).toEqual([expect.stringContaining(`of a ${name} is read as DDIM's`)]);
+    expect(warnings[0]).toMatch(/nothing of clip_sample/);
+  });
+
   it('names the field that is wrong', async () => {
     expect(() => DDIMScheduler.fromConfig({ beta_start: '1e-4' })).toThrow(/beta_start must be a number.*"1e-4"/);
     expect(() => DDIMScheduler.fromConfig({ clip_sample: 1 })).toThrow(/clip_sample must be a boolean/);

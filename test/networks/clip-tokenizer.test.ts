@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -119,4 +119,68 @@ describe('files', () => {
     expect(() => new CLIPTokenizer({ vocab: { a: 0, b: 0 }, merges: [] })).toThrow(/share the id 0/);
     expect(() => new CLIPTokenizer({ vocab: { a: 0 }, merges: [] })).toThrow(/start token needs `<\|startoftext\|>`/);
   });
+});
+
+describe('added tokens', () => {
+  // Ids of transformers 5.24's CLIPTokenizer on the fixture's files, after
+  // add_tokens(['<cat-toy>', 'Big Dog', AddedToken('xyz', single_word=True), AddedToken('<s1>', normalized=False)]).
+  const source = join('test', 'fixtures', 'models', 'tokenizer');
+  const described = [
+    { id: 680, content: '<cat-toy>', single_word: false, normalized: true, special: false },
+    { id: 681, content: 'Big Dog', single_word: false, normalized: true, special: false },
+    { id: 682, content: 'xyz', single_word: true, normalized: true, special: false },
+    { id: 683, content: '<s1>', single_word: false, normalized: false, special: false },
+  ];
+  const cases: [string, number[]][] = [
+    ['a <cat-toy> cat', [320, 680, 605]],
+    ['a<cat-toy>cat', [320, 680, 605]],
+    ['a <CAT-TOY> cat', [320, 680, 605]],
+    ['a BIG  DOG!', [320, 681, 256]],
+    ['bigdog', [588, 70, 645]],
+    ['axyz xyz', [64, 87, 88, 345, 682]],
+    ['a <s1> cat', [320, 683, 605]],
+    ['a <S1> cat', [320, 283, 338, 272, 285, 605]],
+  ];
+  const files = ['vocab.json', 'merges.txt', 'special_tokens_map.json', 'tokenizer_config.json'];
+  const read = async (name: string) => JSON.parse(await readFile(join(source, name), 'utf8'));
+
+  it('are read from the three places where Python writes them, and written again', async () => {
+    const [vocab, config] = [await read('vocab.json'), await read('tokenizer_config.json')];
+    const merges = (await readFile(join(source, 'merges.txt'), 'utf8'))
+      .split('\n')
+      .filter((line) => line && line[0] !== '#');
+    const decoder = Object.fromEntries(described.map(({ id, ...token }) => [id, token]));
+    const written: Record<string, object>[] = [
+      { 'tokenizer.json': { model: { vocab, merges }, added_tokens: described }, 'tokenizer_config.json': config },
+      { 'tokenizer_config.json': { ...config, added_tokens_decoder: decoder } },
+    ];
+    for (const contents of written) {
+      const path = await mkdtemp(join(folder, 'added-'));
+      if (!contents['tokenizer.json']) for (const name of files) await cp(join(source, name), join(path, name));
+      for (const [name, value] of Object.entries(contents)) await writeFile(join(path, name), JSON.stringify(value));
+      const loaded = await CLIPTokenizer.load(path);
+      const again = join(path, 'again');
+      await loaded.save(again);
+      for (const one of [loaded, await CLIPTokenizer.load(again)]) {
+        for (const [text, ids] of cases) expect(one.tokenize(text), text).toEqual([678, ...ids, 679]);
+        expect(one.vocabSize).toBe(684);
+        expect(one.decode([320, 680, 605])).toBe('a <cat-toy> cat');
+      }
+    }
+  });
+
+  it('are read from the file of older versions', async () => {
+    const path = await mkdtemp(join(folder, 'added-'));
+    for (const name of files) await cp(join(source, name), join(path, name));
+    await writeFile(join(path, 'added_tokens.json'), JSON.stringify({ '<cat-toy>': 680, 'Big Dog': 681 }));
+    const loaded = await CLIPTokenizer.load(path);
+    for (const [text, ids] of cases.slice(0, 4)) expect(loaded.tokenize(text), text).toEqual([678, ...ids, 679]);
+    await writeFile(join(path, 'added_tokens.json'), JSON.stringify({ '<cat-toy>': 320 }));
+    await expect(CLIPTokenizer.load(path)).rejects.toThrow(/share the id 320/);
+  });
+});
+
+it('names the words that a vocabulary of words cannot spell', () => {
+  expect(tokenizer.unknownWords('a Pink circle and a pink é!')).toEqual(['pink', 'é', '!']);
+  expect(tokenizer.unknownWords('a red circle')).toEqual([]);
 });

@@ -330,10 +330,17 @@ describe('files', () => {
   });
 });
 
+test('null for a boolean is false, as in Python, and a dropout that is not used is no obstacle', () => {
+  const given = { ...condition, upcast_attention: null, flip_sin_to_cos: null, dropout: 0.1 };
+  const { config, ...model } = UNet2DConditionModel.create(given, new Random(0));
+  expect(config).toMatchObject({ upcast_attention: false, flip_sin_to_cos: false, dropout: 0.1 });
+  for (const variable of model.parameters.values()) variable.dispose();
+});
+
 describe('a configuration that is not supported is named with its value', () => {
   test.each([
     [{ addition_embed_type: 'text_time' }, /`addition_embed_type` is "text_time"/],
-    [{ dropout: 0.1 }, /`dropout` is 0.1/],
+    [{ dropout: 1.5 }, /`dropout` is 1.5/],
     [{ down_block_types: ['DownBlock2D', 'SimpleCrossAttnDownBlock2D'] }, /`down_block_types\.1` is "SimpleCrossAttn/],
     [{ act_fn: 'mish' }, /`act_fn` is "mish"/],
     [{ num_attention_heads: 4 }, /`num_attention_heads` is 4/],

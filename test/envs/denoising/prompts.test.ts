@@ -41,6 +41,34 @@ describe('promptFile', () => {
     expect(source.at(1, new Random(0))).toEqual({ prompt: 'b', metadata: { count: 2 } });
   });
 
+  it('reads JSON by lines, whose other keys are metadata', async () => {
+    const lines = '{"prompt": "a", "metadata": [1]}\n\n"b"\n{"tag": "count", "n": 2, "prompt": "c"}\n';
+    const source = await promptFile(await fileOf('p.jsonl', lines), { order: 'sequential' });
+    expect([0, 1, 2].map((i) => source.at(i, new Random(0)))).toEqual([
+      { prompt: 'a', metadata: [1] },
+      { prompt: 'b' },
+      { prompt: 'c', metadata: { tag: 'count', n: 2 } },
+    ]);
+    expect(source.listed!.map(({ where }) => /:\d+$/.exec(where)![0])).toEqual([':1', ':3', ':4']);
+  });
+
+  it('reads CSV, with quotes, and with the line ends of Windows and old Macs', async () => {
+    for (const end of ['\n', '\r\n', '\r']) {
+      const lines = ['n,prompt', '1,a red circle', '', '2,"a ""big"", blue', 'star"', '3,b', ''].join(end);
+      const source = await promptFile(await fileOf('p.csv', lines), { order: 'sequential' });
+      expect([0, 1, 2].map((i) => source.at(i, new Random(0)))).toEqual([
+        { prompt: 'a red circle', metadata: { n: '1' } },
+        { prompt: 'a "big", blue\nstar', metadata: { n: '2' } },
+        { prompt: 'b', metadata: { n: '3' } },
+      ]);
+      expect(source.listed!.map(({ where }) => /:\d+$/.exec(where)![0])).toEqual([':2', ':4', ':6']);
+      const text = await promptFile(await fileOf('p.txt', ['a', 'b'].join(end)), { order: 'sequential' });
+      expect(prompts(text, 2)).toEqual(['a', 'b']);
+    }
+    const plain = await promptFile(await fileOf('p.csv', 'prompt\na\nb'), { order: 'sequential' });
+    expect(plain.at(1, new Random(0))).toEqual({ prompt: 'b' });
+  });
+
   it('names file and line of what is wrong', async () => {
     await expect(promptFile('/no/such/file.txt')).rejects.toMatchObject({ code: 'E_FILE' });
     const tries: [string, string | Buffer, RegExp][] = [
@@ -51,6 +79,11 @@ describe('promptFile', () => {
       ['p.json', '["a",\n"b', /p\.json:2: not valid JSON/],
       ['p.json', '{"prompts": []}', /p\.json: must be a list/],
       ['p.json', '["a", 7]', /p\.json: entry 1: .*actual value 7/],
+      ['p.jsonl', '"a"\n{"prompt": 5}', /p\.jsonl:2: .*actual value/],
+      ['p.jsonl', '"a"\n\n{"prompt"', /p\.jsonl:3: not valid JSON/],
+      ['p.csv', 'text,n\na,1', /p\.csv:1: .*must be `prompt`; actual value text, n/],
+      ['p.csv', 'prompt,n\na,1\nb, c,2', /p\.csv:3: has 3 columns, the first line 2/],
+      ['p.csv', 'prompt\n"a\nb', /p\.csv:2: a quoted cell does not end/],
     ];
     for (const [name, text, message] of tries) {
       const path = await fileOf(name, text);
