@@ -2,7 +2,7 @@ import type { Scalar } from '@tensorflow/tfjs';
 import * as z from 'zod';
 import { defineAgent } from './define.js';
 import { sampleTuningMetrics } from './metrics.js';
-import { customarySampleTuning, fixedSetOptions, klCoefficientOption, sampleTuningOptions } from './options.js';
+import { customaryRegularizedSet, regularizedSetOptions } from './options.js';
 import { affineWeights } from './sample-weights.js';
 
 /**
@@ -15,16 +15,8 @@ export const klD = defineAgent({
   summary:
     'reward-weighted denoising loss on samples of the pretrained model, with the KL to its data: the reward is shifted',
   paper: 'arXiv 2305.16381',
-  options: z.strictObject({ ...sampleTuningOptions, ...fixedSetOptions, klCoefficient: klCoefficientOption }),
-  defaults: {
-    denoising: {
-      ...customarySampleTuning,
-      passes: 100,
-      rewardCoefficient: 1,
-      klCoefficient: 1,
-      negativeWeights: 'clamp',
-    },
-  },
+  options: z.strictObject(regularizedSetOptions),
+  defaults: { denoising: customaryRegularizedSet },
   metrics: sampleTuningMetrics,
   make: async ({ policy, options, random, warn }) => {
     const { SampleTuning } = await import('./sample-tuning.js');

@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { defineAgent } from './define.js';
 import { sampleTuningMetrics } from './metrics.js';
 import { weightedLoss } from './optimization/weighted-loss.js';
-import { customarySampleTuning, fixedSetOptions, klCoefficientOption, sampleTuningOptions } from './options.js';
+import { customaryRegularizedSet, regularizedSetOptions } from './options.js';
 import { affineWeights } from './sample-weights.js';
 
 /**
@@ -13,16 +13,8 @@ export const klO = defineAgent({
   name: 'kl-o',
   summary: 'reward-weighted denoising loss on samples of the pretrained model, with a penalty on leaving its outputs',
   paper: 'arXiv 2305.16381',
-  options: z.strictObject({ ...sampleTuningOptions, ...fixedSetOptions, klCoefficient: klCoefficientOption }),
-  defaults: {
-    denoising: {
-      ...customarySampleTuning,
-      passes: 100,
-      rewardCoefficient: 1,
-      klCoefficient: 1,
-      negativeWeights: 'clamp',
-    },
-  },
+  options: z.strictObject(regularizedSetOptions),
+  defaults: { denoising: customaryRegularizedSet },
   metrics: {
     ...sampleTuningMetrics,
     'train/distance': {

@@ -87,8 +87,12 @@ export const fixedSetOptions = {
     .describe('samples that would weigh less than 0 weigh 0, or all weigh so much more that none does, or as they are'),
 };
 
-/** γ of the supervised algorithms of DPOK. */
-export const klCoefficientOption = coefficient.describe('γ, the weight of the KL to the pretrained model');
+/** DPOK's supervised algorithms that stay near the pretrained model. */
+export const regularizedSetOptions = {
+  ...sampleTuningOptions,
+  ...fixedSetOptions,
+  klCoefficient: coefficient.describe('γ, the weight of the KL to the pretrained model'),
+};
 
 /** Options of every algorithm that follows a policy gradient. */
 export const policyGradientOptions = {
@@ -146,3 +150,16 @@ export const customarySampleTuning = {
   batch: 64,
   guided: false,
 } satisfies Partial<SampleTuningOptions>;
+
+/** The same where one set of samples is all there is. */
+export const customaryFixedSet = {
+  ...customarySampleTuning,
+  passes: 100,
+  rewardCoefficient: 1,
+  negativeWeights: 'clamp',
+} satisfies Partial<z.input<z.ZodObject<typeof fixedSetOptions & typeof sampleTuningOptions>>>;
+
+/** The same for {@link regularizedSetOptions}. */
+export const customaryRegularizedSet = { ...customaryFixedSet, klCoefficient: 1 } satisfies Partial<
+  z.input<z.ZodObject<typeof regularizedSetOptions>>
+>;

@@ -1,6 +1,5 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Tensor1D } from '@tensorflow/tfjs';
 import * as tf from '@tensorflow/tfjs';
 import * as z from 'zod';
 import { GymError } from '../core/errors.js';
@@ -24,24 +23,11 @@ import { ArrayOptimizer } from './optimization/array-optimizer.js';
 import { ArrayRows } from './optimization/array-rows.js';
 import { RunTimeChecks } from './optimization/checks.js';
 import { assignFlatWeights, flatWeights } from './optimization/flat-weights.js';
-import {
-  type Gradient,
-  type GradientSource,
-  type LossOverRows,
-  MinibatchOptimizer,
-  type RowLoss,
-  type Update,
-} from './optimization/minibatches.js';
+import { type LossOverRows, MinibatchOptimizer, type RowLoss, type Update } from './optimization/minibatches.js';
 import { average, byName, concat, trainedRows } from './optimization/rows.js';
+import { SharedWork } from './optimization/shared-work.js';
 import { windowAt } from './optimization/window.js';
-import {
-  type HostGradient,
-  timed,
-  type UnitReplica,
-  type UnitState,
-  type UnitWeights,
-  type WorkUnits,
-} from './optimization/work-units.js';
+import type { HostGradient, UnitReplica, UnitWeights, WorkUnits } from './optimization/work-units.js';
 import type { Policy, PolicyArrays, Prepared } from './policy.js';
 import type { ReplayBuffer } from './replay-buffer.js';
 import { gather, type Rows } from './rows.js';
@@ -86,10 +72,11 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
   /** Of the random stream, as the last `learn` left it: what `save` writes. */
   #learned: RandomState;
   #progress = 0;
-  #units: WorkUnits | undefined;
-  /** Changes with the weights, and with the batch that rows are taken from: workers are sent what they do not have. */
-  #weightsVersion = 0;
-  #batchVersion = 0;
+  readonly #work = new SharedWork(async () => ({
+    // What a worker samples depends on the window too.
+    window: this.policy.window,
+    values: await flatWeights(this.policy.parameters.values()),
+  }));
   /** In a worker: what rows are taken from. */
   #batch: Batch | undefined;
   readonly #combineReward: CombineReward | undefined;
@@ -126,22 +113,17 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
 
   act(observations: readonly O[], options: ActOptions = {}): Awaitable<Decision<A>> {
     const { explore = true, infos, random = this.#random } = options;
-    const units = this.policy.selfContained ? this.#units : undefined;
-    if (units === undefined) return this.policy.sample(observations, { explore, random, infos });
-    if (units.lanes > 0)
-      return units.sample(observations, explore, this.#unitState()) as Promise<Decision<unknown>> as Promise<
-        Decision<A>
-      >;
-    return timed(units, async () => this.policy.sample(observations, { explore, random, infos }));
+    const here = () => this.policy.sample(observations, { explore, random, infos });
+    return this.policy.selfContained ? this.#work.decide(observations, explore, here) : here();
   }
 
   /** Has decisions and gradients computed by workers, when there are some. */
   computeWith(units: WorkUnits): void {
-    this.#units = units;
+    this.#work.computeWith(units);
   }
 
   get lanes(): number {
-    return this.policy.selfContained ? Math.max(1, this.#units?.lanes ?? 1) : 1;
+    return this.policy.selfContained ? this.#work.lanes : 1;
   }
 
   async learn(rollout?: Rollout<O, A>, { signal }: LearnOptions = {}): Promise<Metrics> {
@@ -237,7 +219,7 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
     this.#algorithm.replay?.restore(state.replay);
     await this.#optimizer.restore(join(folder, 'optimizer'));
     await this.policy.restore(join(folder, 'policy'));
-    this.#weightsVersion++;
+    this.#work.weightsChanged();
     this.#random = random;
     this.#learned = state.random as RandomState;
     this.#progress = state.progress;
@@ -337,7 +319,7 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
 
   async #optimize(batch: Batch, rows: Int32Array, replayed: number, signal?: AbortSignal): Promise<Metrics> {
     const { innerEpochs, minibatches, ratioMetrics } = this.#algorithm;
-    this.#batchVersion++;
+    this.#work.batchChanged();
     const checks: Metrics = {};
     const done: Update[] = [];
     for (let epoch = 0; epoch < innerEpochs; epoch++) {
@@ -352,16 +334,17 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
         const untouched = epoch === 0 && u === 0;
         if (untouched && this.#optimizer.updates === 0 && replayed === 0 && this.#algorithm.importanceSampled)
           checks['check/gradientError'] = await this.#compareWithScoreFunction(batch, minibatch);
+        const [optimizer, loss] = [this.#optimizer, this.#lossOver(batch)];
         const update =
-          this.#optimizer instanceof ArrayOptimizer
-            ? await this.#optimizer.update(minibatch, this.#lossOver(batch), this.#progress, signal)
-            : await this.#optimizer.update(
+          optimizer instanceof ArrayOptimizer
+            ? await optimizer.update(minibatch, loss, this.#progress, signal)
+            : await optimizer.update(
                 minibatch,
-                this.#source(this.#optimizer, batch, minibatch.length),
+                this.#work.source(optimizer, batch, minibatch.length, (own, share) => optimizer.pass(own, share, loss)),
                 this.#progress,
                 signal,
               );
-        this.#weightsVersion++;
+        this.#work.weightsChanged();
         // Only with the weights that sampled it is a transition's ratio 1.
         const own = update.perRow.logRatio!.filter((_, i) => minibatch[i]! >= replayed);
         if (untouched && own.length > 0) checks['check/ratioError'] = this.#checks.ratio(own);
@@ -395,40 +378,7 @@ export class PolicyGradient<O, A> implements Agent<O, A>, UnitReplica {
     const { window } = this.#algorithm;
     if (window === undefined) return;
     this.policy.window = windowAt(window, this.#rollouts, this.policy.chainLength!);
-    this.#weightsVersion++;
-  }
-
-  /** Where gradients of this batch come from: workers, where there are some by now. */
-  #source(optimizer: MinibatchOptimizer, batch: Batch, count: number): GradientSource {
-    const units = this.#units;
-    const loss = this.#lossOver(batch);
-    // A minibatch of one pass leaves nothing to do at the same time, and a worker is no faster at it.
-    if (units === undefined || units.lanes === 0 || count <= optimizer.microBatch)
-      return {
-        lanes: 1,
-        pass: (rows, share) => timed(units, () => optimizer.pass(rows, share, loss)),
-      };
-    const state = this.#unitState(batch);
-    return {
-      lanes: units.lanes,
-      pass: (rows, share): Promise<Gradient> =>
-        units.gradient(rows, share, state, ({ gradient, ...rest }) => ({
-          // A product copies the array at once, which tensor1d alone does not on each backend.
-          gradient: tf.tidy(() => tf.tensor1d(gradient).mul<Tensor1D>(1)),
-          ...rest,
-        })),
-    };
-  }
-
-  #unitState(batch?: Batch): UnitState {
-    const read = async (): Promise<UnitWeights> => ({
-      window: this.policy.window,
-      values: await flatWeights(this.policy.parameters.values()),
-    });
-    return {
-      weights: { version: this.#weightsVersion, read },
-      ...(batch && { batch: { version: this.#batchVersion, read: () => batch } }),
-    };
+    this.#work.weightsChanged();
   }
 
   /** At ratio 1 the importance-sampled gradient is the score-function gradient; looked at once, before the first update. */

@@ -15,8 +15,11 @@ import type { ForwardProcess } from '../diffusion/schedulers/gaussian-sampler.js
 import type { DenoisingObservation } from '../envs/denoising/denoising.js';
 import type { ActOptions, Agent, Decision, LearnOptions, Rollout } from './agent.js';
 import { RunTimeChecks } from './optimization/checks.js';
+import { assignFlatWeights, flatWeights } from './optimization/flat-weights.js';
 import { type LossOverRows, MinibatchOptimizer, type RowLoss, type Update } from './optimization/minibatches.js';
 import { byName } from './optimization/rows.js';
+import { SharedWork } from './optimization/shared-work.js';
+import type { HostGradient, UnitReplica, UnitWeights, WorkUnits } from './optimization/work-units.js';
 import type { SampleTuningOptions } from './options.js';
 import { DenoisingPolicy } from './policies/denoising.js';
 import type { Policy } from './policy.js';
@@ -64,6 +67,12 @@ export interface Noising {
   readonly noise: Float32Array;
 }
 
+/** What rows are taken from: plain arrays, which are sent to workers. */
+interface Batch {
+  readonly set: SampleSet;
+  readonly noising: Noising;
+}
+
 const stateSchema = z.strictObject({
   random: z.unknown(),
   progress: z.number().min(0).max(1),
@@ -82,7 +91,7 @@ type Observation = DenoisingObservation;
  *
  * The first `learn` takes the samples of a rollout; while passes over them are left, `needsRollout` is false.
  */
-export class SampleTuning implements Agent<Observation, NdArray> {
+export class SampleTuning implements Agent<Observation, NdArray>, UnitReplica {
   readonly collect: { steps: number } | { episodes: number };
   readonly policy: DenoisingPolicy;
   readonly #algorithm: SampleAlgorithm;
@@ -96,6 +105,9 @@ export class SampleTuning implements Agent<Observation, NdArray> {
   #passes = 0;
   /** Updates by optimisers before the present one. */
   #earlierUpdates = 0;
+  readonly #work = new SharedWork(async () => ({ values: await flatWeights(this.policy.parameters.values()) }));
+  /** In a worker: what rows are taken from. */
+  #batch: Batch | undefined;
 
   /** @throws GymError E_CONFIG where the policy is no diffusion model whose way to noise is known. */
   constructor(
@@ -119,7 +131,39 @@ export class SampleTuning implements Agent<Observation, NdArray> {
   }
 
   act(observations: readonly Observation[], { explore = true }: ActOptions = {}): Promise<Decision<NdArray>> {
-    return this.policy.sample(observations, { explore });
+    const here = () => this.policy.sample(observations, { explore });
+    return Promise.resolve(this.#work.decide(observations, explore, here));
+  }
+
+  /** Has samples and gradients computed by workers, when there are some. */
+  computeWith(units: WorkUnits): void {
+    this.#work.computeWith(units);
+  }
+
+  get lanes(): number {
+    return this.#work.lanes;
+  }
+
+  /** In a worker: takes over the weights of the agent that it computes for. */
+  setWeights({ values }: UnitWeights): void {
+    assignFlatWeights(this.policy.parameters.values(), values);
+  }
+
+  /** In a worker: takes over the batch that rows will be taken from. */
+  async setBatch(batch: unknown): Promise<void> {
+    this.#batch = batch as Batch;
+    await this.policy.ready(this.#batch.set.prompts);
+  }
+
+  /** In a worker: the samples' next states for a batch of observations. */
+  sampleUnit(observations: readonly unknown[], explore: boolean): Promise<Decision<unknown>> {
+    return this.policy.sample(observations as readonly Observation[], { explore });
+  }
+
+  /** In a worker: the gradient of a micro-batch. */
+  async gradientUnit(rows: Int32Array, share: number): Promise<HostGradient> {
+    const { set, noising } = this.#batch!;
+    return await this.#optimizer.hostPass(rows, share, this.#lossOver(set, noising));
   }
 
   setProgress(progress: number): void {
@@ -191,6 +235,7 @@ export class SampleTuning implements Agent<Observation, NdArray> {
     const stream = Random.restore(random as RandomState);
     await this.#optimizer.restore(join(folder, 'optimizer'));
     await this.policy.restore(join(folder, 'policy'));
+    this.#work.weightsChanged();
     this.#set = set;
     this.#random = stream;
     this.#progress = progress;
@@ -281,13 +326,20 @@ export class SampleTuning implements Agent<Observation, NdArray> {
     const { trainTimesteps } = this.#process;
     const size = set.prompts.length;
     const order = this.#random.permutation(size);
-    const loss = this.#lossOver(set, {
+    const noising: Noising = {
       timesteps: Array.from(order, () => trainTimesteps[this.#random.integer(trainTimesteps.length)]!),
       noise: this.#random.normals(set.latents.data.length),
-    });
+    };
+    const [optimizer, loss] = [this.#optimizer, this.#lossOver(set, noising)];
+    this.#work.batchChanged();
     const done: Update[] = [];
     for (let first = 0; first < size; first += batch) {
-      const update = await this.#optimizer.update(order.slice(first, first + batch), loss, this.#progress, signal);
+      const rows = order.slice(first, first + batch);
+      const source = this.#work.source(optimizer, { set, noising } satisfies Batch, rows.length, (own, share) =>
+        optimizer.pass(own, share, loss),
+      );
+      const update = await optimizer.update(rows, source, this.#progress, signal);
+      this.#work.weightsChanged();
       this.#checks.finiteGradient(update.applied, update.gradNorm, update.loss);
       done.push(update);
     }

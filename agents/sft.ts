@@ -2,7 +2,7 @@ import type { Scalar } from '@tensorflow/tfjs';
 import * as z from 'zod';
 import { defineAgent } from './define.js';
 import { sampleTuningMetrics } from './metrics.js';
-import { customarySampleTuning, fixedSetOptions, sampleTuningOptions } from './options.js';
+import { customaryFixedSet, fixedSetOptions, sampleTuningOptions } from './options.js';
 import { affineWeights } from './sample-weights.js';
 
 /**
@@ -15,7 +15,7 @@ export const sft = defineAgent({
   summary: 'reward-weighted denoising loss on one set of samples of the pretrained model, without a KL',
   paper: 'arXiv 2305.16381; 2302.12192',
   options: z.strictObject({ ...sampleTuningOptions, ...fixedSetOptions }),
-  defaults: { denoising: { ...customarySampleTuning, passes: 100, rewardCoefficient: 1, negativeWeights: 'clamp' } },
+  defaults: { denoising: customaryFixedSet },
   metrics: sampleTuningMetrics,
   make: async ({ policy, options, random, warn }) => {
     const { SampleTuning } = await import('./sample-tuning.js');

@@ -19,15 +19,28 @@ it.each(files)('examples/%s is a valid configuration', async (file) => {
   expect((await loadConfig(join('examples', file))).epochs).toBeGreaterThan(0);
 });
 
-// The agents that hold more than weights between epochs: episodes, a value function, samples.
-describe.each(['dpok', 'rwr', 'rwr-sparse', 'sft', 'kl-d', 'kl-o'])('examples/%s.yaml', (agent) => {
+// The smallest program of each agent on a diffusion model; some hold more than weights: episodes, a value function, samples.
+describe.each([
+  'reinforce',
+  'grpo',
+  'dpok',
+  'rwr',
+  'rwr-sparse',
+  'sft',
+  'kl-d',
+  'kl-o',
+])('examples/%s.yaml', (agent) => {
   it('runs on a tiny model, and a run that goes on from its checkpoint is the one that never ended', async () => {
     const run = async (name: string, epochs: number, resume = false) => {
       const small = { model: join(temporary, 'tiny'), runs: temporary, samplesPerEpoch: 8, numEnvs: 4, workers: 0 };
       const config = await loadConfig(join('examples', `${agent}.yaml`), {
         ...{ ...small, name, epochs, reward: 'jpeg-incompressibility', backend: 'wasm' },
         ...{ sampling: { steps: 3 }, evaluation: { samples: 0 } },
-        ...(agent !== 'dpok' && { 'agent.batch': 4, 'agent.passes': agent.startsWith('rwr') ? 2 : 9 }),
+        ...(agent === 'grpo' && { 'agent.groupSize': 4 }),
+        ...(!['reinforce', 'grpo', 'dpok'].includes(agent) && {
+          'agent.batch': 4,
+          'agent.passes': agent.startsWith('rwr') ? 2 : 9,
+        }),
       });
       const { folder } = await runTraining(config, { resume, warn: () => {} });
       const metrics = await folder.metrics();

@@ -12,9 +12,10 @@ import {
   Lora,
   LoraUNet,
   readLora,
-  UNet2DConditionModel,
+  type UNet2DConditionModel,
   UNet2DModel,
 } from '../../diffusion/index.js';
+import { tinyUNet } from '../training/tiny-denoiser.js';
 
 let temporary: string;
 beforeAll(async () => {
@@ -23,24 +24,10 @@ beforeAll(async () => {
 });
 afterAll(() => rm(temporary, { recursive: true }));
 
-/** One transformer on the way down, one in the middle, two on the way up. */
-function network(): UNet2DConditionModel {
-  return UNet2DConditionModel.create(
-    {
-      sample_size: 4,
-      in_channels: 3,
-      out_channels: 3,
-      block_out_channels: [4, 8],
-      layers_per_block: 1,
-      down_block_types: ['DownBlock2D', 'CrossAttnDownBlock2D'],
-      up_block_types: ['CrossAttnUpBlock2D', 'UpBlock2D'],
-      cross_attention_dim: 6,
-      attention_head_dim: 2,
-      norm_num_groups: 2,
-    },
-    new Random('unet'),
-  );
-}
+const network = () =>
+  tinyUNet(new Random('unet'), {
+    ...{ sample_size: 4, block_out_channels: [4, 8], cross_attention_dim: 6, norm_num_groups: 2 },
+  });
 
 const random = (name: string, shape: number[]) =>
   tf.tensor(new Random(name).normals(shape.reduce((a, b) => a * b)), shape);

@@ -29,6 +29,10 @@ describe('runs that are killed (kill -9) at random moments and resumed', () => {
     'pole-3',
     'normalized-1',
     'normalized-3',
+    'dpok',
+    'kl-d',
+    'kl-o',
+    'rwr',
   ])('%s: end with the same bits', async (name) => {
     const scenario = scenarios(join(folder, 'model')).find((other) => other.name === name)!;
     const options = { program, folder: join(folder, 'runs') };

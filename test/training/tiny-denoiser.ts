@@ -7,8 +7,29 @@ import {
   type ModelScheduler,
   saveDenoiser,
   UNet2DConditionModel,
+  type UNet2DConditionOptions,
 } from '../../diffusion/index.js';
 import { shapesVocabulary } from '../../rewards/index.js';
+
+/** An untrained UNet: one transformer on the way down, one in the middle, two on the way up. */
+export function tinyUNet(random: Random, more: Partial<UNet2DConditionOptions> = {}): UNet2DConditionModel {
+  return UNet2DConditionModel.create(
+    {
+      sample_size: 8,
+      in_channels: 3,
+      out_channels: 3,
+      block_out_channels: [8, 8],
+      layers_per_block: 1,
+      down_block_types: ['DownBlock2D', 'CrossAttnDownBlock2D'],
+      up_block_types: ['CrossAttnUpBlock2D', 'UpBlock2D'],
+      cross_attention_dim: 8,
+      attention_head_dim: 2,
+      norm_num_groups: 4,
+      ...more,
+    },
+    random,
+  );
+}
 
 /** Writes an untrained text-conditional denoiser that takes milliseconds: 8×8 pixels, a few thousand weights. */
 export async function saveTinyDenoiser(
@@ -18,21 +39,7 @@ export async function saveTinyDenoiser(
   const random = new Random('tiny');
   const tokenizer = CLIPTokenizer.fromWords(shapesVocabulary, 16);
   const denoiser = {
-    unet: UNet2DConditionModel.create(
-      {
-        sample_size: 8,
-        in_channels: 3,
-        out_channels: 3,
-        block_out_channels: [8, 8],
-        layers_per_block: 1,
-        down_block_types: ['DownBlock2D', 'CrossAttnDownBlock2D'],
-        up_block_types: ['CrossAttnUpBlock2D', 'UpBlock2D'],
-        cross_attention_dim: 8,
-        attention_head_dim: 2,
-        norm_num_groups: 4,
-      },
-      random.child('unet'),
-    ),
+    unet: tinyUNet(random.child('unet')),
     textEncoder: CLIPTextModel.create(
       {
         hidden_size: 8,

@@ -42,16 +42,16 @@ const withoutTime = (metrics: Metrics[]) =>
   metrics.map((line) => Object.fromEntries(Object.entries(line).filter(([key]) => !key.startsWith('time/'))));
 
 /** Whether runs on a backend have the same metrics without workers, with one, with two, and with two and then none. */
-async function expectSameNumbers(backend: 'native' | 'wasm') {
-  const { folder } = await start(`${backend}-none`, 0, { backend });
+async function expectSameNumbers(backend: 'native' | 'wasm', more: object = {}, name: string = backend) {
+  const { folder } = await start(`${name}-none`, 0, { backend, ...more });
   const expected = withoutTime(await folder.metrics());
   const before = tf.memory().numTensors;
   for (const workers of [1, 2]) {
-    const { folder } = await start(`${backend}-workers-${workers}`, workers, { backend });
+    const { folder } = await start(`${name}-workers-${workers}`, workers, { backend, ...more });
     expect(withoutTime(await folder.metrics()), `${workers} workers`).toEqual(expected);
   }
-  await start(`${backend}-resumed`, 2, { backend, epochs: 1 });
-  const { folder: resumed } = await start(`${backend}-resumed`, 0, { backend, epochs: 3 }, { resume: true });
+  await start(`${name}-resumed`, 2, { backend, ...more, epochs: 1 });
+  const { folder: resumed } = await start(`${name}-resumed`, 0, { backend, ...more, epochs: 3 }, { resume: true });
   const keys = (m: object) =>
     Object.fromEntries(Object.entries(m).filter(([key]) => !key.startsWith('train/learningRate')));
   expect(withoutTime(await resumed.metrics()).map(keys)).toEqual(expected.map(keys));
@@ -71,6 +71,11 @@ describe('workers', () => {
     } finally {
       await useBackend('wasm');
     }
+  });
+
+  it('do so for an agent on finished samples, with a reference', async () => {
+    const agent = { name: 'kl-o', batch: 8, microBatch: 3, passes: 9, guided: true, learningRate: 1e-3 };
+    await expectSameNumbers('wasm', { agent }, 'samples');
   });
 
   it('are replaced when they die, and their work is done again with the same numbers', async () => {

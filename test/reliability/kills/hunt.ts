@@ -29,21 +29,18 @@ export interface HuntOptions {
 }
 
 /**
- * The runs, each saved every so often: of a small diffusion model; of an environment that is saved within episodes; and of
- * one whose observations and rewards are normalised by statistics that are saved, too.
+ * The runs, each saved every so often: of a small diffusion model; of an environment that is saved within episodes; of one
+ * whose observations and rewards are normalised by statistics that are saved, too; and of the agents that hold more than
+ * weights: episodes, a value function and a reference, sets of samples.
  */
 export function scenarios(model: string): Scenario[] {
   const denoising = [
     ...['--model', model, '--num-envs', '4', '--samples-per-epoch', '8', '--sampling.steps', '3', '--overlap', '1'],
-    ...[
-      '--agent.minibatches',
-      '2',
-      '--agent.learning-rate',
-      '{from: 1e-3, to: 1e-4}',
-      '--agent.advantage',
-      'per-prompt',
-    ],
     ...['--evaluation.samples', '4', '--evaluation.every', '2', '--prompts.limit', '4'],
+  ];
+  const ppo = [
+    ...['--agent.minibatches', '2', '--agent.learning-rate', '{from: 1e-3, to: 1e-4}'],
+    ...['--agent.advantage', 'per-prompt'],
   ];
   const pole = [
     ...['--env', 'CartPole-v1', '--num-envs', '4', '--agent.collect', '{steps: 32}', '--agent.minibatches', '2'],
@@ -54,11 +51,24 @@ export function scenarios(model: string): Scenario[] {
     ...['--env', 'CartPole-v1', '--num-envs', '8', '--wrappers', '[normalizeObservation, normalizeReward]'],
     ...['--agent.collect', '{steps: 300}', '--evaluation.samples', '2', '--evaluation.every', '4'],
   ];
-  return [1, 3].flatMap((every) => [
-    { name: `denoising-${every}`, epochs: 8, args: [...denoising, '--checkpoint-every', String(every)] },
-    { name: `pole-${every}`, epochs: 16, args: [...pole, '--checkpoint-every', String(every)] },
-    { name: `normalized-${every}`, epochs: 16, args: [...normalized, '--checkpoint-every', String(every)] },
-  ]);
+  const agents = {
+    dpok: ['--agent.kl-in', 'reward', '--agent.buffer-rollouts', '2', '--agent.value-updates', '3'],
+    'kl-d': ['--agent.batch', '4'],
+    'kl-o': ['--agent.batch', '4'],
+    rwr: ['--agent.batch', '4', '--agent.passes', '3'],
+  };
+  return [
+    ...[1, 3].flatMap((every) => [
+      { name: `denoising-${every}`, epochs: 8, args: [...denoising, ...ppo, '--checkpoint-every', String(every)] },
+      { name: `pole-${every}`, epochs: 16, args: [...pole, '--checkpoint-every', String(every)] },
+      { name: `normalized-${every}`, epochs: 16, args: [...normalized, '--checkpoint-every', String(every)] },
+    ]),
+    ...Object.entries(agents).map(([name, options]) => ({
+      name,
+      epochs: 8,
+      args: [...denoising, '--agent', name, ...options],
+    })),
+  ];
 }
 
 class Command {
