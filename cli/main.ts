@@ -155,6 +155,7 @@ program
       'flow-matching',
     ]),
   )
+  .option('--from <folder>', 'goes on from this model, of whatever objective, and not from nothing')
   .option('--seed <n>', 'fixes everything random', whole('--seed', 0))
   .option('--steps <n>', 'optimiser steps', whole('--steps', 1))
   .option('--batch-size <n>', 'pictures a step', whole('--batch-size', 1, 65_536))

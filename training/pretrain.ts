@@ -16,8 +16,10 @@ import {
   CLIPTokenizer,
   DDIMScheduler,
   type Denoiser,
+  disposeDenoiser,
   FlowMatchEulerDiscreteScheduler,
   flooredCosineBetas,
+  loadDenoiser,
   type ModelScheduler,
   saveDenoiser,
   UNet2DConditionModel,
@@ -36,6 +38,8 @@ export interface PretrainOptions {
   out: string;
   /** Default `velocity`, with which the embedded model is trained. */
   objective?: Objective;
+  /** A folder whose model is gone on from, of whatever objective, instead of an untrained one. It must be of the same layers. */
+  from?: string | undefined;
   seed?: number;
   /** Optimiser steps. Default 5200. */
   steps?: number;
@@ -153,6 +157,25 @@ function draw(count: number, tokenizer: CLIPTokenizer, random: Random): DataSet 
   return { images, tokens };
 }
 
+/** Gives the parameters of UNet and text encoder the values of another model. @throws GymError E_CONFIG where they differ. */
+async function adopt(parameters: ReadonlyMap<string, Variable>, folder: string): Promise<void> {
+  const other = await loadDenoiser(folder);
+  try {
+    for (const [name, variable] of parameters) {
+      const [part, ...path] = name.split('.');
+      const values = (part === 'unet' ? other.unet : other.textEncoder)?.parameters.get(path.join('.'));
+      if (values?.shape.join() !== variable.shape.join())
+        throw new GymError(
+          'E_CONFIG',
+          `pretrain: ${folder} has ${values === undefined ? 'no' : `[${values.shape}] as`} ${name}, which is [${variable.shape}] here; go on from a model of the same layers.`,
+        );
+      variable.assign(values);
+    }
+  } finally {
+    disposeDenoiser(other);
+  }
+}
+
 /**
  * Trains a small text-conditional pixel-space diffusion model on the world of shapes and writes it as a diffusers folder:
  * the velocity objective (Salimans & Ho, arXiv 2202.00512) or flow matching (arXiv 2210.02747), captions dropped for
@@ -160,13 +183,14 @@ function draw(count: number, tokenizer: CLIPTokenizer, random: Random): DataSet 
  *
  * Yields after every step. Killed or stopped at any moment, it goes on with `resume` from its last checkpoint, beside `out`.
  * @throws GymError E_STATE when `resume` finds no checkpoint, E_FILE when that is damaged, E_CONFIG when it was begun with
- *   another objective, E_VALUE when the loss is no
+ *   another objective or `from` has other layers, E_VALUE when the loss is no
  *   longer finite, E_DIVERGED when the weights are not; what was saved before stays.
  */
 export async function* pretrain(options: PretrainOptions): AsyncGenerator<PretrainProgress, void> {
   const {
     out,
     objective = 'velocity',
+    from,
     seed = 0,
     steps = 5200,
     batchSize = 64,
@@ -193,6 +217,7 @@ export async function* pretrain(options: PretrainOptions): AsyncGenerator<Pretra
     ...[...unet.parameters].map(([name, v]) => [`unet.${name}`, v] as const),
     ...[...textEncoder.parameters].map(([name, v]) => [`text.${name}`, v] as const),
   ]);
+  if (from !== undefined && !options.resume) await adopt(parameters, from);
   const optimizer = new AdamW(parameters, { weightDecay: 0.01 });
   const ema = new Ema(parameters.values(), emaDecay);
   const checkpoint = `${out}.checkpoint`;
