@@ -11,7 +11,7 @@ import { readWatch } from '../../training/watch/index.js';
 import type { NamedFigure, PaperBenchmark, PaperRun, Part } from '../paper/definition.js';
 import { watched } from '../paper/watched.js';
 import { denoisingLoss } from './fidelity.js';
-import { findingsOf } from './findings.js';
+import { collapseFindings, findingsOf } from './findings.js';
 
 /** The sweep over the weight of the KL; 0 is DPOK without it. */
 export const betas = [0, 0.1, 1, 10];
@@ -62,6 +62,29 @@ function single(kind: string, prompt: string): Part {
   };
 }
 
+/** What happens at a learning rate that is too high: without help, with a watch that stops the run, and with DPOK's KL. */
+function collapse(title: string, about: string, reward: string, kind: string, guard: string): Part {
+  const options = {
+    ...{ ...common, reward, 'prompts.kinds': [kind], epochs: 10, samplesPerEpoch: samples },
+    ...{ 'evaluation.samples': 64, 'evaluation.pictures': 64 },
+    ...{ 'watch.every': 2, 'watch.samples': 32, 'watch.perPrompt': 4, 'watch.guard': guard },
+    ...{ 'agent.timestepFraction': 0.5, 'agent.minibatches': 4, 'agent.learningRate': 2e-3 },
+  };
+  const envs = ['Denoising-v0'];
+  return {
+    ...{ title, about, score: 'reward' },
+    matrices: [
+      { agents: ['ppo'], envs, vary: { 'watch.rule': ['warn', 'stop'] }, options },
+      {
+        agents: ['dpok'],
+        envs,
+        vary: { 'agent.klCoefficient': [10] },
+        options: { ...options, 'agent.bufferRollouts': 0 },
+      },
+    ],
+  };
+}
+
 export const dpok: PaperBenchmark = {
   name: 'dpok',
   title: 'DPOK: reward against drift',
@@ -72,6 +95,20 @@ export const dpok: PaperBenchmark = {
     count: single('count', 'three circles'),
     color: single('color', 'a purple star'),
     location: single('location', 'a star on the top'),
+    blank: collapse(
+      'Compressibility at a learning rate of 2e-3',
+      'The reward is minus the size of the JPEG; an empty picture has the most of it. The guard is whether a picture shows what its prompt says.',
+      'jpeg-compressibility',
+      'color',
+      'shapes',
+    ),
+    colours: collapse(
+      'Count at a learning rate of 2e-3',
+      'The reward is whether the number of objects is right, and says nothing of their colours. The guard is whether their shapes are right.',
+      'shapes-count',
+      'count',
+      'shapes-shape',
+    ),
     mixed: {
       title: 'All four kinds, and prompts that were held out',
       about:
@@ -106,7 +143,11 @@ export const dpok: PaperBenchmark = {
   findings: (runs) =>
     Object.entries(dpok.parts)
       .filter(([part]) => runs.some((run) => run.part === part && run.state === 'finished'))
-      .flatMap(([part, { title }]) => findingsOf(runs, part, title, betas)),
+      .flatMap(([part, { title }]) =>
+        part === 'blank' || part === 'colours'
+          ? collapseFindings(runs, part, title)
+          : findingsOf(runs, part, title, betas),
+      ),
 };
 
 /** The denoising loss of the pictures of the first evaluation and of the last. */

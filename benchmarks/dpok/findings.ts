@@ -86,3 +86,32 @@ export function findingsOf(
     },
   ];
 }
+
+/** What becomes of the guard where the learning rate is too high, and what the watch and DPOK's KL do about it. */
+export function collapseFindings(runs: readonly PaperRun[], part: string, title: string): Finding[] {
+  const select = (algorithm: string, of: string): Select => ({ part, algorithm, of });
+  const [alone, stopped, held] = ['ppo (rule "warn")', 'ppo (rule "stop")', 'dpok (klCoefficient 10)'] as const;
+  const difference = (a: Select, b: Select) => paired(runs, [a, b], (x, y) => x - y);
+  return [
+    positiveFinding(
+      `${title}: without help the guard falls`,
+      'guard before less guard after',
+      difference(select(alone, 'guardBefore'), select(alone, 'guard')),
+    ),
+    positiveFinding(
+      `${title}: the watch ends the run sooner (watch.rule: stop)`,
+      'epochs fewer',
+      difference(select(alone, 'epoch'), select(stopped, 'epoch')),
+    ),
+    positiveFinding(
+      `${title}: DPOK's KL (β 10) keeps more of the guard`,
+      'guard higher by',
+      difference(select(held, 'guard'), select(alone, 'guard')),
+    ),
+    positiveFinding(
+      `${title}: DPOK's KL (β 10) leaves fewer pictures blank`,
+      'share of blank pictures lower by',
+      difference(select(alone, 'blank'), select(held, 'blank')),
+    ),
+  ];
+}
