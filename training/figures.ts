@@ -128,14 +128,24 @@ function specOf({ series, across = 'epoch', width = 340, height = 160, stacked, 
   } as TopLevelSpec;
 }
 
-/** Renders a figure as an SVG file of its own, with a legend, its title as a label, and colours for light and dark pages. */
+/** The report's colours on light pages, by the names of their variables. */
+const lightColors = new Map(
+  [...reportColors.split('@media')[0]!.matchAll(/(--\w+): (#\w+)/g)].map(([, name, color]) => [name!, color!]),
+);
+
+/**
+ * Renders a figure as an SVG file of its own, with a legend, on white. Its colours are plain ones, since programs that turn
+ * SVG into pixels know no variables.
+ */
 export async function renderFigureFile(figure: Figure): Promise<string> {
   const svg = await renderFigure({ ...figure, legend: true });
-  return svg.replace(
-    /^<svg[^>]*viewBox="0 0 ([\d.]+) ([\d.]+)"[^>]*>/,
-    (head: string, width: string, height: string) =>
-      `${head.slice(0, -1)} width="${width}" height="${height}"><style>${reportColors}</style>`,
-  );
+  return svg
+    .replace(
+      /^<svg[^>]*viewBox="0 0 ([\d.]+) ([\d.]+)"[^>]*>/,
+      (head: string, width: string, height: string) =>
+        `${head.slice(0, -1)} width="${width}" height="${height}"><rect width="100%" height="100%" fill="#fff"/>`,
+    )
+    .replaceAll(/var\((--\w+)\)/g, (_, name: string) => lightColors.get(name)!);
 }
 
 /** Renders a figure as SVG that takes its colours from CSS variables of the page, and fills the width that it is given. */
