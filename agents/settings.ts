@@ -21,10 +21,11 @@ export const ppoSettings = {
     },
   },
   'Pendulum-v1': {
-    ...{ numEnvs: 4, totalSteps: 98_304, checkpointEvery },
+    // Costs of up to 16 a step would be a critic's error that leaves nothing of the policy's gradient under maxGradNorm.
+    ...{ numEnvs: 4, totalSteps: 98_304, checkpointEvery, wrappers: [{ normalizeReward: { gamma: 0.9 } }] },
     // The costs of a swing are seen within some ten steps; with a γ of 0.99 the critic has to tell hundreds of them apart.
     agent: {
-      ...{ collect: { steps: 512 }, innerEpochs: 10, minibatches: 32, gamma: 0.9, gaeLambda: 0.95 },
+      ...{ collect: { steps: 1024 }, innerEpochs: 10, minibatches: 64, gamma: 0.9, gaeLambda: 0.95 },
       ...{ learningRate: falling(2e-3), clipRange: 0.2 },
     },
   },
@@ -52,9 +53,10 @@ export const ppoSettings = {
   'Identity-v0': {
     ...identity,
     // Rewards of 0 and 1 are left as they are: standardised, the first hits would fix the policy before it has tried more.
+    // A learning rate that stays as it is takes back at last, for a few unlucky draws, what was learned.
     agent: {
-      ...{ collect: { steps: 10 }, innerEpochs: 8, minibatches: 1, gamma: 0, standardizeAdvantages: false },
-      ...{ learningRate: 1e-2, entropyCoefficient: 0.05 },
+      ...{ collect: { steps: 15 }, innerEpochs: 8, minibatches: 4, gamma: 0, standardizeAdvantages: false },
+      ...{ learningRate: falling(5e-3), entropyCoefficient: 0.05 },
     },
   },
 };
@@ -80,7 +82,7 @@ export const reinforceSettings = {
     ...identity,
     agent: {
       ...{ collect: { steps: 5 }, advantage: 'gae' as const, gamma: 0, standardizeAdvantages: false },
-      learningRate: 1e-2,
+      ...{ learningRate: falling(1e-2), entropyCoefficient: 0.05 },
     },
   },
 };
