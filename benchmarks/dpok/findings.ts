@@ -22,7 +22,8 @@ export function findingsOf(
   betas: readonly number[],
 ): Finding[] {
   const select = (algorithm: string, of: string): Select => ({ part, algorithm, of });
-  const online = (beta: number, of: string) => select(`dpok (klCoefficient ${beta})`, of);
+  const online = (beta: number, of: string) => select(`dpok (surrogate "clip", klCoefficient ${beta})`, of);
+  const clamped = (beta: number, of: string) => select(`dpok (klCoefficient ${beta})`, of);
   const without = (of: string) => online(0, of);
   const values = (one: Select) => [...bySeed(runs, one).values()];
   const difference = (a: Select, b: Select) => paired(runs, [a, b], (x, y) => x - y);
@@ -47,6 +48,8 @@ export function findingsOf(
   const exceeds = paired(runs, [online(beta, 'score'), select('sft', 'weighted')], (score, set) => score - set);
   const last = some.at(-1)!;
   const held = difference(without('kl'), online(last, 'kl'));
+  const clampHeld = difference(clamped(0, 'kl'), clamped(beta, 'kl'));
+  const clampBetter = difference(clamped(beta, 'score'), clamped(0, 'score'));
 
   return [
     positiveFinding(`${title}: DPOK without a KL raises the reward`, 'rise', values(without('rise'))),
@@ -55,6 +58,11 @@ export function findingsOf(
       'drift without it less drift with it',
       held,
     ),
+    {
+      statement: `${title}: with DPOK's own surrogate too the KL (β ${beta}) holds the policy nearer, and its reward is higher than without`,
+      verdict: all(positive(clampHeld), positive(clampBetter)),
+      evidence: `drift less by ${shownInterval(clampHeld)}, reward more by ${shownInterval(clampBetter)}; without, ${shownInterval(values(clamped(0, 'score')))}, ${seeds(clampHeld)}`,
+    },
     {
       statement: `${title}: at some β at least 85 % of the gain without a KL is kept, with at most half of the drift and likelier pictures`,
       verdict: any(...sweep.map(({ verdict }) => verdict)),
