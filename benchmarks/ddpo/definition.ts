@@ -3,6 +3,7 @@ import {
   all,
   bySeed,
   type Finding,
+  paired,
   positiveFinding,
   type Select,
   seeds,
@@ -136,6 +137,11 @@ function findingsOf(runs: readonly PaperRun[], part: string, title: string): Fin
     number[],
   ];
   if (is.length === 0) return [];
+  const guard = paired(
+    runs,
+    ['ppo', 'reinforce'].map((algorithm) => ({ part, algorithm, of: 'guard' })),
+    (ppo, reinforce) => ppo - reinforce,
+  );
   const against = (first: number[], second: number[]) =>
     `rise ${shownInterval(first)} against ${shownInterval(second)}, ${seeds(first)}`;
   return [
@@ -145,6 +151,7 @@ function findingsOf(runs: readonly PaperRun[], part: string, title: string): Fin
       verdict: separated(is, sf),
       evidence: against(is, sf),
     },
+    positiveFinding(`${title}: DDPO-IS keeps more of the guard than DDPO-SF`, 'guard higher by', guard),
     {
       statement: `${title}: DDPO-SF is above RWR, and their 95 % intervals do not overlap`,
       verdict: separated(sf, rwr),
