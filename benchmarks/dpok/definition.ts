@@ -32,6 +32,7 @@ const common = {
 function matrices(task: Readonly<Record<string, unknown>>): Part['matrices'] {
   const online = { ...common, ...task, epochs, samplesPerEpoch: samples };
   const gradient = { ...online, 'agent.timestepFraction': 0.5, 'agent.minibatches': 4, 'agent.learningRate': 5e-4 };
+  const { 'agent.learningRate': _, ...gradientOfLora } = gradient;
   const supervised = {
     ...{ ...common, ...task, epochs: 8, samplesPerEpoch: epochs * samples },
     ...{ 'agent.passes': 8, 'agent.batch': 32, 'agent.learningRate': 3e-4 },
@@ -41,6 +42,8 @@ function matrices(task: Readonly<Record<string, unknown>>): Part['matrices'] {
   });
   return [
     one('ppo', gradient),
+    // DPOK trains a LoRA of rank 4; all weights are trained elsewhere here.
+    one('ppo', gradientOfLora, { 'adapter.rank': [4], 'agent.learningRate': [1e-3, 3e-3] }),
     // The episodes of one rollout at a time: the clip range leaves those of older ones without a gradient. First with PPO's
     // surrogate, then with DPOK's own, whose ratios have no gradient once they are outside, on the wrong side too.
     one(

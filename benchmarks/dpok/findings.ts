@@ -51,7 +51,20 @@ export function findingsOf(
   const clampHeld = difference(clamped(0, 'kl'), clamped(beta, 'kl'));
   const clampBetter = difference(clamped(beta, 'score'), clamped(0, 'score'));
 
+  const lora = [0.001, 0.003].map((rate) =>
+    paired(
+      runs,
+      [select(`ppo (rank 4, learningRate ${rate})`, 'rise'), select('ppo', 'rise')],
+      (adapter, full) => adapter - 0.8 * full,
+    ),
+  );
+
   return [
+    {
+      statement: `${title}: DDPO-IS with a LoRA of rank 4 has at least 80 % of the gain that it has with all weights`,
+      verdict: any(...lora.map(positive)),
+      evidence: `gain above 80 %, at learning rates 1e-3 and 3e-3: ${lora.map((values) => shownInterval(values)).join(' and ')}, ${seeds(lora[0]!)}`,
+    },
     positiveFinding(`${title}: DPOK without a KL raises the reward`, 'rise', values(without('rise'))),
     positiveFinding(
       `${title}: a KL of weight ${last} holds the policy nearer`,
