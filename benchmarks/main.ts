@@ -136,6 +136,7 @@ for (const [name, { summary, load }] of Object.entries(paperBenchmarks))
       `where runs, results and the page go; the same folder goes on (default: benchmarks/${name})`,
     )
     .option('--jobs <n>', 'runs at once, each on one thread (default: one a core)', Number)
+    .option('--data <folder>', 'data that do not come with the package, for the parts that need some')
     .option('--page', 'trains nothing, makes the page again out of results.json')
     .addOption(backend())
     .addOption(json())

@@ -12,6 +12,8 @@ export interface PaperCommandOptions {
   readonly only?: readonly string[];
   readonly seeds?: readonly number[];
   readonly out?: string;
+  /** The folder of data that do not come with the package. */
+  readonly data?: string;
   readonly jobs?: number;
   readonly backend?: BackendName;
   readonly json?: boolean;
@@ -34,9 +36,18 @@ export async function paperCommand(definition: PaperBenchmark, options: PaperCom
       await writePage(definition, results, out);
     } else
       results = await runPaper(definition, {
-        ...{ only, seeds, out, backend, jobs: options.jobs ?? availableParallelism(), signal: abort.signal },
+        ...{
+          only,
+          seeds,
+          out,
+          backend,
+          data: options.data,
+          jobs: options.jobs ?? availableParallelism(),
+          signal: abort.signal,
+        },
         command: ['npm run --silent bench --', ...process.argv.slice(2)].join(' '),
         onProgress: sayProgress(),
+        onMissing: (message) => void process.stderr.write(`${message}\n`),
       });
     if (abort.signal.aborted) process.exitCode = 130;
     else if (results.runs.some(({ state }) => state !== 'finished')) process.exitCode = 1;

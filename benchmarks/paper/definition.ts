@@ -40,6 +40,11 @@ export interface Part {
   readonly score: string;
   /** All of them are run, each once a seed. Several, since agents differ in their options. */
   readonly matrices: readonly Omit<Matrix, 'seeds'>[];
+  /**
+   * Data that do not come with the package: what they are, and the options that name their folder. Without `--data FOLDER`
+   * the part is left out, which is said.
+   */
+  readonly data?: { readonly what: string; readonly options: readonly string[] };
 }
 
 /** Further numbers of a run, by their keys. */
@@ -54,6 +59,18 @@ export interface NamedFigure extends Figure {
   /** Its file's name, without ending. */
   readonly file: string;
   readonly caption: string;
+}
+
+/** A picture of a part that is drawn out of the folder of one of its runs. */
+export interface Drawing {
+  /** Its file's name after that of the part, without ending. */
+  readonly file: string;
+  readonly title: string;
+  readonly caption: string;
+  /** The algorithm whose first run is drawn, as `algorithmOf` says it. */
+  readonly algorithm: string;
+  /** @returns SVG that stands alone. */
+  draw(folder: string): Promise<string>;
 }
 
 /** A benchmark after a paper: matrices of runs by part, and what is found in them. It has no loop of its own. */
@@ -71,6 +88,10 @@ export interface PaperBenchmark {
   measure?(folder: string, config: RunConfig): Promise<Record<string, number>>;
   /** Figures of a part, beside the learning curves. Default: none. */
   figures?(part: string, runs: readonly PaperRun[]): NamedFigure[];
+  /** Whether rewards change from epoch to epoch, so that learning curves of them say something. Default true. */
+  readonly curves?: boolean;
+  /** Pictures of each part that has the runs for them. Default: none. */
+  readonly drawings?: readonly Drawing[];
   /** The paper's findings, tested on the finished runs. */
   findings(runs: readonly PaperRun[]): Finding[];
 }

@@ -2,6 +2,10 @@ import type { PaperBenchmark } from './definition.js';
 
 /** The benchmarks after papers, by the names of their commands and folders. */
 export const paperBenchmarks: Readonly<Record<string, { summary: string; load(): Promise<PaperBenchmark> }>> = {
+  adaptation: {
+    summary: 'source-free adaptation: guided pseudo-labels against their rivals, on drawn digits and handwriting',
+    load: async () => (await import('../adaptation/definition.js')).adaptation,
+  },
   ddpo: {
     summary: "DDPO's comparison: DDPO-IS, DDPO-SF, RWR and RWR-sparse at equal reward queries",
     load: async () => (await import('../ddpo/definition.js')).ddpo,

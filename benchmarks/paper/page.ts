@@ -6,7 +6,8 @@ import { shown, shownInterval } from './findings.js';
 
 /** The figures of a part: learning curves by reward queries and by time, and the benchmark's own. */
 export function figuresOf(definition: PaperBenchmark, part: string, runs: readonly PaperRun[]): NamedFigure[] {
-  const curves = (['reward queries', 'seconds'] as const).flatMap((across) => {
+  const ways = definition.curves === false ? [] : (['reward queries', 'seconds'] as const);
+  const curves = ways.flatMap((across) => {
     const figure = learningCurves(runs, across);
     if (figure === undefined) return [];
     const file = `${part}-by-${across.replace('reward ', '')}`;
@@ -77,6 +78,9 @@ export function renderFindings(definition: PaperBenchmark, results: PaperResults
       part.about,
       partTable(definition, own, part.score),
       ...figures.map(({ file, caption, title }) => `![${title}](${file}.svg)\n\n${caption}`),
+      ...(definition.drawings ?? [])
+        .filter(({ file }) => files.includes(`${name}-${file}.svg`))
+        .map(({ file, title, caption }) => `![${title}](${name}-${file}.svg)\n\n${caption}`),
       ...(files.includes(picturesFile(name))
         ? [
             `![Pictures](${picturesFile(name)})\n\nThe same prompts and noises, a row each: before training, ${order.join(', ')}.`,

@@ -19,6 +19,10 @@ export interface PaperOptions extends Pick<BenchmarkOptions, 'jobs' | 'backend' 
   readonly seeds: readonly number[];
   /** Names of parts; default: all. */
   readonly only?: readonly string[] | undefined;
+  /** The folder of data that do not come with the package. */
+  readonly data?: string | undefined;
+  /** Told of each part that is left out, and why. */
+  readonly onMissing?: ((message: string) => void) | undefined;
   /** Where runs, `results.json`, figures and `findings.md` go; the same folder goes on where it was. */
   readonly out: string;
 }
@@ -38,15 +42,21 @@ const shownPictures = 12;
  * @throws GymError E_NAME for a part that is not there, and what {@link cellsOf} throws.
  */
 export async function runPaper(definition: PaperBenchmark, options: PaperOptions): Promise<PaperResults> {
-  const { seeds, out, command } = options;
-  const only = options.only ?? Object.keys(definition.parts);
-  const unknown = only.find((name) => !Object.hasOwn(definition.parts, name));
+  const { seeds, out, command, data } = options;
+  const asked = options.only ?? Object.keys(definition.parts);
+  const unknown = asked.find((name) => !Object.hasOwn(definition.parts, name));
   if (unknown !== undefined)
     throw new GymError(
       'E_NAME',
       `${definition.name}: no part ${unknown}; there are ${Object.keys(definition.parts).join(', ')}.`,
     );
-  const cells = (await Promise.all(only.map((part) => cellsOfPart(definition, part, seeds, out)))).flat();
+  const only = asked.filter((name) => {
+    const needed = definition.parts[name]!.data;
+    if (needed === undefined || data !== undefined) return true;
+    options.onMissing?.(`${name}: left out, needs ${needed.what}; name its folder by --data`);
+    return false;
+  });
+  const cells = (await Promise.all(only.map((part) => cellsOfPart(definition, part, options)))).flat();
   const versions = await provenance();
   let results!: PaperResults;
   await runCells(cells, {
@@ -63,7 +73,10 @@ export async function runPaper(definition: PaperBenchmark, options: PaperOptions
         runs: sorted(definition, [...kept, ...runs.filter(({ state }) => state !== 'missing')]),
       };
       await writeFileAtomic(path, `${JSON.stringify(results, null, 1)}\n`);
-      for (const part of only) await writePictures(results, part, cells, out);
+      for (const part of only) {
+        await writePictures(results, part, cells, out);
+        await writeDrawings(definition, part, cells, out);
+      }
       await writePage(definition, results, out);
     },
   });
@@ -84,12 +97,13 @@ export async function writePage(definition: PaperBenchmark, results: PaperResult
 async function cellsOfPart(
   definition: PaperBenchmark,
   part: string,
-  seeds: readonly number[],
-  out: string,
+  { seeds, out, data }: PaperOptions,
 ): Promise<PaperCell[]> {
   const cells: PaperCell[] = [];
-  for (const matrix of definition.parts[part]!.matrices)
-    for (const cell of await cellsOf({ ...matrix, seeds }, out)) {
+  const { matrices, data: needed } = definition.parts[part]!;
+  const places = Object.fromEntries((needed?.options ?? []).map((option) => [option, data]));
+  for (const matrix of matrices)
+    for (const cell of await cellsOf({ ...matrix, options: { ...matrix.options, ...places }, seeds }, out)) {
       const name = `${part}-${cell.name}`;
       cells.push({ ...cell, name, config: { ...cell.config, name }, part, options: matrix.options });
     }
@@ -140,6 +154,20 @@ function sorted(definition: PaperBenchmark, runs: readonly PaperRun[]): PaperRun
 
 function order(a: string, b: string): number {
   return a.localeCompare(b, 'en', { numeric: true });
+}
+
+/** What a benchmark draws of a part, from the first run of each drawing's algorithm, as far as it is there. */
+async function writeDrawings(
+  { drawings = [] }: PaperBenchmark,
+  part: string,
+  cells: readonly PaperCell[],
+  out: string,
+): Promise<void> {
+  for (const { file, algorithm, draw } of drawings) {
+    const cell = cells.find((one) => one.part === part && algorithmOf(one) === algorithm);
+    if (cell === undefined || !existsSync(join(folderOf(cell), 'measures.json'))) continue;
+    await writeFileAtomic(join(out, `${part}-${file}.svg`), await draw(folderOf(cell)));
+  }
 }
 
 /** A grid of the first pictures of each algorithm's first run, below those before training. */
