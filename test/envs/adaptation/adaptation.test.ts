@@ -1,9 +1,5 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { useBackend } from '../../../backend/index.js';
+import { describe, expect, it } from 'vitest';
 import type { NdArray } from '../../../core/ndarray.js';
 import type { SourceFreeAdaptation } from '../../../envs/adaptation/adaptation.js';
 import { makeAdaptation } from '../../../envs/adaptation/make.js';
@@ -18,17 +14,9 @@ import {
 import { drawDigits } from '../../../envs/data/drawn-digits.js';
 import { pick } from '../../../envs/data/labelled-images.js';
 import { make } from '../../../envs/registry.js';
+import { withOwnCache } from './cache.js';
 
-let folder = '';
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'adaptation-'));
-  process.env.DENOISE_GYM_CACHE = folder;
-  await useBackend();
-});
-afterAll(async () => {
-  delete process.env.DENOISE_GYM_CACHE;
-  await rm(folder, { recursive: true });
-});
+withOwnCache();
 
 /** Small enough for a second: 3 updates a pass, 2 passes. */
 const small: AdaptationOptions = {
@@ -77,6 +65,13 @@ describe('SourceFreeAdaptation', () => {
     await expect(makeAdaptation({ ...small, target: [] })).rejects.toThrow(/target is an empty list/);
     await expect(makeAdaptation({ ...small, setting: 'continual' })).rejects.toThrow(/continual has several targets/);
     await expect(makeAdaptation({ ...small, setting: 'online', epochs: 2 })).rejects.toThrow(/online is one pass/);
+    await expect(makeAdaptation({ ...small, weights: 'x' })).rejects.toThrow(/weights are for a ResNet/);
+    await expect(makeAdaptation({ ...small, network: 'resnet' as never })).rejects.toThrow(
+      /network must be small, resnet18, resnet50, resnet101, actual value/,
+    );
+    await expect(makeAdaptation({ ...small, network: 'resnet18', imageSize: 20 })).rejects.toThrow(
+      /imageSize must be an integer of at least 32, actual value 20/,
+    );
     const drawn = drawDigits('clean', 'train', 60, 1);
     await expect(makeAdaptation({ ...small, source: pick(drawn, [0, 1, 2]) })).rejects.toThrow(
       /no image of class 3, 4/,

@@ -1,10 +1,6 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { adaptationAgents } from '../../../agents/adaptation/index.js';
 import { makeAgent } from '../../../agents/registry.js';
-import { useBackend } from '../../../backend/index.js';
 import { Random } from '../../../core/random.js';
 import { makeAdaptation } from '../../../envs/adaptation/make.js';
 import type { AdaptationAction } from '../../../envs/adaptation/spaces.js';
@@ -12,17 +8,9 @@ import { CartPole } from '../../../envs/classic/cart-pole.js';
 import { SyncVectorEnv } from '../../../envs/sync-vector-env.js';
 import type { VectorEnv } from '../../../envs/vector-env.js';
 import { checkAgent, checkEnv, describeFindings } from '../../../testing/index.js';
+import { withOwnCache } from './cache.js';
 
-let folder = '';
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'adaptation-'));
-  process.env.DENOISE_GYM_CACHE = folder;
-  await useBackend();
-});
-afterAll(async () => {
-  delete process.env.DENOISE_GYM_CACHE;
-  await rm(folder, { recursive: true });
-});
+withOwnCache();
 
 const makeEnv = () =>
   makeAdaptation({

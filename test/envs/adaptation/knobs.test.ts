@@ -1,23 +1,11 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { useBackend } from '../../../backend/index.js';
+import { expect, it } from 'vitest';
 import { AdaptationKnobs, actionOf, knobsOf } from '../../../envs/adaptation/knobs.js';
 import { makeAdaptation } from '../../../envs/adaptation/make.js';
 import { checkEnv, describeFindings } from '../../../testing/index.js';
 import { runTraining } from '../../../training/run.js';
+import { withOwnCache } from './cache.js';
 
-let folder = '';
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'knobs-'));
-  process.env.DENOISE_GYM_CACHE = folder;
-  await useBackend();
-});
-afterAll(async () => {
-  delete process.env.DENOISE_GYM_CACHE;
-  await rm(folder, { recursive: true });
-});
+const made = withOwnCache();
 
 const small = { sourceSize: 40, targetSize: 20, probeSize: 20, batchSize: 8, queueSize: 12, neighbours: 5, history: 3 };
 
@@ -49,7 +37,7 @@ it('a step is a pass, and the environment keeps the contract', async () => {
 it('PPO learns on it through the same command', async () => {
   const { folder: run } = await runTraining({
     ...{ env: 'SourceFreeAdaptation-v0', knobs: true, agent: { name: 'ppo', collect: { episodes: 2 } } },
-    ...{ source: 'clean', target: 'invert', epochs: 2, runs: folder, name: 'knobs' },
+    ...{ source: 'clean', target: 'invert', epochs: 2, runs: made.folder, name: 'knobs' },
     adaptation: { ...small, passes: 2 },
   });
   const metrics = await run.metrics();
