@@ -125,6 +125,14 @@ program
   .addOption(json())
   .action(async (file, options) => (await import('./example.js')).example(file, options));
 
+program
+  .command('knobs')
+  .description('PPO on the knobs of source-free adaptation: what it learns on one pair of domains, on another one')
+  .option('--seeds <list>', 'a training each', list, [0])
+  .option('--episodes <n>', 'adaptations that it learns from', Number, 96)
+  .addOption(json())
+  .action(async (options) => (await import('./knobs.js')).knobs(options));
+
 for (const [name, { summary, load }] of Object.entries(paperBenchmarks))
   program
     .command(name)

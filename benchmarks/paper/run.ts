@@ -42,7 +42,7 @@ const shownPictures = 12;
  * @throws GymError E_NAME for a part that is not there, and what {@link cellsOf} throws.
  */
 export async function runPaper(definition: PaperBenchmark, options: PaperOptions): Promise<PaperResults> {
-  const { seeds, out, command, data } = options;
+  const { out, command, data } = options;
   const asked = options.only ?? Object.keys(definition.parts);
   const unknown = asked.find((name) => !Object.hasOwn(definition.parts, name));
   if (unknown !== undefined)

@@ -23,7 +23,17 @@ const definition: PaperBenchmark = {
   title: 'An example',
   about: 'About it.',
   seeds: [0],
-  parts: { first: part('ppo', { 'agent.learningRate': [0.001, 0.01] }), second: part('reinforce') },
+  parts: {
+    first: part('ppo', { 'agent.learningRate': [0.001, 0.01] }),
+    second: part('reinforce'),
+    rare: { ...part('reinforce'), data: { what: 'a rare data set', options: ['description'] } },
+  },
+  drawings: [
+    ...['reinforce', 'dpok'].map((algorithm) => ({
+      ...{ file: algorithm, title: `By ${algorithm}`, caption: 'A square.', algorithm },
+      draw: async (folder: string) => `<svg>${(await readdir(folder)).includes('metrics.jsonl')}</svg>`,
+    })),
+  ],
   measures: { seen: { title: 'measured' } },
   measure: async (folder) => ({ seen: (await readdir(folder)).includes('metrics.jsonl') ? 7 : 0 }),
   findings: (runs) => [
@@ -64,7 +74,11 @@ describe('a benchmark after a paper', () => {
     // Colours are no variables, which only browsers know.
     expect(figure).not.toContain('var(');
     expect(figure).toContain('#3454d1');
+    // Drawn of the run that is there, and not of the one that is not.
+    expect(await readFile(join(out, 'second-reinforce.svg'), 'utf8')).toBe('<svg>true</svg>');
+    expect(files.filter((name) => name.endsWith('dpok.svg'))).toEqual([]);
     const page = await readFile(join(out, 'findings.md'), 'utf8');
+    expect(page).toContain('![By reinforce](second-reinforce.svg)\n\nA square.');
     expect(page).toContain('# An example');
     expect(page).toMatch(/\| ppo \(learningRate 0\.001\) \| [\d.-]+ \| [\d.-]+ \| 7 \| 16 \|/);
     expect(page).toMatch(/\| It has a score \| \*\*within noise\*\* \| score: [\d.-]+, 1 seed \|/);
@@ -73,8 +87,19 @@ describe('a benchmark after a paper', () => {
     expect(await readFile(join(out, 'findings.md'), 'utf8')).toBe(page.replace('# An example', '# Another title'));
   });
 
+  it('leaves out a part whose data are not there, and says so', async () => {
+    const missing: string[] = [];
+    const onMissing = (message: string) => void missing.push(message);
+    const common = { out, jobs: 1, command: '', seeds: [0], only: ['rare'] };
+    const { runs } = await runPaper(definition, { ...common, onMissing });
+    expect(missing).toEqual(['rare: left out, needs a rare data set; name its folder by --data']);
+    expect(runs.filter((run) => run.part === 'rare')).toEqual([]);
+    // With them, the folder becomes the part's option; this environment has none of that name.
+    await expect(runPaper(definition, { ...common, data: 'there' })).rejects.toThrow(/description/);
+  });
+
   it('names its parts to whoever asks for another one', async () => {
     const asked = runPaper(definition, { out, jobs: 1, command: '', seeds: [0], only: ['third'] });
-    await expect(asked).rejects.toThrow(/example: no part third; there are first, second/);
+    await expect(asked).rejects.toThrow(/example: no part third; there are first, second, rare/);
   });
 });

@@ -63,6 +63,8 @@ const reading = z.object({
 const schema = z.object({
   classes: z.array(z.string()).min(1),
   domain: z.string(),
+  /** Which split of the target is learned from, without its labels, and which is measured on. */
+  splits: z.object({ learned: z.string(), measured: z.string() }),
   /** True classes of the pictures of the probe that are kept. */
   truths: z.array(index),
   before: reading,
@@ -144,6 +146,7 @@ export function byPasses(rule: Agent<unknown, unknown>, env: SourceFreeAdaptatio
       await write(folder.path, {
         classes: [...probe.classes],
         domain: probe.domain,
+        splits: { learned: train.split, measured: probe.split },
         truths: [...probe.labels.subarray(0, kept)],
         before: await before(),
       });

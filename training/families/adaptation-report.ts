@@ -78,7 +78,7 @@ async function pictures(
   );
   return [
     html`<section><h2>What it reads</h2>
-    <p>The first ${truths.length} pictures that are measured on, and never learned from: how each is read before and after${
+    <p>The first ${truths.length} pictures that are measured on (of the split ${record.splits.measured}), and never learned from (that is ${record.splits.learned}): how each is read before and after${
       rival === undefined ? '' : `, and by ${rival}`
     }. Green is right.</p><div style="${style}">${read}</div></section>`,
     html`<section><h2>What it was taught</h2>

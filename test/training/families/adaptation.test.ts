@@ -34,6 +34,7 @@ describe('a run of source-free adaptation', () => {
 
     const record = await readAdaptationRecord(whole.folder.path);
     expect(record.after!.accuracy).toBe(metrics[2]!['adaptation/accuracy']);
+    expect(record.splits).toEqual({ learned: 'train', measured: 'test' });
     expect(record.before.confusion.reduce((a, b) => a + b, 0)).toBe(30);
     const rival = RunFolder.open(join(whole.folder.path, 'rival'));
     expect(await rival.config()).toMatchObject({ config: { agent: { name: 'naive-pseudo-labels', diversity: 0 } } });
