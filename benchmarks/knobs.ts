@@ -7,6 +7,7 @@ import { Random } from '../core/random.js';
 import { mean } from '../core/statistics.js';
 import { AdaptationKnobs, actionOf, type Knobs } from '../envs/adaptation/knobs.js';
 import { makeAdaptation } from '../envs/adaptation/make.js';
+import type { AdaptationOptions } from '../envs/adaptation/options.js';
 import { SyncVectorEnv } from '../envs/sync-vector-env.js';
 import type { VectorEnv } from '../envs/vector-env.js';
 import { train } from '../training/index.js';
@@ -22,10 +23,10 @@ export interface KnobsOptions {
 type Action = NdArray<Float32Array>;
 
 /** Small adaptations of a second or two, so that a learning agent sees many. */
-const small = {
+const small: AdaptationOptions = {
   ...{ sourceSize: 400, targetSize: 256, probeSize: 200, batchSize: 64, epochs: 4, queueSize: 192 },
   ...{ reward: 'label-free', learningRate: 0.02 },
-} as const;
+};
 
 /** PPO learns on the first pair, and is measured on the second, which it has not seen. */
 const pairs = {

@@ -75,7 +75,7 @@ describe('pictures of one’s own', () => {
     const [source, target] = [await ownPictures('white', 'clean'), await ownPictures('black', 'invert')];
     const config = {
       ...{ env: 'SourceFreeAdaptation-v0', agent: 'guided-pseudo-labels', runs: made.folder, name: 'own' },
-      ...{ source, target, network: 'resnet18', epochs: 1, checkpointEvery: 0 },
+      ...{ source, target, network: 'resnet18', epochs: 1 },
       adaptation: { batchSize: 8, neighbours: 3, queueSize: 8, imageSize: 32, sourceEpochs: 1, history: 1 },
     };
     const run = await runTraining(config);
