@@ -90,7 +90,7 @@ const parts: Readonly<Record<string, Part>> = {
     score,
     matrices: everyAgent(pair('texture', 'mnist')),
   },
-  'texture-street_hard': {
+  'texture-street': {
     title: 'Digits drawn on patterns → drawn street numbers of little contrast',
     about: [
       '800 pictures each, 12 passes, measured on 400 others.',
