@@ -1,10 +1,16 @@
 import * as tf from '@tensorflow/tfjs';
-import { convolution } from '../backend/index.js';
 import type { Random } from '../core/random.js';
 import { readSafetensors } from '../core/safetensors.js';
 import { type Classified, type FeatureNetwork, weightNormHead } from './digits-network.js';
 import { linearLayer } from './layers/basic.js';
-import { batchNormalization, type Mode, type ModeLayer } from './layers/batch-norm.js';
+import { batchNormalization, type Mode } from './layers/batch-norm.js';
+import {
+  type BlockLayer,
+  type ImageModeLayer,
+  normalizedConvolution,
+  padded,
+  residualBlock,
+} from './layers/residual.js';
 import {
   build,
   copiedParameters,
@@ -33,91 +39,32 @@ export interface ResNetConfig {
   readonly features?: number;
 }
 
-/** A part of the encoder. */
-type Stage = (x: tf.Tensor4D, mode: Mode) => tf.Tensor4D;
-
 /** ImageNet's mean and standard deviation by channel, with which torchvision's weights were trained, for pixels of 0..1. */
 const mean = [0.485, 0.456, 0.406];
 const deviation = [0.229, 0.224, 0.225];
 
-/** A convolution without bias, padded alike on all sides, which TensorFlow's 'same' does not do with a stride of 2. */
-function plainConvolution(scope: Scope, inChannels: number, outChannels: number, kernel: number, strides: 1 | 2) {
-  const fanIn = inChannels * kernel * kernel;
-  const weight = scope.variable<tf.Rank.R4>('weight', [kernel, kernel, inChannels, outChannels], { fanIn });
-  const around = (kernel - 1) / 2;
-  return (x: tf.Tensor4D): tf.Tensor4D =>
-    convolution(padded(x, around), weight, tf.zeros([outChannels]), { strides, pad: 'valid' });
-}
-
-function padded(x: tf.Tensor4D, by: number): tf.Tensor4D {
-  if (by === 0) return x;
-  return tf.pad(x, [
-    [0, 0],
-    [by, by],
-    [by, by],
-    [0, 0],
-  ]);
-}
-
-/** Convolutions of `[kernel, channels, stride]` with batch normalisation each, and ReLU between them; and the shortcut. */
-function residualBlock(
-  scope: Scope,
-  inChannels: number,
-  layers: readonly (readonly [kernel: number, channels: number, strides: 1 | 2])[],
-): Stage {
-  const outChannels = layers.at(-1)![1];
-  const strides = layers.some(([, , stride]) => stride === 2) ? 2 : 1;
-  const path = layers.map(([kernel, channels, stride], i) => ({
-    convolve: plainConvolution(
-      scope.at(`conv${i + 1}`),
-      i === 0 ? inChannels : layers[i - 1]![1],
-      channels,
-      kernel,
-      stride,
-    ),
-    norm: batchNormalization(scope.at(`bn${i + 1}`), channels),
-  }));
-  const shortcut =
-    strides === 1 && inChannels === outChannels
-      ? undefined
-      : {
-          convolve: plainConvolution(scope.at('downsample', 0), inChannels, outChannels, 1, strides),
-          norm: batchNormalization(scope.at('downsample', 1), outChannels),
-        };
-  return (x, mode) => {
-    let y = x;
-    path.forEach(({ convolve, norm }, i) => {
-      y = norm(convolve(y), mode);
-      if (i + 1 < path.length) y = y.relu();
-    });
-    return y.add<tf.Tensor4D>(shortcut ? shortcut.norm(shortcut.convolve(x), mode) : x).relu();
-  };
-}
-
 /** torchvision's names and layers, up to the mean over all pixels. @returns the encoder and the length of what it gives. */
 function encoder(scope: Scope, depth: ResNetDepth) {
   const { blocks, bottleneck } = stages[depth];
-  const stem = plainConvolution(scope.at('conv1'), 3, 64, 7, 2);
-  const norm: ModeLayer = batchNormalization(scope.at('bn1'), 64);
-  const parts: Stage[] = [];
+  const stem = normalizedConvolution(scope.at('conv1'), scope.at('bn1'), [3, 64], 7, 2);
+  const parts: ImageModeLayer[] = [];
   let channels = 64;
   blocks.forEach((count, stage) => {
     const width = 64 * 2 ** stage;
     for (let i = 0; i < count; i++) {
       const strides = i === 0 && stage > 0 ? 2 : 1;
       const at = scope.at(`layer${stage + 1}`, i);
-      parts.push(
-        bottleneck
-          ? residualBlock(at, channels, [
-              [1, width, 1],
-              [3, width, strides],
-              [1, 4 * width, 1],
-            ])
-          : residualBlock(at, channels, [
-              [3, width, strides],
-              [3, width, 1],
-            ]),
-      );
+      const layers: BlockLayer[] = bottleneck
+        ? [
+            [1, width, 1],
+            [3, width, strides],
+            [1, 4 * width, 1],
+          ]
+        : [
+            [3, width, strides],
+            [3, width, 1],
+          ];
+      parts.push(residualBlock(at, channels, layers, 'downsample'));
       channels = bottleneck ? 4 * width : width;
     }
   });
@@ -125,7 +72,7 @@ function encoder(scope: Scope, depth: ResNetDepth) {
     // From −1..1 to what torchvision's weights expect.
     const inputs = images.div<tf.Tensor4D>(2).add(0.5).sub(mean).div<tf.Tensor4D>(deviation);
     // The zeros around it are never the largest: before them stands a ReLU.
-    let x = tf.maxPool(padded(norm(stem(inputs), mode).relu(), 1), 3, 2, 'valid');
+    let x = tf.maxPool(padded(stem(inputs, mode).relu(), 1), 3, 2, 'valid');
     for (const part of parts) x = part(x, mode);
     return x.mean([1, 2]);
   };

@@ -118,7 +118,8 @@ async function paperRun(definition: PaperBenchmark, cell: PaperCell, outcome: Ru
   const { part, seed, options } = cell;
   const command = `npm run --silent bench -- ${definition.name} --only ${part} --seeds ${seed}`;
   const base = { ...outcome, part, command, options, measures: {} };
-  if (outcome.state === 'missing') return base;
+  // A run that fails at once has no folder.
+  if (outcome.state === 'missing' || !existsSync(join(folderOf(cell), 'config.json'))) return base;
   const path = folderOf(cell);
   const { versions, backend, started } = (await RunFolder.open(path).config()) as RunRecord;
   return {
