@@ -13,7 +13,7 @@ function run(
   const measures = Object.fromEntries(accuracies.map((value, pass) => [`pass${pass}`, value]));
   return {
     ...{ name: `${agent}-${seed}`, env: 'SourceFreeAdaptation-v0', agent, seed, varied, part },
-    ...{ state: 'finished', score: accuracies.at(-1)!, curve: [], command: '', options: {} },
+    ...{ state: 'finished' as const, score: accuracies.at(-1)!, curve: [], command: '', options: {} },
     measures: { ...measures, source: accuracies[0]!, weightRight: 0.8, weightWrong: 0.6 },
   };
 }
