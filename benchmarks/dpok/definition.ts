@@ -45,12 +45,14 @@ function matrices(task: Readonly<Record<string, unknown>>): Part['matrices'] {
     // DPOK trains a LoRA of rank 4; all weights are trained elsewhere here.
     one('ppo', gradientOfLora, { 'adapter.rank': [4], 'agent.learningRate': [1e-3, 3e-3] }),
     // The episodes of one rollout at a time: the clip range leaves those of older ones without a gradient. First with PPO's
-    // surrogate, then with DPOK's own, whose ratios have no gradient once they are outside, on the wrong side too.
+    // surrogate and the prompt's mean return as baseline, then with DPOK's own: ratios that have no gradient once they are
+    // outside, on the wrong side too, and a value function.
     one(
       'dpok',
       { ...gradient, 'agent.bufferRollouts': 0 },
       {
         'agent.surrogate': ['clip'],
+        'agent.baseline': ['per-prompt'],
         'agent.klCoefficient': betas,
       },
     ),
@@ -100,7 +102,7 @@ function collapse(title: string, about: string, reward: string, kind: string, gu
 export const dpok: PaperBenchmark = {
   name: 'dpok',
   title: 'DPOK: reward against drift',
-  about: `Fan et al., *DPOK: Reinforcement Learning for Fine-tuning Text-to-Image Diffusion Models* ([arXiv 2305.16381](https://arxiv.org/abs/2305.16381)), §5: DPOK with its KL weighed by β = ${betas.join(', ')}, with PPO's surrogate (\`surrogate: clip\`) and with its own (\`clamp\`, the default), DDPO-IS (\`ppo\`), and supervised fine-tuning on samples of the pretrained model, without a KL (\`sft\`), with KL-D and with KL-O; ${epochs * samples} reward queries each, on the embedded model of shapes, 8 steps of DDIM with η = 1, unguided. The score is the mean over 128 fixed noises after training, the same for all runs. KL is of whole chains, summed over steps, a mean over dimensions. The denoising loss is that of the finished pictures under the pretrained model: the lower, the likelier it finds them.
+  about: `Fan et al., *DPOK: Reinforcement Learning for Fine-tuning Text-to-Image Diffusion Models* ([arXiv 2305.16381](https://arxiv.org/abs/2305.16381)), §5: DPOK with its KL weighed by β = ${betas.join(', ')}, with PPO's surrogate and a mean as baseline (\`surrogate: clip\`, \`baseline: per-prompt\`) and with its own (\`clamp\` and \`value\`, the defaults), DDPO-IS (\`ppo\`), and supervised fine-tuning on samples of the pretrained model, without a KL (\`sft\`), with KL-D and with KL-O; ${epochs * samples} reward queries each, on the embedded model of shapes, 8 steps of DDIM with η = 1, unguided. The score is the mean over 128 fixed noises after training, the same for all runs. KL is of whole chains, summed over steps, a mean over dimensions. The denoising loss is that of the finished pictures under the pretrained model: the lower, the likelier it finds them.
 
 Learning rates were searched once on seed 100 and the composition prompt (.563 right before, 128 fixed noises): DDPO-IS 2e-4 → .625, 5e-4 → .797; \`sft\` 1e-4 → .781, 3e-4 → .813. DPOK took the one of DDPO-IS, KL-D and KL-O that of \`sft\`. The embedded model draws nearly every colour and place right (.92 of "a purple star", 1.00 of stars on the top, 24 samples each), so that only counts and pairs leave room; the other two prompts are there to be run.`,
   seeds: [0, 1, 2],
@@ -185,13 +187,14 @@ function front(part: string, runs: readonly PaperRun[]): NamedFigure {
   const finished = runs.filter((run) => run.state === 'finished' && run.measures.kl !== undefined);
   const groups = grouped(finished, algorithmOf);
   const line = groups
-    .filter(([run]) => run!.agent === 'dpok' && run!.varied['agent.surrogate'] === 'clip')
+    .filter(([run]) => run!.agent === 'dpok' && run!.varied['agent.baseline'] !== undefined)
     .map((group) => [mean(group.map((run) => place(run)[0])), mean(group.map((run) => place(run)[1]))] as const)
     .sort((a, b) => a[0] - b[0]);
   return {
     ...{ title: 'Reward against drift', unit: '', across: 'KL to the pretrained model, nats a dimension' },
     ...{ width: 460, height: 280, file: `${part}-front` },
-    caption: "Reward against drift: a dot a run; the line goes through the means of DPOK with PPO's surrogate over β.",
+    caption:
+      "Reward against drift: a dot a run; the line goes through the means of DPOK with PPO's surrogate and a mean as baseline over β.",
     series: [
       ...groups.map((group) => ({ name: algorithmOf(group[0]!), points: group.map(place), dots: true })),
       ...(line.length > 1 ? [{ name: 'DPOK over β', points: line }] : []),

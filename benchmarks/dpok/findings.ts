@@ -22,7 +22,8 @@ export function findingsOf(
   betas: readonly number[],
 ): Finding[] {
   const select = (algorithm: string, of: string): Select => ({ part, algorithm, of });
-  const online = (beta: number, of: string) => select(`dpok (surrogate "clip", klCoefficient ${beta})`, of);
+  const online = (beta: number, of: string) =>
+    select(`dpok (surrogate "clip", baseline "per-prompt", klCoefficient ${beta})`, of);
   const clamped = (beta: number, of: string) => select(`dpok (klCoefficient ${beta})`, of);
   const without = (of: string) => online(0, of);
   const values = (one: Select) => [...bySeed(runs, one).values()];
@@ -72,7 +73,7 @@ export function findingsOf(
       held,
     ),
     {
-      statement: `${title}: with DPOK's own surrogate too the KL (β ${beta}) holds the policy nearer, and its reward is higher than without`,
+      statement: `${title}: with DPOK's own surrogate and value function too the KL (β ${beta}) holds the policy nearer, and its reward is higher than without`,
       verdict: all(positive(clampHeld), positive(clampBetter)),
       evidence: `drift less by ${shownInterval(clampHeld)}, reward more by ${shownInterval(clampBetter)}; without, ${shownInterval(values(clamped(0, 'score')))}, ${seeds(clampHeld)}`,
     },
