@@ -42,11 +42,8 @@ function matrices(task: Readonly<Record<string, unknown>>): Part['matrices'] {
   });
   return [
     one('ppo', gradient),
-    // DPOK trains a LoRA of rank 4; all weights are trained elsewhere here.
-    one('ppo', gradientOfLora, { 'adapter.rank': [4], 'agent.learningRate': [1e-3, 3e-3] }),
-    // The episodes of one rollout at a time: the clip range leaves those of older ones without a gradient. First with PPO's
-    // surrogate and the prompt's mean return as baseline, then with DPOK's own: ratios that have no gradient once they are
-    // outside, on the wrong side too, and a value function.
+    // The episodes of one rollout at a time: the clip range leaves those of older ones without a gradient. Here with
+    // PPO's surrogate and the prompt's mean return as baseline.
     one(
       'dpok',
       { ...gradient, 'agent.bufferRollouts': 0 },
@@ -56,10 +53,13 @@ function matrices(task: Readonly<Record<string, unknown>>): Part['matrices'] {
         'agent.klCoefficient': betas,
       },
     ),
-    one('dpok', { ...gradient, 'agent.bufferRollouts': 0 }, { 'agent.klCoefficient': betas }),
     one('sft', supervised),
     one('kl-d', supervised),
     one('kl-o', supervised),
+    // DPOK trains a LoRA of rank 4; all weights are trained elsewhere here.
+    one('ppo', gradientOfLora, { 'adapter.rank': [4], 'agent.learningRate': [1e-3, 3e-3] }),
+    // DPOK's own: ratios that have no gradient once they are outside, on the wrong side too, and a value function.
+    one('dpok', { ...gradient, 'agent.bufferRollouts': 0 }, { 'agent.klCoefficient': betas }),
   ];
 }
 
