@@ -58,6 +58,18 @@ program
   .action(async (options) => (await import('./memory.js')).memory(options));
 
 program
+  .command('size')
+  .description(
+    'time and memory of a model as large as Stable Diffusion 1.5; made with random weights where there is none',
+  )
+  .requiredOption('--model <folder>', 'where it is; if there is none, one is made there, and that is all')
+  .option('--pixels <n>', 'height and width of the picture', Number, 256)
+  .option('--rank <n>', 'rank of the LoRA', Number, 4)
+  .addOption(backend())
+  .addOption(json())
+  .action(async (options) => (await import('./size.js')).size(options));
+
+program
   .command('slow-reward')
   .description('an epoch with a reward that takes seconds a batch, with and without overlap, against an instant one')
   .option('--seconds <s>', 'what the reward takes for a batch', Number, 2)

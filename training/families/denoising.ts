@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { availableParallelism, freemem } from 'node:os';
 import { basename, join } from 'node:path';
 import type { Agent } from '../../agents/agent.js';
 import type { DenoisingNetwork, DenoisingPolicy } from '../../agents/policies/denoising.js';
@@ -172,7 +172,7 @@ async function composeWith(
     reward,
     options,
   );
-  const pool = await workersFor(agent, config, options);
+  const pool = await workersFor(agent, denoiser, config, options);
   // More environments than a rollout has batches would never be used.
   const batches =
     typeof agent.collect === 'object' && 'episodes' in agent.collect
@@ -211,7 +211,12 @@ async function composeWith(
 }
 
 /** Workers for an agent that has units of work for them, where the configuration says so. */
-async function workersFor(agent: Agent<unknown, unknown>, config: DenoisingConfig, options: ComposeOptions) {
+async function workersFor(
+  agent: Agent<unknown, unknown>,
+  denoiser: Denoiser,
+  config: DenoisingConfig,
+  options: ComposeOptions,
+) {
   const [{ hasUnits }, { WorkerPool }, { useBackend }] = await Promise.all([
     import('../../agents/optimization/work-units.js'),
     import('../workers/pool.js'),
@@ -231,12 +236,25 @@ async function workersFor(agent: Agent<unknown, unknown>, config: DenoisingConfi
       throw new GymError('E_CONFIG', `workers: must be 0 or auto here, because ${obstacle}, actual value ${workers}.`);
     return undefined;
   }
+  const gigabytes = (workers * memoryOf(denoiser)) / 1e9;
+  if (!explicit && gigabytes > freemem() / 2e9) {
+    options.warn?.(
+      `workers: none, because ${workers} threads with a copy of the model each would take ${gigabytes.toFixed(1)} GB more; TF_NUM_INTRAOP_THREADS=${workers} gives these threads to TensorFlow instead.`,
+    );
+    return undefined;
+  }
   const { name: backend } = await useBackend();
   const pool = new WorkerPool({ config, backend }, { workers, explicit, warn: options.warn });
   agent.computeWith(pool);
   // Who asks for workers gets them from the first unit on; otherwise they join when they are there.
   if (explicit) await pool.begun();
   return pool;
+}
+
+/** The bytes of the weights that a worker has of a model. */
+function memoryOf({ unet, textEncoder }: Denoiser): number {
+  const weights = [...unet.parameters.values(), ...(textEncoder?.parameters.values() ?? [])];
+  return weights.reduce((bytes, { size }) => bytes + 4 * size, 0);
 }
 
 /** Where a model lies: the path as given, or the one of that name that comes with this package. @throws GymError E_FILE. */
