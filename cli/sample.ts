@@ -37,7 +37,7 @@ export async function sampleCommand(options: SampleCommandOptions): Promise<void
     ...(run === undefined ? { model: model ?? 'models/shapes' } : { run, model, fromCheckpoint, best }),
     lora,
     trust,
-    warn: announceLine,
+    warn: (message) => announceLine(`warning: ${message}`),
     prompts,
     truncation: options.truncate,
     count,
