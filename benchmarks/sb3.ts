@@ -48,6 +48,7 @@ export async function sb3({ python, steps, rounds, json }: Sb3Options): Promise<
   for (let seed = 0; seed < rounds; seed++) {
     const own = await ours(seed);
     const other = await theirs(seed);
+    process.stderr.write(`round ${seed + 1}: ${own.toFixed(1)} s here, ${other.toFixed(1)} s there\n`);
     rows.push({ round: seed + 1, 'denoise-gym, s': own, 'stable-baselines3, s': other, ratio: own / other });
   }
   const middle = (key: string) => median(rows.map((row) => row[key]!));
