@@ -56,7 +56,7 @@ export const ppoSettings = {
     // A learning rate that stays as it is takes back at last, for a few unlucky draws, what was learned.
     agent: {
       ...{ collect: { steps: 15 }, innerEpochs: 8, minibatches: 4, gamma: 0, standardizeAdvantages: false },
-      ...{ learningRate: falling(5e-3), entropyCoefficient: 0.05 },
+      ...{ learningRate: falling(5e-3), entropyCoefficient: 0.02 },
     },
   },
 };

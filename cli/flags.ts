@@ -30,11 +30,11 @@ function pathOf(flag: string): string {
 
 /** A default as people write it. */
 export function shown(value: unknown): string {
-  return Array.isArray(value)
-    ? `[${value.join(', ')}]`
-    : typeof value === 'object'
-      ? JSON.stringify(value)
-      : String(value);
+  if (Array.isArray(value)) return `[${value.map(shown).join(', ')}]`;
+  if (typeof value !== 'object' || value === null) return String(value);
+  return `{${Object.entries(value)
+    .map(([key, part]) => `${key}: ${shown(part)}`)
+    .join(', ')}}`;
 }
 
 /** The heading under which an option of a run stands. */

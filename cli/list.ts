@@ -58,9 +58,14 @@ function flatText(own: Settings, prefix = ''): string {
     .map(([key, value]) => {
       const path = `${prefix}${key}`;
       const isSection = ['agent', 'policy'].includes(path);
-      return isSection ? flatText(value as Settings, `${path}.`) : `${flagOf(path)} ${shown(value)}`;
+      return isSection ? flatText(value as Settings, `${path}.`) : `${flagOf(path)} ${quoted(shown(value))}`;
     })
     .join(' ');
+}
+
+/** A value as a shell takes it. */
+function quoted(text: string): string {
+  return /^[\w.-]+$/.test(text) ? text : `'${text}'`;
 }
 
 const lists = new Map<string, { entries(): Entry[]; json(): unknown }>([

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { defineAgent } from '../../../agents/define.js';
 import { listAgents } from '../../../agents/registry.js';
+import { shown } from '../../../cli/flags.js';
 import { listEnvironments } from '../../../envs/registry.js';
-import { parseConfig } from '../../../training/config/index.js';
+import { parseConfig, parseYaml } from '../../../training/config/index.js';
 
 const all = listAgents().flatMap(({ name, settings = {} }) => Object.keys(settings).map((env) => [name, env] as const));
 
@@ -13,6 +14,13 @@ it.each(all)('the settings of %s for %s are options that there are, for an envir
   const { steps } = config.agent.collect as { steps: number };
   // Whole rollouts: what is said is what is done.
   expect(config.epochs).toBe(totalSteps / (steps * numEnvs));
+});
+
+it('what `list settings` shows of a value is what a flag takes', () => {
+  for (const { settings = {} } of listAgents())
+    for (const { agent = {}, ...own } of Object.values(settings))
+      for (const value of [...Object.values(own), ...Object.values(agent)])
+        expect(parseYaml(shown(value), 'a flag')).toEqual(value);
 });
 
 describe('settings for an environment', () => {
