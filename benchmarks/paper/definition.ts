@@ -19,6 +19,8 @@ export interface PaperRun extends RunOutcome {
   readonly options: Readonly<Record<string, unknown>>;
   /** Further numbers of a finished run, by the keys of {@link PaperBenchmark.measures}. */
   readonly measures: Readonly<Record<string, number>>;
+  /** Numbers of a finished run epoch by epoch, for figures. */
+  readonly byEpoch?: Readonly<Record<string, readonly number[]>> | undefined;
 }
 
 /** What `results.json` of a paper's benchmark holds. */
@@ -86,6 +88,8 @@ export interface PaperBenchmark {
   readonly measures: Readonly<Record<string, Measure>>;
   /** Takes the further numbers of a finished run out of its folder; asked once a run. Default: none. */
   measure?(folder: string, config: RunConfig): Promise<Record<string, number>>;
+  /** Takes numbers epoch by epoch out of a finished run's folder, by name. Default: none. */
+  byEpoch?(folder: string): Promise<Record<string, number[]>>;
   /** Figures of a part, beside the learning curves. Default: none. */
   figures?(part: string, runs: readonly PaperRun[]): NamedFigure[];
   /** Whether rewards change from epoch to epoch, so that learning curves of them say something. Default true. */

@@ -14,4 +14,8 @@ export const paperBenchmarks: Readonly<Record<string, { summary: string; load():
     summary: "DPOK's comparison: reward against drift over the weight of the KL, and supervised fine-tuning",
     load: async () => (await import('../dpok/definition.js')).dpok,
   },
+  federated: {
+    summary: "FPL's comparison: federated prototypes and their rivals under domain shift",
+    load: async () => (await import('../federated/definition.js')).federated,
+  },
 };

@@ -132,6 +132,7 @@ async function paperRun(definition: PaperBenchmark, cell: PaperCell, outcome: Ru
     ]),
     ...{ commit: versions.commit, backend: backend.name, started },
     measures: outcome.state === 'finished' ? await measured(definition, cell) : {},
+    ...(outcome.state === 'finished' && definition.byEpoch && { byEpoch: await definition.byEpoch(path) }),
   };
 }
 

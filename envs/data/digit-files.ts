@@ -127,7 +127,11 @@ async function readUspsHdf5(path: string, split: Split): Promise<Digits> {
  * @throws GymError E_FILE where it is not there, or holds something else.
  */
 export async function svhnDigits(folder: string, split: Split): Promise<Digits> {
-  const path = join(folder, `${split}_32x32.mat`);
+  return await matDigits(join(folder, `${split}_32x32.mat`));
+}
+
+/** The file itself: X uint8 [32, 32, 3, N] and y [N, 1]. @throws GymError E_FILE where it holds something else. */
+export async function matDigits(path: string): Promise<Digits> {
   const arrays = await readMat(path);
   const [X, y] = [arrays.get('X'), arrays.get('y')];
   if (

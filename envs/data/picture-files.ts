@@ -31,6 +31,11 @@ export interface PictureOptions {
   readonly folder?: string | undefined;
   /** Height and width to which pictures are brought, in pixels. */
   readonly size: number;
+  /**
+   * How pictures that are not split already are: four in five for training by chance, the same for every seed, or, in the
+   * order of their paths, the first eight of every ten. Default: chance.
+   */
+  readonly splitBy?: 'chance' | 'place';
 }
 
 const pictureName = /\.(png|jpe?g|webp|gif|tiff?|avif|bmp)$/i;
@@ -49,11 +54,11 @@ const byBytes = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
  * @throws GymError E_FILE on what is missing or no picture, with the line of the list.
  */
 export async function pictureFiles(place: string, options: PictureOptions): Promise<LabelledImages> {
-  const { split, count, seed, size } = options;
+  const { split, count, seed, size, splitBy = 'chance' } = options;
   const { files, classes, isSplit } = isList(place)
     ? await ofList(place, options.folder)
     : await ofFolder(place, split);
-  const own = isSplit ? files : splitOf(files, split);
+  const own = isSplit ? files : splitBy === 'place' ? splitByPlace(files, split) : splitOf(files, split);
   const order = new Random(seed).child(`${basename(place)}/${split}`).permutation(own.length);
   const chosen = Array.from(order.subarray(0, count), (i) => own[i]!);
   if (chosen.length === 0)
@@ -102,6 +107,10 @@ function splitOf(files: readonly Listed[], split: Split): readonly Listed[] {
   const order = new Random('split').permutation(files.length);
   const first = Math.floor(0.8 * files.length);
   return Array.from(split === 'train' ? order.subarray(0, first) : order.subarray(first), (i) => files[i]!);
+}
+
+function splitByPlace(files: readonly Listed[], split: Split): readonly Listed[] {
+  return files.filter((_, i) => i % 10 <= 7 === (split === 'train'));
 }
 
 async function ofFolder(place: string, split: Split): Promise<Listing> {

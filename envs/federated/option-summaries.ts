@@ -26,4 +26,7 @@ export const optionSummaries = {
   stragglerRate: 'how likely one is slower than it would be',
   stragglerSlowness: 'how many times as long it then takes',
   deadline: 'virtual seconds after which answers count as failed; null: the server waits for all',
+  masked: 'whether the server sees sums over clients alone, as under secure aggregation',
+  privacy:
+    'clients clip what they send and add noise: {clip, prototypeClip, noiseMultiplier, delta}; null: they do not',
 } as const;

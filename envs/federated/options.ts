@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { configError, parseSchema } from '../../core/schema.js';
 import { type Allocation, allocationNames, type ClientGroup, clientGroup } from './allocations.js';
+import type { PrivacyOptions } from './differential-privacy.js';
 import { optionSummaries as about } from './option-summaries.js';
 
 const count = z.int().min(1).max(1_000_000);
@@ -45,12 +46,37 @@ export const federatedOptions = z.strictObject({
   deadline: z.number().positive().nullable().default(null).describe(about.deadline),
 });
 
+/** What stands around the environment. */
+export const aroundOptions = {
+  masked: z.boolean().default(false).describe(about.masked),
+  privacy: z
+    .strictObject({
+      clip: z.number().positive().default(1).describe('the length that updates are clipped to'),
+      prototypeClip: z
+        .number()
+        .positive()
+        .default(1)
+        .describe('the length that all prototypes of a client are clipped to'),
+      noiseMultiplier: z.number().positive().default(1).describe('the deviation of the noise, in lengths clipped to'),
+      delta: z.number().gt(0).lt(1).default(1e-3).describe('δ of the ε that is logged'),
+    })
+    .nullable()
+    .default(null)
+    .describe(about.privacy),
+};
+
 /** All options, validated. */
 export type FederatedConfig = z.output<typeof federatedOptions>;
 
 /** The options as a program gives them. */
 export type FederatedOptions = Partial<Omit<FederatedConfig, 'clients'>> & {
   clients?: Allocation | readonly ClientGroup[];
+};
+
+/** The same with what stands around the environment. */
+export type OpenFederatedOptions = FederatedOptions & {
+  readonly masked?: boolean | undefined;
+  readonly privacy?: Partial<PrivacyOptions> | null | undefined;
 };
 
 /** @throws GymError E_CONFIG with a line for each option that is wrong. */
@@ -61,4 +87,14 @@ export function parseFederatedOptions(options: FederatedOptions): FederatedConfi
   });
   if (problems.length > 0) throw configError('FederatedPrototypes', problems);
   return value as FederatedConfig;
+}
+
+/** @throws GymError E_CONFIG with a line for each option that is wrong. */
+export function parseAroundOptions(options: Pick<OpenFederatedOptions, 'masked' | 'privacy'>) {
+  const { value, problems } = parseSchema(z.strictObject(aroundOptions), options, {
+    prefix: '',
+    owner: 'of FederatedPrototypes',
+  });
+  if (problems.length > 0) throw configError('FederatedPrototypes', problems);
+  return value as z.output<z.ZodObject<typeof aroundOptions>>;
 }

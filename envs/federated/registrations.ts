@@ -1,11 +1,15 @@
+import type { Env } from '../env.js';
 import type { Registration } from '../registration.js';
-import type { FederatedPrototypes } from './federated-prototypes.js';
 import { optionSummaries } from './option-summaries.js';
-import type { FederatedOptions } from './options.js';
+import type { OpenFederatedOptions } from './options.js';
+import type { FederatedAction, FederatedObservation } from './spaces.js';
 
 declare module '../registration.js' {
   interface KnownEnvs {
-    'FederatedPrototypes-v0': { env: FederatedPrototypes; options: FederatedOptions };
+    'FederatedPrototypes-v0': {
+      env: Env<FederatedObservation, FederatedAction>;
+      options: OpenFederatedOptions;
+    };
   }
 }
 
@@ -17,12 +21,12 @@ export const federated: readonly Registration[] = [
       'be the server of federated learning under domain shift: the action is the next model, the prototypes that are sent, who trains, and how',
     options: optionSummaries,
     create: async (options) => {
-      const [{ FederatedPrototypes }, { useBackend }] = await Promise.all([
-        import('./federated-prototypes.js'),
+      const [{ openFederated }, { useBackend }] = await Promise.all([
+        import('./open.js'),
         import('../../networks/backend.js'),
       ]);
       await useBackend();
-      return FederatedPrototypes.create(options as FederatedOptions);
+      return openFederated(options as OpenFederatedOptions);
     },
   },
 ];

@@ -3,7 +3,13 @@ import type { Agent } from '../../agents/agent.js';
 import { GymError } from '../../core/errors.js';
 import { Random } from '../../core/random.js';
 import type { Env } from '../../envs/env.js';
-import { type FederatedConfig, federatedOptions } from '../../envs/federated/options.js';
+import { domainsOf } from '../../envs/federated/allocations.js';
+import {
+  aroundOptions,
+  type FederatedConfig,
+  federatedOptions,
+  type OpenFederatedOptions,
+} from '../../envs/federated/options.js';
 import { SyncVectorEnv } from '../../envs/sync-vector-env.js';
 import type { VectorEnv } from '../../envs/vector-env.js';
 import { OrderEnforcing } from '../../envs/wrappers/order-enforcing.js';
@@ -14,8 +20,9 @@ import { rivalOption, rivalProblems } from './rival.js';
 /** The options of this family, validated. */
 type FederatedRunConfig = RunConfig & {
   readonly rival?: string | undefined;
-  readonly federated: FederatedConfig;
+  readonly federated: Omit<FederatedConfig, 'workers'> & Pick<OpenFederatedOptions, 'masked' | 'privacy'>;
   readonly knobs: boolean;
+  readonly workers: FederatedConfig['workers'];
 };
 
 /** Federated learning: a run of a strategy is one episode, and an epoch of it is a step, that is to say a round. */
@@ -25,13 +32,18 @@ export const federated: Family = {
   owns: (env) => /^FederatedPrototypes(-v\d+)?$/.test(env),
   policyKind: 'network',
   options: {
-    federated: federatedOptions.prefault({}).describe('clients, their pictures and their training'),
+    federated: federatedOptions
+      .omit({ workers: true })
+      .extend(aroundOptions)
+      .prefault({})
+      .describe('clients, their pictures and their training'),
     knobs: z
       .boolean()
       .default(false)
       .describe(
         'true: actions are seven knobs of federated prototype learning, for agents with a network, such as ppo',
       ),
+    workers: federatedOptions.shape.workers,
     ...rivalOption,
   },
   // An evaluation would be a whole other episode before and after, and the run's own accuracies are on test pictures.
@@ -85,6 +97,12 @@ export const federated: Family = {
       problems.push('rival: compares strategies, and with knobs an agent learns; leave one of the two out.');
     return problems;
   },
+  inputs: async (config) => {
+    const { clients, folders } = (config as FederatedRunConfig).federated;
+    const { filesOf } = await import('../../envs/data/domains.js');
+    const files = await Promise.all(domainsOf(clients).map((domain) => filesOf(domain, folders[domain])));
+    return Object.fromEntries(files.flat().map((path) => [`the file ${path}`, path]));
+  },
   report: async (run) => (await import('./federated-report.js')).federatedReport(run),
   compose: async (given: RunConfig, options: ComposeOptions): Promise<Composition> => {
     const config = given as FederatedRunConfig;
@@ -93,14 +111,13 @@ export const federated: Family = {
         'E_CONFIG',
         `compose: ${config.env} brings its own reward and has no prompts; leave them out, and give an environment of your own another name by \`env\`.`,
       );
-    const [{ FederatedPrototypes }, { FederatedKnobs }, { makeAgent }, { networkPolicy }, { byRounds }] =
-      await Promise.all([
-        import('../../envs/federated/federated-prototypes.js'),
-        import('../../envs/federated/knobs.js'),
-        import('../../agents/registry.js'),
-        import('../../agents/policies/index.js'),
-        import('./federated-rounds.js'),
-      ]);
+    const [{ openFederated }, { FederatedKnobs }, { makeAgent }, { networkPolicy }, { byRounds }] = await Promise.all([
+      import('../../envs/federated/open.js'),
+      import('../../envs/federated/knobs.js'),
+      import('../../agents/registry.js'),
+      import('../../agents/policies/index.js'),
+      import('./federated-rounds.js'),
+    ]);
     const closing: (() => unknown)[] = [];
     const close = async () => {
       for (const end of closing.splice(0).reverse()) await end();
@@ -109,8 +126,8 @@ export const federated: Family = {
       const open = async () => {
         const envs: Env<unknown, unknown>[] = [];
         while (envs.length < config.numEnvs) {
-          const env = await FederatedPrototypes.create(config.federated);
-          closing.push(() => env.close());
+          const env = await openFederated({ ...config.federated, workers: config.workers });
+          closing.push(() => env.close?.());
           const shown = config.knobs ? new FederatedKnobs(env) : env;
           envs.push(new OrderEnforcing(shown as Env<unknown, unknown>));
         }

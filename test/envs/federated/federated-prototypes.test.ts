@@ -316,3 +316,45 @@ describe('strategies on it', () => {
     expect(findings.filter(({ severity }) => severity === 'error')).toEqual([]);
   });
 });
+
+describe('worker threads', () => {
+  const everything = { local: { contrastive: 1, consistency: 1, modelContrastive: 1, dynamic: 0.1, proximal: 0.1 } };
+  const rule = (observation: FederatedObservation) => ({
+    ...averaged(observation),
+    ...everything,
+    clusters: [[new Float32Array(6).fill(1)], [], []],
+    unbiased: [new Float32Array(6).fill(1), undefined, undefined],
+  });
+
+  it('give the same bits as training in sequence, however many they are', async () => {
+    const digests = async (workers: number) => {
+      const env = tiny({ workers, batchNorm: true });
+      const moments = await played(env, rule);
+      env.close();
+      return moments.map(({ observation, info }) => [bits(observation), info.meanAccuracy]);
+    };
+    const alone = await digests(0);
+    expect(await digests(1)).toEqual(alone);
+    expect(await digests(3)).toEqual(alone);
+  });
+});
+
+describe('other networks and allocations', () => {
+  it('trains a ResNet-10', async () => {
+    const env = tiny({ network: 'resnet-10', features: 8, rounds: 2 });
+    const moments = await played(env);
+    expect(moments[1]!.observation.prototypes.shape).toEqual([4, 3, 8]);
+    expect(moments[2]!.observation.globalParameters.data).not.toEqual(moments[1]!.observation.globalParameters.data);
+    env.close();
+  });
+
+  it('deals out shares of a domain', async () => {
+    const clients = [
+      { domain: 'dark', clients: 2, share: 0.25 },
+      { domain: 'light', clients: 1, samples: 6 },
+    ];
+    const moments = await played(tiny({ clients, rounds: 1 }));
+    // A quarter of 60.
+    expect([...moments[1]!.observation.numExamples.data]).toEqual([15, 15, 6]);
+  });
+});

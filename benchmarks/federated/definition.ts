@@ -1,0 +1,220 @@
+import { mean } from '../../core/statistics.js';
+import { algorithmOf, grouped } from '../../training/benchmark/results.js';
+import { RunFolder } from '../../training/run-folder/index.js';
+import type { NamedFigure, PaperBenchmark, PaperRun, Part } from '../paper/definition.js';
+import { findingsOf } from './findings.js';
+
+type One = Part['matrices'][0];
+
+const envs = ['FederatedPrototypes-v0'];
+const one = (agent: string, options: One['options'], vary: One['vary'] = {}): One => ({
+  agents: [agent],
+  ...{ envs, options, vary },
+});
+
+/** Each half of FPL alone. */
+const halves = (options: One['options']): One[] => [
+  one('fpl', options, { 'agent.consistency': [0] }),
+  one('fpl', options, { 'agent.contrastive': [0] }),
+];
+const withGlobal = (options: One['options']) => one('fpl', options, { 'agent.consistentWith': ['global'] });
+
+const agents = 'fpl fedproto fedavg fedprox moon fedproc feddyn fedopt krum trimmed-mean median'.split(' ');
+const everything = (options: One['options']): One[] => {
+  const all = (names: readonly string[]): One => ({ agents: names, envs, options, vary: {} });
+  return [all(agents.slice(0, 3)), ...halves(options), all(agents.slice(3))];
+};
+
+/** Two clients of ten send their update times −4. */
+const attacked = [
+  { domain: 'clean', clients: 2, samples: 40 },
+  { domain: 'lowres', clients: 3, samples: 20 },
+  { domain: 'street', clients: 2, samples: 60 },
+  { domain: 'street', clients: 1, samples: 60, attack: 'sign-flip' },
+  { domain: 'texture', clients: 1, samples: 20 },
+  { domain: 'texture', clients: 1, samples: 20, attack: 'sign-flip' },
+];
+
+const score = 'return of the episode';
+
+/** What the domains are called in the allocations of this benchmark. */
+const domains = ['clean', 'lowres', 'street', 'texture', 'invert', 'mnist', 'usps'] as const;
+
+const drawn = { 'federated.clients': 'drawn', workers: 0 };
+const real = { 'federated.clients': 'real', 'federated.testSamples': 400, workers: 0 };
+const failing = { ...drawn, 'federated.failureRate': 0.2, 'federated.stragglerRate': 0.2, 'federated.deadline': 8 };
+const attackers = { ...drawn, 'federated.clients': attacked };
+const dominant = { ...drawn, 'federated.clients': 'dominant' };
+const paper = { ...drawn, 'federated.clients': 'paper' };
+const short = {
+  ...{ ...drawn, 'federated.clients': 'random', 'federated.rounds': 6, 'federated.localEpochs': 2 },
+  ...{ 'federated.testSamples': 100, 'evaluation.samples': 8 },
+};
+const learned = {
+  ...{ ...short, knobs: true, epochs: 10, 'agent.collect.steps': 28, 'agent.learningRate': 3e-3, 'agent.gamma': 1 },
+};
+
+/** FPL's comparison. */
+export const federated: PaperBenchmark = {
+  name: 'federated',
+  title: 'FPL: federated prototypes under domain shift',
+  about: `Huang et al., *Rethinking Federated Learning with Domain Shift: A Prototype View*, CVPR 2023. Ten clients with 20 to 60 pictures each of one domain, 16 rounds of 4 local epochs, batches of 16, SGD with a learning rate of .05 and momentum .9, gradients clipped at 5, a network of three convolutions without batch normalisation; the paper has ResNet-10, hundreds of pictures a client, and 100 rounds of 10 epochs. \`accuracy\` is what the paper reports: the mean over domains and over the last rounds (here 3), on test pictures that no client has. All strategies have the defaults of this package (τ = .1, μ = .01 for FedProx and so on), which were not searched for on these runs. A seed decides who has which pictures, the first weights and all that happens. \`fpl (consistency 0)\` is the contrast with clusters alone (CPCL), \`fpl (contrastive 0)\` the pull to unbiased prototypes alone (UPCR).`,
+  seeds: [0, 1, 2],
+  curves: false,
+  parts: {
+    drawn: {
+      title: 'Drawn domains',
+      about: 'clean 2 × 40, lowres 3 × 20, street 3 × 60, texture 2 × 20 pictures. All agents, and both halves of FPL.',
+      score,
+      matrices: everything(drawn),
+    },
+    real: {
+      title: 'Real handwriting beside drawn digits',
+      about: 'MNIST 3 × 40, USPS 2 × 20, street 3 × 60, texture 2 × 20.',
+      score,
+      data: { what: 'USPS', options: ['federated.folders.usps'] },
+      matrices: everything(real),
+    },
+    'real-without-usps': {
+      title: 'The same where USPS is not at hand',
+      about:
+        'MNIST 3 × 40, street 3 × 60, texture 2 × 20, and two drawn domains more, lowres 2 × 20 and invert 2 × 20.',
+      score,
+      matrices: everything({ ...real, 'federated.clients': 'real-without-usps' }),
+    },
+    ablations: {
+      title: 'What of FPL counts',
+      about:
+        "On the drawn domains: the global prototype instead of the unbiased one; FINCH's finest partition; one prototype a class in the contrast; and other temperatures.",
+      score,
+      matrices: [
+        withGlobal(drawn),
+        one('fpl', drawn, { 'agent.level': [0] }),
+        one('fpl', drawn, { 'agent.contrastWith': ['global'] }),
+        one('fpl', drawn, { 'agent.temperature': [0.02, 0.05, 0.5] }),
+      ],
+    },
+    rounds: {
+      title: 'Federated averaging with twice the rounds',
+      about: 'On the drawn domains, 32 rounds.',
+      score,
+      matrices: [one('fedavg', drawn, { 'federated.rounds': [32] })],
+    },
+    failures: {
+      title: 'Failures and stragglers',
+      about:
+        'A fifth of the answers fails, another fifth takes ten times as long, and the server waits 8 virtual seconds.',
+      score,
+      matrices: [one('fpl', failing), one('fedavg', failing), one('fedprox', failing)],
+    },
+    attackers: {
+      title: 'Attackers',
+      about: 'Two of ten clients, one of street and one of texture, send their update times −4.',
+      score,
+      matrices: ['fpl', 'fedavg', 'krum', 'trimmed-mean', 'median'].map((agent) => one(agent, attackers)),
+    },
+    dominant: {
+      title: 'A dominant domain, 7/1/1/1',
+      about: 'clean 7 × 40, lowres 1 × 20, street 1 × 60, texture 1 × 20.',
+      score,
+      matrices: [one('fpl', dominant), withGlobal(dominant), ...halves(dominant), one('fedavg', dominant)],
+    },
+    paper: {
+      title: "The paper's numbers of clients, 3/7/6/4",
+      about: 'clean 3 × 40, lowres 7 × 20, street 6 × 60, texture 4 × 20.',
+      score,
+      matrices: [one('fpl', paper), withGlobal(paper), one('fedavg', paper)],
+    },
+    knobs: {
+      title: 'PPO on the knobs',
+      about:
+        'Episodes of 6 rounds of 2 local epochs, in each of which the numbers of clients of the four drawn domains are drawn anew (`random`). `ppo` sets the seven knobs of each round, and learns from 40 episodes; `fpl` is what the default knobs do. The score is the mean return of eight fixed episodes, whose allocations PPO has not trained on.',
+      score: 'return, held out',
+      matrices: [one('ppo', learned), one('fpl', short)],
+    },
+  },
+  measures: {
+    accuracy: { title: 'accuracy' },
+    worst: { title: 'weakest domain' },
+    ...Object.fromEntries(domains.map((domain) => [domain, { title: domain }])),
+    clusters: { title: 'clusters a class' },
+    gapGlobal: { title: 'G: far less near' },
+    gapUnbiased: { title: 'U: far less near' },
+    movementGlobal: { title: 'G moves' },
+    movementUnbiased: { title: 'U moves' },
+  },
+  measure,
+  byEpoch: async (folder) => {
+    const metrics = await RunFolder.open(folder).metrics();
+    const keys = Object.keys(metrics[1] ?? {}).filter(
+      (key) => key.startsWith('federated/') && !key.endsWith('seconds'),
+    );
+    return Object.fromEntries(
+      keys.map((key) => [
+        key.slice('federated/'.length),
+        metrics.flatMap((m) => (m[key] === undefined ? [] : [Number(m[key].toPrecision(4))])),
+      ]),
+    );
+  },
+  figures,
+  findings: findingsOf,
+};
+
+/** The numbers of a run: accuracies as papers give them, and where prototypes lie in the second half of the rounds. */
+async function measure(folder: string): Promise<Record<string, number>> {
+  const metrics = await RunFolder.open(folder).metrics();
+  // A learning agent's episodes are many.
+  if (metrics.at(-1)!['federated/meanAccuracy'] === undefined) return {};
+  const settled = (key: string) => mean(metrics.slice(-3).map((m) => m[key]!));
+  const prefix = 'federated/accuracy/';
+  const accuracies = Object.keys(metrics.at(-1)!)
+    .filter((key) => key.startsWith(prefix))
+    .map((key) => [key.slice(prefix.length), settled(key)] as const);
+  const late = metrics.slice(Math.floor(metrics.length / 2), -1);
+  const over = (key: string) => mean(late.flatMap((m) => m[key] ?? []));
+  const gap = (kind: string) => {
+    const distances = accuracies.map(([domain]) => over(`federated/distance/${kind}/${domain}`));
+    return Math.max(...distances) - Math.min(...distances);
+  };
+  return {
+    accuracy: mean(accuracies.map(([, value]) => value)),
+    worst: Math.min(...accuracies.map(([, value]) => value)),
+    ...Object.fromEntries(accuracies),
+    clusters: over('federated/clusters'),
+    ...{ gapGlobal: gap('global'), gapUnbiased: gap('unbiased') },
+    ...{ movementGlobal: over('federated/movement/global'), movementUnbiased: over('federated/movement/unbiased') },
+  };
+}
+
+/** Accuracy by rounds: the mean over domains of each strategy, and every domain of the ones that are compared most. */
+function figures(part: string, runs: readonly PaperRun[]): NamedFigure[] {
+  const finished = runs.filter((run) => run.state === 'finished' && run.byEpoch?.meanAccuracy !== undefined);
+  if (finished.length === 0) return [];
+  const key = 'accuracy/';
+  const keys = [
+    ...new Set(finished.flatMap(({ byEpoch }) => Object.keys(byEpoch!).filter((name) => name.startsWith(key)))),
+  ];
+  const some = finished.filter(({ agent }) => ['fpl', 'fedproto', 'fedavg'].includes(agent));
+  const figure = (name: string, title: string, chosen: readonly PaperRun[], file: string): NamedFigure => ({
+    ...{ title, unit: 'share of test pictures', across: 'round', width: 460, height: 240, file: `${part}-${file}` },
+    caption: `${title} by rounds: mean and range over seeds.`,
+    series: grouped(chosen, algorithmOf).map((group) => {
+      const curves = group.map(({ byEpoch }) => byEpoch![name]!);
+      const rounds = [...Array(Math.min(...curves.map(({ length }) => length))).keys()];
+      const at = (round: number) => curves.map((curve) => curve[round]!);
+      return {
+        name: algorithmOf(group[0]!),
+        points: rounds.map((round) => [round, mean(at(round))] as const),
+        ...(curves.length > 1 && {
+          band: rounds.map((round) => [round, Math.min(...at(round)), Math.max(...at(round))] as const),
+        }),
+      };
+    }),
+  });
+  return [
+    figure('meanAccuracy', 'Accuracy, mean over domains', finished, 'accuracy'),
+    ...(some.length > 0
+      ? keys.map((name) => figure(name, `Accuracy on ${name.slice(key.length)}`, some, name.slice(key.length)))
+      : []),
+  ];
+}
