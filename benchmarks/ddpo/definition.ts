@@ -1,6 +1,5 @@
 import type { PaperBenchmark, PaperRun, Part } from '../paper/definition.js';
 import {
-  all,
   bySeed,
   type Finding,
   paired,
@@ -69,7 +68,7 @@ export const ddpo: PaperBenchmark = {
   title: 'DDPO: policy gradients against reward-weighted regression',
   about: `Black et al., *Training Diffusion Models with Reinforcement Learning* ([arXiv 2305.13301](https://arxiv.org/abs/2305.13301)), §6.1: DDPO-IS (\`ppo\`), DDPO-SF (\`reinforce\`), RWR (\`rwr\`) and RWR-sparse (\`rwr-sparse\`) on the embedded model of shapes, at the same number of reward queries (${epochs * samples}), 8 steps of DDIM with η = 1, unguided. The score is the mean over 128 fixed prompts and noises after training, the same for all runs. JPEG rewards are of the prompts of colours ("a red star").
 
-Learning rates were searched once on seed 100, with this number of queries; 128 fixed samples, before → after. Incompressibility (.836 kB before): DDPO-IS 5e-4 → .863, 1e-3 → .862; DDPO-SF 3e-4 → .869, 1e-3 → .886 (the end of its grid); RWR 3e-4 → .842, 1e-3 → .838; RWR-sparse 3e-4 → .849. Composition (.781 before): DDPO-IS 1e-4 → .711, 5e-4 → .625, 1e-3 → .391; DDPO-SF 1e-4 → .805, 3e-4 → .594, 1e-3 → .055; RWR 3e-4 → .656, 1e-3 → .688; RWR-sparse 3e-4 → .656, 1e-3 → .672. JPEG rates were taken for compressibility too. 512 queries are few: 480 captions of composition have hardly one each, and at every rate tried but DDPO-SF's 1e-4 the model became worse; [3,840 queries at 1e-4](../README.md#fine-tuning-the-embedded-model-learns-its-captions) close half of the gap to 1.`,
+Learning rates were searched once on seed 100, with this number of queries; 128 fixed samples, before → after. Incompressibility (.836 kB before): DDPO-IS 5e-4 → .863, 1e-3 → .862; DDPO-SF 3e-4 → .869, 1e-3 → .886 (the end of its grid, and, as the pictures show, of its pictures); RWR 3e-4 → .842, 1e-3 → .838; RWR-sparse 3e-4 → .849. Composition (.781 before): DDPO-IS 1e-4 → .711, 5e-4 → .625, 1e-3 → .391; DDPO-SF 1e-4 → .805, 3e-4 → .594, 1e-3 → .055; RWR 3e-4 → .656, 1e-3 → .688; RWR-sparse 3e-4 → .656, 1e-3 → .672. JPEG rates were taken for compressibility too. 512 queries are few: 480 captions of composition have hardly one each, and at every rate tried but DDPO-SF's 1e-4 the model became worse; [3,840 queries at 1e-4](../README.md#fine-tuning-the-embedded-model-learns-its-captions) close half of the gap to 1.`,
   seeds: [0, 1, 2],
   parts: {
     incompressibility: part(
@@ -157,10 +156,10 @@ function findingsOf(runs: readonly PaperRun[], part: string, title: string): Fin
       verdict: separated(sf, rwr),
       evidence: against(sf, rwr),
     },
-    {
-      statement: `${title}: DDPO-IS is above RWR and RWR-sparse, and their 95 % intervals do not overlap`,
-      verdict: all(separated(is, rwr), separated(is, sparse)),
-      evidence: `rise ${shownInterval(is)} against ${shownInterval(rwr)} and ${shownInterval(sparse)}, ${seeds(is)}`,
-    },
+    ...Object.entries({ RWR: rwr, 'RWR-sparse': sparse }).map(([name, values]) => ({
+      statement: `${title}: DDPO-IS is above ${name}, and their 95 % intervals do not overlap`,
+      verdict: separated(is, values),
+      evidence: against(is, values),
+    })),
   ];
 }
