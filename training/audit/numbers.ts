@@ -59,7 +59,9 @@ export function judgeWatch(records: readonly WatchRecord[]): Finding[] {
   if (start === undefined || end === undefined || start === end) return [];
   const findings: Finding[] = [];
   const fallen = (start.guard ?? Number.NaN) - (end.guard ?? Number.NaN);
-  if (end.reward > start.reward && fallen > 0.5 * (start.guardStd ?? Number.NaN))
+  // Where all samples were right at the start they had no spread: what a few wrong ones make of it counts as well.
+  const spread = Math.max(start.guardStd ?? Number.NaN, end.guardStd ?? Number.NaN);
+  if (end.reward > start.reward && fallen > 0.5 * spread)
     findings.push({
       name: 'guard',
       text: `the trained reward rose from ${number(start.reward)} to ${number(end.reward)} while the guard, which is not trained on, fell from ${number(start.guard)} to ${number(end.guard)}.`,

@@ -137,6 +137,13 @@ describe('an audit', () => {
     expect(await names()).toEqual([]);
     await write(4, { reward: 2, guard: 0.7, diversity: 0.1 });
     expect(await names()).toEqual(['guard', 'diversity']);
+    // Two of 32 that were all right have gone wrong, which is chance; 15 of them are not (deviations of 0/1: √p(1 − p)).
+    await write(0, { guard: 1, guardStd: 0 });
+    await write(4, { reward: 2, guard: 0.9375, guardStd: 0.242 });
+    expect(await names()).toEqual([]);
+    await write(4, { reward: 2, guard: 0.531, guardStd: 0.499 });
+    expect(await names()).toEqual(['guard']);
+    await write(0, {});
     // The reward did not rise: whatever happens, it is not over-optimisation.
     await write(4, { reward: 1, guard: 0.1 });
     expect(await names()).toEqual([]);
