@@ -38,8 +38,28 @@ function model(): Finding {
   return { name: 'embedded model', ok, detail };
 }
 
-/** Says what is there and how to get the rest. Exits with 1 where nothing can run at all. */
-export async function doctorCommand({ json }: { json?: boolean }): Promise<void> {
+interface DoctorOptions {
+  readonly json?: boolean;
+  readonly vlm?: string;
+  readonly vlmModel?: string;
+  readonly token?: string;
+}
+
+/** Says what is there and how to get the rest. Exits with 1 where nothing can run at all, or the judge cannot judge. */
+export async function doctorCommand({ json, vlm, vlmModel, token }: DoctorOptions): Promise<void> {
+  const tell = (findings: readonly Finding[]) =>
+    process.stdout.write(
+      json
+        ? `${JSON.stringify(findings)}\n`
+        : `${findings.map(({ name, ok, detail }) => `${ok ? '✔' : '✘'} ${name}: ${detail}`).join('\n')}\n`,
+    );
+  if (vlm !== undefined) {
+    const { probeVlm } = await import('../rewards/vlm/probe.js');
+    const findings = await probeVlm(vlm, { model: vlmModel, token });
+    tell(findings);
+    if (findings.some(({ name, ok }) => !ok && name !== 'same again')) process.exitCode = 1;
+    return;
+  }
   const backends = await backendReport();
   const findings = [
     node(),
@@ -52,10 +72,6 @@ export async function doctorCommand({ json }: { json?: boolean }): Promise<void>
     await part('vega-lite', 'curves of the report'),
     model(),
   ];
-  process.stdout.write(
-    json
-      ? `${JSON.stringify(findings)}\n`
-      : `${findings.map(({ name, ok, detail }) => `${ok ? '✔' : '✘'} ${name}: ${detail}`).join('\n')}\n`,
-  );
+  tell(findings);
   if (!findings[0]!.ok || !backends.some((report) => report.available)) process.exitCode = 1;
 }

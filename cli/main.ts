@@ -190,6 +190,9 @@ program
 program
   .command('doctor')
   .description('what is there, what is missing, and how to get it')
+  .option('--vlm <url>', 'ask a server of the OpenAI protocol what it can do as a judge: http://127.0.0.1:8000/v1')
+  .option('--vlm-model <name>', 'its model; default: the first that it names')
+  .option('--token <variable>', 'the environment variable with the token that the server asks for')
   .addOption(json())
   .action(async (options) => (await import('./doctor.js')).doctorCommand(options));
 

@@ -1,4 +1,4 @@
-import { tokenFrom } from '../rewards/http/http.js';
+import { tokenFrom } from '../rewards/http/post.js';
 import { makeReward } from '../rewards/index.js';
 import { serveReward } from '../rewards/serve/index.js';
 

@@ -22,10 +22,17 @@ export interface RewardBatch extends ScoreBatch {
   readonly signal: AbortSignal;
 }
 
-/** One finite number an image, and optionally named terms (one number an image each) to log. */
+/**
+ * One finite number an image, and optionally named terms (one number an image each) to log, and named notes (one text an
+ * image each, such as what a judge said of it) to show beside the pictures.
+ */
 export type RewardResult =
   | ArrayLike<number>
-  | { scores: ArrayLike<number>; details?: Record<string, ArrayLike<number>> };
+  | {
+      scores: ArrayLike<number>;
+      details?: Record<string, ArrayLike<number>>;
+      notes?: Record<string, readonly string[]>;
+    };
 
 /** What a finished sample is worth: r(x_0, z). */
 export interface Reward {
@@ -33,6 +40,8 @@ export interface Reward {
   score(batch: RewardBatch): Awaitable<RewardResult>;
   /** Of a reward that is computed from others: its score from theirs, which are among the details of `score` by these names. */
   combine?(terms: Readonly<Record<string, number>>): number;
+  /** Frees what it holds, such as the tensors of a network; it is not asked afterwards. */
+  dispose?(): void;
 }
 
 /** A reward, or just its function: a plain function is named after its file. */

@@ -20,10 +20,19 @@ export interface ScoreOptions {
   timeoutMs?: number;
 }
 
-/** What a reward said, checked and copied: one finite score an image, and its named terms. */
+/** What a reward said, checked and copied: one finite score an image, its named terms, and its notes. */
 export interface Scores {
   readonly scores: Float64Array;
   readonly details: Record<string, Float64Array>;
+  readonly notes: Record<string, string[]>;
+}
+
+/** What a reward said of one image, beside its score, as `info` has it: notes only where there are some. */
+export function termsOf({ details, notes }: Scores, index: number) {
+  const at = <T>(named: Readonly<Record<string, ArrayLike<T>>>): Record<string, T> =>
+    Object.fromEntries(Object.entries(named).map(([term, values]) => [term, values[index]!]));
+  const rewardNotes = at(notes);
+  return { rewardTerms: at(details), ...(Object.keys(rewardNotes).length > 0 && { rewardNotes }) };
 }
 
 /** The name that errors and logs use; a nameless function is `reward`. */
@@ -37,7 +46,7 @@ export function nameOfReward(reward: RewardLike): string {
  * @param reward an object `{ name, score }` or a plain function.
  * @param batch images uint8 [n, height, width, channels] and n prompts. Its `signal`, if any, ends the wait. The reward
  *   gets a signal in any case: one that is aborted together with the batch's own, and by the time-out.
- * @returns `scores` [n], all finite, and `details` [n] each (numbers; NaN there means "does not apply").
+ * @returns `scores` [n], all finite, `details` [n] each (numbers; NaN there means "does not apply"), and `notes` [n] each.
  * @throws GymError E_SHAPE when the batch itself is not of that form; E_VALUE on a time-out that is none; E_REWARD, naming the reward (and the sample where
  *   there is one), when the reward throws, rejects (`cause` keeps what it threw), takes longer than `timeoutMs`, was
  *   aborted, or returns anything but one finite number an image.
@@ -67,7 +76,10 @@ export async function scoreImages(reward: RewardLike, batch: ScoreBatch, options
   const details = Object.entries((split ? result.details : undefined) ?? {}).map(
     ([term, values]) => [term, numbers(name, `details.${shownName(term)}`, values, batch)] as const,
   );
-  return { scores, details: Object.fromEntries(details) };
+  const notes = Object.entries((split ? result.notes : undefined) ?? {}).map(
+    ([term, values]) => [term, texts(name, `notes.${shownName(term)}`, values, batch)] as const,
+  );
+  return { scores, details: Object.fromEntries(details), notes: Object.fromEntries(notes) };
 }
 
 function checkBatch(name: string, { images, prompts }: ScoreBatch): void {
@@ -151,6 +163,20 @@ function numbers(name: string, field: string, values: unknown, { prompts }: Scor
     copy[i] = value;
   }
   return copy;
+}
+
+/** The longest text that is kept of a note. */
+const longestNote = 2000;
+
+/** A copy of what should be one text an image, cut where it is long. */
+function texts(name: string, field: string, values: unknown, { prompts }: ScoreBatch): string[] {
+  const valid = Array.isArray(values) && values.length === prompts.length && values.every((v) => typeof v === 'string');
+  if (!valid)
+    throw new GymError(
+      'E_REWARD',
+      `reward \`${name}\`: ${field}: ${Array.isArray(values) ? `${values.length} values` : describe(values)} for ${prompts.length} images; return one text an image.`,
+    );
+  return values.map((text: string) => text.slice(0, longestNote));
 }
 
 /** Finite in float32: with larger numbers the squares and sums of a rollout overflow. */

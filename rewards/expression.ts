@@ -126,7 +126,7 @@ function foreignPart(root: MathNode, symbols: ReadonlySet<string>): MathNode | u
  * sqrt and tanh. A minus between two names needs no spaces, but reads better with them. A user's file stands in quotes:
  * `shapes + "./my-reward.ts"`.
  *
- * The details are every term's own score under its name, and its details under `name/detail`.
+ * The details are every term's own score under its name, and its details under `name/detail`, as are its notes.
  *
  * @param known the names that may stand in it.
  * @param make makes the reward of a name or a path.
@@ -202,11 +202,16 @@ export async function expressionReward(
         combine(Object.fromEntries(results.map((result, k) => [names[k]!, result.scores[i]!]))),
       );
       const details: Record<string, Float64Array> = {};
+      const notes: Record<string, string[]> = {};
       results.forEach((result, k) => {
         details[names[k]!] = result.scores;
         for (const [detail, values] of Object.entries(result.details)) details[`${names[k]}/${detail}`] = values;
+        for (const [note, values] of Object.entries(result.notes)) notes[`${names[k]}/${note}`] = values;
       });
-      return { scores, details };
+      return { scores, details, notes };
+    },
+    dispose: () => {
+      for (const reward of rewards) reward.dispose?.();
     },
   };
 }

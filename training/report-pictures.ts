@@ -19,6 +19,11 @@ function captionOf({ record }: Evaluated, index: number): string {
   return record.samples[index]!.prompt ?? `no. ${index + 1}`;
 }
 
+/** What the reward said of a picture in words. */
+function notesOf({ notes = {} }: SampleRecord): Html {
+  return html`${Object.entries(notes).map(([name, text]) => html`<div class="note"><i>${name}:</i> ${text}</div>`)}`;
+}
+
 function rewardChange(before: SampleRecord, after: SampleRecord): Html {
   const change = after.reward - before.reward;
   const kind = change > 0 ? 'up' : change < 0 ? 'down' : '';
@@ -31,7 +36,7 @@ export function gallery({ before, after, words }: Story): Html | undefined {
   const cards = after.pictures.map((uri, i) => {
     const caption = captionOf(after, i);
     return html`<figure class="pair"><div>${picture(before.pictures[i], caption)}<i>→</i>${picture(uri, caption)}</div>
-      <figcaption>${caption}${rewardChange(before.record.samples[i]!, after.record.samples[i]!)}</figcaption></figure>`;
+      <figcaption>${caption}${rewardChange(before.record.samples[i]!, after.record.samples[i]!)}${notesOf(after.record.samples[i]!)}</figcaption></figure>`;
   });
   const more = cards.length - pairsShown;
   return html`<section><h2>Before training and after epoch ${after.record.epoch}</h2>
@@ -60,7 +65,7 @@ export function extremes({ before, after }: Story): Html | undefined {
   const row = (title: string, indices: readonly number[]) =>
     html`<div><h3>${title}</h3><div class="row">${indices.map(
       (i) =>
-        html`<figure>${picture(last.pictures[i], captionOf(last, i))}<figcaption><b>${number(last.record.samples[i]!.reward)}</b>${captionOf(last, i)}</figcaption></figure>`,
+        html`<figure>${picture(last.pictures[i], captionOf(last, i))}<figcaption><b>${number(last.record.samples[i]!.reward)}</b>${captionOf(last, i)}${notesOf(last.record.samples[i]!)}</figcaption></figure>`,
     )}</div></div>`;
   return html`<section><h2>Best and worst</h2>
     <p>By reward, among the ${last.pictures.length} pictures ${after ? `after epoch ${last.record.epoch}` : 'before training'}. Look at the best ones with distrust: a reward may like what a person does not.</p>

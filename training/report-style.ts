@@ -60,6 +60,7 @@ img.sample { image-rendering: pixelated; border-radius: 6px; display: block; out
 .pair img { width: 100%; aspect-ratio: 1; }
 .pair figcaption { margin-top: .6rem; color: var(--ink); }
 .reward { color: var(--faint); font-variant-numeric: tabular-nums; }
+.note { color: var(--faint); overflow-wrap: anywhere; }
 details { margin-top: 1rem; } summary { cursor: pointer; color: var(--c1); margin-bottom: 1rem; }
 .strip { padding: .9rem; margin-bottom: 1rem; }
 .strip img { width: 100%; }

@@ -1,19 +1,10 @@
 import { createHash } from 'node:crypto';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { cacheFolder } from '../../core/cache-folder.js';
 import { GymError } from '../../core/errors.js';
 import type { NdArray } from '../../core/ndarray.js';
 import { readSafetensors, writeSafetensors } from '../../core/safetensors.js';
 import type { LabelledImages } from './labelled-images.js';
-
-/**
- * The folder of what can be made again but takes time: `DENOISE_GYM_CACHE` where it is set, else `denoise-gym` in the
- * system's folder for that. It may be removed at any time.
- */
-export function cacheFolder(): string {
-  const { DENOISE_GYM_CACHE, XDG_CACHE_HOME, LOCALAPPDATA } = process.env;
-  return DENOISE_GYM_CACHE || join(XDG_CACHE_HOME || LOCALAPPDATA || join(homedir(), '.cache'), 'denoise-gym');
-}
 
 /**
  * Arrays by name from the cache, or made and written there.

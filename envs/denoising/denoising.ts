@@ -2,7 +2,7 @@ import { GymError } from '../../core/errors.js';
 import { isNdArray, type NdArray, ndarray, sameShape, sizeOf, stack, unstack } from '../../core/ndarray.js';
 import { Random } from '../../core/random.js';
 import type { RewardLike } from '../../core/reward.js';
-import { longestTimeoutMs, scoreImages } from '../../core/score.js';
+import { longestTimeoutMs, scoreImages, termsOf } from '../../core/score.js';
 import { shown, shownJson } from '../../core/shown.js';
 import type { Snapshot } from '../../core/snapshot.js';
 import { type Awaitable, type Info, isPromiseLike } from '../../core/types.js';
@@ -336,7 +336,7 @@ export class Denoising implements VectorEnv<DenoisingObservation, DenoisingActio
   ): Promise<VectorStepResult<DenoisingObservation>> {
     const images = await this.#images(result.observations.map((observation) => observation.latents));
     const metadata = episodes.map((episode) => episode.metadata);
-    const { scores, details } = await scoreImages(
+    const scored = await scoreImages(
       this.#reward,
       {
         images,
@@ -348,17 +348,16 @@ export class Denoising implements VectorEnv<DenoisingObservation, DenoisingActio
     );
     const infos = unstack(images).map((image, i): Info => {
       const { prompt, episode, group } = episodes[i]!;
-      const rewardTerms = Object.fromEntries(Object.entries(details).map(([term, values]) => [term, values[i]!]));
       return {
         image,
         prompt,
         episodeNumber: episode,
         ...(this.#groupSize > 1 && { group }),
-        rewardTerms,
+        ...termsOf(scored, i),
         ...(metadata[i] === undefined ? {} : { metadata: metadata[i] }),
       };
     });
-    return { ...result, rewards: scores, infos };
+    return { ...result, rewards: scored.scores, infos };
   }
 
   #images(latents: readonly NdArray<Float32Array>[]): Awaitable<NdArray> {

@@ -1,31 +1,11 @@
-import sharp from 'sharp';
 import { GymError } from '../../core/errors.js';
-import type { NdArray } from '../../core/ndarray.js';
-import { sizeOf } from '../../core/ndarray.js';
 import type { Reward, RewardBatch } from '../../core/reward.js';
 import { shownJson } from '../../core/shown.js';
 import { mapConcurrently } from '../concurrently.js';
+import { pngOf } from '../pictures.js';
 import { type HttpRewardOptions, httpRewardOptions } from './options.js';
-import { postJson } from './post.js';
+import { postJson, tokenFrom } from './post.js';
 import { type Answer, protocols, type Sample } from './protocols.js';
-
-/** A picture (uint8 [h, w, c] at an offset) as PNG in base64. */
-async function pngOf(images: NdArray, index: number): Promise<string> {
-  const [height, width, channels] = images.shape.slice(1) as [number, number, 1 | 3];
-  const size = sizeOf(images.shape.slice(1));
-  const data = images.data.subarray(index * size, (index + 1) * size) as Uint8Array;
-  const png = await sharp(data, { raw: { width, height, channels } }).png().toBuffer();
-  return png.toString('base64');
-}
-
-/** The token that an environment variable holds. @throws GymError E_CONFIG when it holds none. */
-export function tokenFrom(variable: string | undefined): string | undefined {
-  if (variable === undefined) return undefined;
-  const token = process.env[variable];
-  if (!token)
-    throw new GymError('E_CONFIG', `token: the environment variable ${variable} is not set; export it first.`);
-  return token;
-}
 
 /**
  * A reward that a server computes: ours (`serve-reward`), Flow-Factory's, or UniRL's. Pictures are sent as PNG.
@@ -40,6 +20,7 @@ export function httpReward(name: string, options: HttpRewardOptions): Reward {
     names,
     timeout,
     retries,
+    retryPause,
     batchSize,
     concurrency,
     token: variable,
@@ -62,12 +43,18 @@ export function httpReward(name: string, options: HttpRewardOptions): Reward {
           indices.map(
             async (i): Promise<Sample> => ({
               prompt: prompts[i]!,
-              image: await pngOf(images, i),
+              image: (await pngOf(images, i)).toString('base64'),
               metadata: metadata?.[i] ?? null,
             }),
           ),
         );
-        const options = { timeoutMs: 1000 * timeout, retries, token, signal: AbortSignal.any([signal, stop]) };
+        const options = {
+          timeoutMs: 1000 * timeout,
+          pauseMs: 1000 * retryPause,
+          retries,
+          token,
+          signal: AbortSignal.any([signal, stop]),
+        };
         const reply = await postJson(address, spoken.request(samples, names ?? []), options);
         return spoken.answers(reply, samples.length);
       });

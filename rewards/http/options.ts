@@ -23,12 +23,13 @@ export const httpRewardOptions = z.strictObject({
     .max(longestTimeoutMs / 1000)
     .default(120)
     .describe('seconds that one request may take'),
-  retries: z
-    .int()
-    .min(0)
-    .max(100)
-    .default(8)
-    .describe('how often a request is made again where that may help; the pauses double from half a second'),
+  retries: z.int().min(0).max(100).default(8).describe('how often a request is made again where that may help'),
+  retryPause: z
+    .number()
+    .positive()
+    .max(60)
+    .default(0.5)
+    .describe('seconds before a request is made again; each further pause is twice as long'),
   batchSize: z.int().min(1).max(4096).default(16).describe('samples of one request'),
   concurrency: z.int().min(1).max(256).default(4).describe('how many requests are open at once'),
   token: z

@@ -29,6 +29,15 @@ export const steadyFetch: typeof fetch = async (input, init) => {
     }
 };
 
+/** The token that an environment variable holds. @throws GymError E_CONFIG when it holds none. */
+export function tokenFrom(variable: string | undefined): string | undefined {
+  if (variable === undefined) return undefined;
+  const token = process.env[variable];
+  if (!token)
+    throw new GymError('E_CONFIG', `token: the environment variable ${variable} is not set; export it first.`);
+  return token;
+}
+
 export interface PostOptions {
   /** Aborted: the request is given up, and so are the pauses. */
   readonly signal: AbortSignal;
@@ -48,12 +57,12 @@ const mayPass = (status: number) => status === 408 || status === 429 || status >
 /** The longest pause that a server can ask for. */
 const longestPause = 60_000;
 
-/** What a server says of an error: the `error` or `detail` of JSON, or the beginning of a text. */
+/** What a server says of an error: the `error` (or its `message`), `detail` or `message` of JSON, or the beginning of a text. */
 async function saidBy(response: Response): Promise<string> {
   const text = (await response.text().catch(() => '')).trim();
   try {
-    const { error, detail } = JSON.parse(text) as { error?: unknown; detail?: unknown };
-    const said = error ?? detail;
+    const { error, detail, message } = JSON.parse(text) as Record<'error' | 'detail' | 'message', unknown>;
+    const said = (error as { message?: unknown } | undefined)?.message ?? error ?? detail ?? message;
     if (said !== undefined) return (typeof said === 'string' ? said : JSON.stringify(said)).slice(0, 300);
   } catch {}
   return text.slice(0, 300);

@@ -15,6 +15,8 @@ export interface SampleRecord {
   readonly prompt?: string | undefined;
   readonly reward: number;
   readonly terms?: Readonly<Record<string, number>> | undefined;
+  /** What the reward said of it in words, such as a judge's answer. */
+  readonly notes?: Readonly<Record<string, string>> | undefined;
 }
 
 /** What `samples/epoch-NNNNNN.json` holds; the PNG of that name has the pictures of the first samples. */
@@ -50,7 +52,16 @@ const schema = z.object({
   min: number,
   max: number,
   terms,
-  samples: z.array(z.object({ prompt: z.string().optional(), reward: number, terms: terms.optional() })).min(1),
+  samples: z
+    .array(
+      z.object({
+        prompt: z.string().optional(),
+        reward: number,
+        terms: terms.optional(),
+        notes: z.record(z.string(), z.string()).optional(),
+      }),
+    )
+    .min(1),
   grid: z
     .object({ count: size, columns: size, width: size, height: size, scale: size, gap: z.int().min(0).max(1024) })
     .optional(),
@@ -143,6 +154,7 @@ export async function evaluateWithPictures<O, A>(
       ...(typeof info.prompt === 'string' && { prompt: info.prompt }),
       reward,
       ...(typeof info.rewardTerms === 'object' && { terms: info.rewardTerms as Record<string, number> }),
+      ...(typeof info.rewardNotes === 'object' && { notes: info.rewardNotes as Record<string, string> }),
     })),
     ...(grid && { grid: grid.layout }),
     animation: webp !== undefined,

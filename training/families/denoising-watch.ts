@@ -4,7 +4,7 @@ import type { Reward, RewardLike } from '../../core/reward.js';
 import { scoreImages } from '../../core/score.js';
 import type { Denoising, DenoisingOptions } from '../../envs/denoising/denoising.js';
 import { type PromptSource, promptList } from '../../envs/denoising/prompts.js';
-import { makeReward, shapesPrompts } from '../../rewards/index.js';
+import { shapesPrompts } from '../../rewards/index.js';
 import { guardTerm, klToReference, type WatchParts } from '../watch/index.js';
 import type { DenoisingConfig } from './denoising-options.js';
 
@@ -19,11 +19,11 @@ function withGuard(trained: RewardLike, guard: Reward): Reward {
   return {
     name: 'watch',
     score: async (batch) => {
-      const [{ scores, details }, { scores: guards }] = await Promise.all([
+      const [{ scores, details, notes }, { scores: guards }] = await Promise.all([
         scoreImages(trained, batch),
         scoreImages(guard, batch),
       ]);
-      return { scores, details: { ...details, [guardTerm]: guards } };
+      return { scores, details: { ...details, [guardTerm]: guards }, notes };
     },
   };
 }
@@ -48,10 +48,7 @@ function watchedPrompts({ watch, prompts }: DenoisingConfig, training: PromptSou
   return promptList(list, { order: 'sequential' });
 }
 
-/**
- * Puts a watch over the fine-tuning of a diffusion model together.
- * @throws GymError E_NAME, E_FILE, E_VALUE when the guard cannot be made.
- */
+/** Puts a watch over the fine-tuning of a diffusion model together. */
 export async function watchParts(
   config: DenoisingConfig,
   policy: DenoisingPolicy,
@@ -59,11 +56,18 @@ export async function watchParts(
     make,
     prompts,
     reward,
+    guard,
     trained,
-  }: { make: MakeDenoising; prompts: PromptSource; reward: RewardLike; trained: ReadonlySet<string> },
+  }: {
+    make: MakeDenoising;
+    prompts: PromptSource;
+    reward: RewardLike;
+    guard: Reward | undefined;
+    trained: ReadonlySet<string>;
+  },
 ): Promise<WatchParts<unknown, unknown>> {
-  const { samples, guard, every, rule, tolerance } = config.watch;
-  const scored = guard === undefined ? reward : withGuard(reward, await makeReward(guard, config.rewards));
+  const { samples, every, rule, tolerance } = config.watch;
+  const scored = guard === undefined ? reward : withGuard(reward, guard);
   // All samples in whole batches, and none beside them.
   let numEnvs = Math.min(samples, config.numEnvs);
   while (samples % numEnvs !== 0) numEnvs--;

@@ -5,7 +5,7 @@ import type { Agent } from '../../agents/agent.js';
 import type { DenoisingNetwork, DenoisingPolicy } from '../../agents/policies/denoising.js';
 import { GymError } from '../../core/errors.js';
 import { Random } from '../../core/random.js';
-import type { RewardLike } from '../../core/reward.js';
+import type { Reward, RewardLike } from '../../core/reward.js';
 import type { Denoiser, LoadOptions, ModelScheduler } from '../../diffusion/index.js';
 import type { Decode } from '../../envs/denoising/decode.js';
 import type { ListedPrompt, PromptSource } from '../../envs/denoising/prompts.js';
@@ -62,13 +62,32 @@ export const denoising: Family = {
         `compose: ${config.env} is made from a model, prompts and a reward; give an environment of your own another name by \`env\`.`,
       );
     const { makeReward } = await import('../../rewards/index.js');
-    // What fails soonest comes first: a mistyped reward should not wait for a model to load.
-    const reward = options.reward ?? (await makeReward(config.reward, config.rewards));
-    const prompts = options.prompts ?? (await makePrompts(config.prompts, config.seed));
-    return await withDenoiser(config, { warn: options.warn }, async (denoiser) => {
-      await checkPrompts(denoiser, promptsOfRun(config, prompts), { ...config.prompts, warn: options.warn });
-      return await composeWith(denoiser, config, prompts, reward, options);
-    });
+    const made: Reward[] = [];
+    const makeOwn = async (spec: string): Promise<Reward> => {
+      made.push(await makeReward(spec, config.rewards));
+      return made.at(-1)!;
+    };
+    const freeRewards = () => {
+      for (const reward of made.splice(0)) reward.dispose?.();
+    };
+    try {
+      // What fails soonest comes first: a mistyped reward should not wait for a model to load.
+      const reward = options.reward ?? (await makeOwn(config.reward));
+      const guard = config.watch.guard === undefined ? undefined : await makeOwn(config.watch.guard);
+      const prompts = options.prompts ?? (await makePrompts(config.prompts, config.seed));
+      const composed = await withDenoiser(config, { warn: options.warn }, async (denoiser) => {
+        await checkPrompts(denoiser, promptsOfRun(config, prompts), { ...config.prompts, warn: options.warn });
+        return await composeWith(denoiser, config, prompts, { reward, guard }, options);
+      });
+      const close = async () => {
+        await composed.close();
+        freeRewards();
+      };
+      return { ...composed, close };
+    } catch (error) {
+      freeRewards();
+      throw error;
+    }
   },
   replica: async (given) => {
     const config = given as DenoisingConfig;
@@ -161,7 +180,7 @@ async function composeWith(
   denoiser: Denoiser,
   config: DenoisingConfig,
   prompts: PromptSource,
-  reward: RewardLike,
+  { reward, guard }: { reward: RewardLike; guard: Reward | undefined },
   options: ComposeOptions,
 ): Promise<Composition> {
   const { disposeDenoiser } = await import('../../diffusion/index.js');
@@ -182,7 +201,7 @@ async function composeWith(
   while (envs.length < Math.min(config.overlap + 1, batches)) envs.push(makeTraining());
   const evaluationSize = Math.min(config.numEnvs, Math.max(1, config.evaluation.samples));
   const evaluationEnvs = envs.slice(0, 2).map(() => make(evaluationSize));
-  const watched = config.watch.every > 0 ? await watchOf(config, policy, { make, prompts, reward }) : undefined;
+  const watched = config.watch.every > 0 ? await watchOf(config, policy, { make, prompts, reward, guard }) : undefined;
   // Rewards that are pending are aborted now, and not only when everything that goes on has ended.
   const stop = () => {
     for (const env of [...envs, ...evaluationEnvs, ...(watched?.envs ?? [])]) env.close?.();
@@ -346,7 +365,7 @@ async function denoisingPolicy(
 async function watchOf(
   config: DenoisingConfig,
   policy: DenoisingPolicy,
-  parts: { make: MakeDenoising; prompts: PromptSource; reward: RewardLike },
+  parts: { make: MakeDenoising; prompts: PromptSource; reward: RewardLike; guard: Reward | undefined },
 ) {
   const [{ shapesPrompts }, { watchParts }] = await Promise.all([
     import('../../rewards/index.js'),
