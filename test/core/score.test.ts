@@ -22,12 +22,19 @@ async function failure(promise: Promise<unknown>): Promise<GymError> {
 
 describe('scoreImages', () => {
   it('takes a function or an object, an array or scores with details, now or later', async () => {
-    const expected = { scores: Float64Array.of(0, 1, 2), details: {} };
+    const expected = { scores: Float64Array.of(0, 1, 2), details: {}, notes: {} };
     expect(await scoreImages(({ prompts }) => prompts.map((_, i) => i), batch())).toEqual(expected);
     expect(await scoreImages(reward(Float32Array.of(0, 1, 2)), batch())).toEqual(expected);
     expect(await scoreImages(reward(Promise.resolve([0, 1, 2])), batch())).toEqual(expected);
-    const detailed = await scoreImages(reward({ scores: [0, 1, 2], details: { shape: [1, Number.NaN, 0] } }), batch());
-    expect(detailed).toEqual({ scores: expected.scores, details: { shape: Float64Array.of(1, Number.NaN, 0) } });
+    const detailed = await scoreImages(
+      reward({ scores: [0, 1, 2], details: { shape: [1, Number.NaN, 0] }, notes: { said: ['a', '', 'c'] } }),
+      batch(),
+    );
+    expect(detailed).toEqual({
+      scores: expected.scores,
+      details: { shape: Float64Array.of(1, Number.NaN, 0) },
+      notes: { said: ['a', '', 'c'] },
+    });
   });
 
   it('keeps `this` of an object', async () => {
@@ -50,6 +57,8 @@ describe('scoreImages', () => {
 
   it.each([
     ['wrong length', [1, 2], /`toy`: scores: 2 numbers for 3 images/],
+    ['notes of the wrong length', { scores: [1, 2, 3], notes: { a: ['x'] } }, /notes\.a: 1 values for 3 images/],
+    ['a note that is no text', { scores: [1, 2, 3], notes: { a: ['x', 2, 'z'] } }, /notes\.a: 3 values for 3 images/],
     ['details of the wrong length', { scores: [1, 2, 3], details: { a: [1] } }, /`toy`: details\.a: 1 numbers for 3/],
     ['NaN', [1, Number.NaN, Number.NaN], /`toy`: sample 1 \(prompt "prompt 1"\) got NaN \(2 of 3/],
     ['Infinity', [1, 2, Number.POSITIVE_INFINITY], /sample 2 \(prompt "prompt 2"\) got Infinity/],
