@@ -3,7 +3,6 @@ import type { Reward, RewardBatch } from '../../core/reward.js';
 import { shownJson } from '../../core/shown.js';
 import { mapConcurrently } from '../concurrently.js';
 import { pngOf } from '../pictures.js';
-import { BertScorer } from '../text/bert-score.js';
 import { Chat, type ChatAnswer, type TokenChance } from './chat.js';
 import { type VlmRewardOptions, type VlmSettings, vlmRewardOptions } from './options.js';
 
@@ -97,6 +96,7 @@ async function caption(name: string, { encoder, layer, reference }: VlmSettings)
       'E_CONFIG',
       `reward ${name}: encoder: the task caption compares texts by BERTScore; give the folder of an encoder.`,
     );
+  const { BertScorer } = await import('../text/bert-score.js');
   const scorer = await BertScorer.load(encoder, { layer });
   return {
     question: 'Answer concisely: what is going on in this image?',

@@ -21,7 +21,9 @@ describe('the registry of rewards', () => {
       expect(names).toContain(name);
     for (const { name, summary } of listRewards()) {
       expect(summary).toMatch(/^\S[^\n]*$/);
-      expect((await makeReward(` ${name} `)).name).toBe(name);
+      const reward = await makeReward(` ${name} `);
+      expect(reward.name).toBe(name);
+      reward.dispose?.();
     }
   });
 
