@@ -3,14 +3,15 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { JudgeServer } from '../rewards/vlm/judge-server.js';
+import { JudgeServer, type Said } from '../rewards/vlm/judge-server.js';
 
 let temporary: string;
 let judge: JudgeServer;
 beforeAll(async () => {
   temporary = await mkdtemp(join(tmpdir(), 'cli-rewards-'));
-  judge = await JudgeServer.start(({ colour }) =>
-    colour[0] > colour[2] ? { text: 'Yes', chances: { Yes: 0.9, No: 0.1 } } : { text: 'No', chances: { No: 1 } },
+  judge = await JudgeServer.start(
+    ({ colour }): Said =>
+      colour[0] > colour[2] ? { text: 'Yes', chances: { Yes: 0.9, No: 0.1 } } : { text: 'No', chances: { No: 1 } },
   );
 });
 afterAll(async () => {
