@@ -139,6 +139,16 @@ const watched: readonly Diagnostic[] = [
     curves: [['watch/diversity', 'diversity']],
   },
   {
+    title: 'Watch: features',
+    unit: '1 less the cosine, 0 to 1',
+    about:
+      'As a vision network sees them: how far pictures of one prompt are apart, and how far all are from those before training.',
+    curves: [
+      ['watch/featureDiversity', 'diversity'],
+      ['watch/featureDrift', 'drift'],
+    ],
+  },
+  {
     title: 'Watch: pictures',
     unit: 'of 1',
     about: 'What pictures look like, whatever they show. None of it should run away.',

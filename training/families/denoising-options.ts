@@ -57,6 +57,12 @@ const watch = z
       .min(1)
       .optional()
       .describe('held-out prompts; default: the captions that prompts.limit leaves out, or else those of training'),
+    features: z
+      .boolean()
+      .default(false)
+      .describe(
+        'also compares pictures by the features of a vision network, for which the npm package nsfwjs is needed',
+      ),
     guard: text.optional().describe('a reward that is not trained on: a name, a file or an expression'),
     rule: z
       .enum(['warn', 'stop', 'rollback'])

@@ -1,10 +1,11 @@
 import type { DenoisingPolicy } from '../../agents/policies/denoising.js';
+import { stack } from '../../core/ndarray.js';
 import { Random } from '../../core/random.js';
 import type { Reward, RewardLike } from '../../core/reward.js';
 import { scoreImages } from '../../core/score.js';
 import type { Denoising, DenoisingOptions } from '../../envs/denoising/denoising.js';
 import { type PromptSource, promptList } from '../../envs/denoising/prompts.js';
-import { shapesPrompts } from '../../rewards/index.js';
+import { shapesPrompts, type VisionNet } from '../../rewards/index.js';
 import { guardTerm, klToReference, type WatchParts } from '../watch/index.js';
 import type { DenoisingConfig } from './denoising-options.js';
 
@@ -13,6 +14,14 @@ export type MakeDenoising = (
   numEnvs: number,
   other?: Partial<Pick<DenoisingOptions, 'prompts' | 'reward' | 'seed' | 'groupSize' | 'sharedNoise'>>,
 ) => Denoising;
+
+/** What looks at pictures beside the reward, where there is such. */
+export interface Judges {
+  /** A reward that is not trained on. */
+  readonly guard: Reward | undefined;
+  /** Gives the features by which pictures are compared. */
+  readonly net: VisionNet | undefined;
+}
 
 /** Scores pictures by the run's reward, and by the guard as one of its terms. */
 function withGuard(trained: RewardLike, guard: Reward): Reward {
@@ -57,14 +66,14 @@ export async function watchParts(
     prompts,
     reward,
     guard,
+    net,
     trained,
   }: {
     make: MakeDenoising;
     prompts: PromptSource;
     reward: RewardLike;
-    guard: Reward | undefined;
     trained: ReadonlySet<string>;
-  },
+  } & Judges,
 ): Promise<WatchParts<unknown, unknown>> {
   const { samples, every, rule, tolerance } = config.watch;
   const scored = guard === undefined ? reward : withGuard(reward, guard);
@@ -79,6 +88,7 @@ export async function watchParts(
     every,
     rule,
     tolerance,
+    features: net && (async (images) => (await net.look(stack(images))).features),
     kl: (observations, actions) => klToReference(policy as never, observations, actions),
   };
 }

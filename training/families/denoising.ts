@@ -14,7 +14,7 @@ import { adaptedUnet, loraFiles, modelWriters } from '../adapter.js';
 import { packageRoot } from '../package-root.js';
 import { type DenoisingConfig, denoisingOptions, denoisingProblems, isOneStep } from './denoising-options.js';
 import { captionsOf, checkPrompts, makePrompts } from './denoising-prompts.js';
-import type { MakeDenoising } from './denoising-watch.js';
+import type { Judges, MakeDenoising } from './denoising-watch.js';
 import type { ComposeOptions, Composition, Family } from './family.js';
 import { groupSizeOf } from './groups.js';
 
@@ -61,31 +61,34 @@ export const denoising: Family = {
         'E_CONFIG',
         `compose: ${config.env} is made from a model, prompts and a reward; give an environment of your own another name by \`env\`.`,
       );
-    const { makeReward } = await import('../../rewards/index.js');
-    const made: Reward[] = [];
-    const makeOwn = async (spec: string): Promise<Reward> => {
-      made.push(await makeReward(spec, config.rewards));
-      return made.at(-1)!;
+    const { loadVisionNet, makeReward } = await import('../../rewards/index.js');
+    const made: Pick<Reward, 'dispose'>[] = [];
+    const owned = <T extends Pick<Reward, 'dispose'>>(part: T): T => {
+      made.push(part);
+      return part;
     };
-    const freeRewards = () => {
-      for (const reward of made.splice(0)) reward.dispose?.();
+    const makeOwn = async (spec: string): Promise<Reward> => owned(await makeReward(spec, config.rewards));
+    const freeOwned = () => {
+      for (const part of made.splice(0)) part.dispose?.();
     };
     try {
       // What fails soonest comes first: a mistyped reward should not wait for a model to load.
       const reward = options.reward ?? (await makeOwn(config.reward));
-      const guard = config.watch.guard === undefined ? undefined : await makeOwn(config.watch.guard);
+      const { guard: guardName, features } = config.watch;
+      const guard = guardName === undefined ? undefined : await makeOwn(guardName);
+      const net = features ? owned(await loadVisionNet()) : undefined;
       const prompts = options.prompts ?? (await makePrompts(config.prompts, config.seed));
       const composed = await withDenoiser(config, { warn: options.warn }, async (denoiser) => {
         await checkPrompts(denoiser, promptsOfRun(config, prompts), { ...config.prompts, warn: options.warn });
-        return await composeWith(denoiser, config, prompts, { reward, guard }, options);
+        return await composeWith(denoiser, config, prompts, { reward, guard, net }, options);
       });
       const close = async () => {
         await composed.close();
-        freeRewards();
+        freeOwned();
       };
       return { ...composed, close };
     } catch (error) {
-      freeRewards();
+      freeOwned();
       throw error;
     }
   },
@@ -180,7 +183,7 @@ async function composeWith(
   denoiser: Denoiser,
   config: DenoisingConfig,
   prompts: PromptSource,
-  { reward, guard }: { reward: RewardLike; guard: Reward | undefined },
+  { reward, guard, net }: { reward: RewardLike } & Judges,
   options: ComposeOptions,
 ): Promise<Composition> {
   const { disposeDenoiser } = await import('../../diffusion/index.js');
@@ -201,7 +204,8 @@ async function composeWith(
   while (envs.length < Math.min(config.overlap + 1, batches)) envs.push(makeTraining());
   const evaluationSize = Math.min(config.numEnvs, Math.max(1, config.evaluation.samples));
   const evaluationEnvs = envs.slice(0, 2).map(() => make(evaluationSize));
-  const watched = config.watch.every > 0 ? await watchOf(config, policy, { make, prompts, reward, guard }) : undefined;
+  const watched =
+    config.watch.every > 0 ? await watchOf(config, policy, { make, prompts, reward, guard, net }) : undefined;
   // Rewards that are pending are aborted now, and not only when everything that goes on has ended.
   const stop = () => {
     for (const env of [...envs, ...evaluationEnvs, ...(watched?.envs ?? [])]) env.close?.();
@@ -365,7 +369,7 @@ async function denoisingPolicy(
 async function watchOf(
   config: DenoisingConfig,
   policy: DenoisingPolicy,
-  parts: { make: MakeDenoising; prompts: PromptSource; reward: RewardLike; guard: Reward | undefined },
+  parts: { make: MakeDenoising; prompts: PromptSource; reward: RewardLike } & Judges,
 ) {
   const [{ shapesPrompts }, { watchParts }] = await Promise.all([
     import('../../rewards/index.js'),

@@ -5,12 +5,13 @@ import type { Snapshot } from '../../core/snapshot.js';
 import { mean, standardDeviation } from '../../core/statistics.js';
 import type { Awaitable, Metrics } from '../../core/types.js';
 import type { VectorEnv } from '../../envs/vector-env.js';
+import { featureDistance } from '../../rewards/nsfw/feature-distance.js';
 import { KeptAgents } from '../callbacks/kept-agents.js';
 import type { Episode } from '../collect/index.js';
 import { evaluate } from '../evaluation/index.js';
 import { gridPng } from '../images.js';
 import type { Callback, TrainContext } from '../train.js';
-import { measurePictures } from './measures.js';
+import { meanByPrompt, measurePictures } from './measures.js';
 import { type WatchRecord, watchFiles } from './record.js';
 
 /** The name under which the watched environments' reward gives the guard's score, among its details. */
@@ -22,6 +23,8 @@ export interface WatchParts<O, A> {
   readonly envs: readonly VectorEnv<O, A>[];
   /** How many episodes: a multiple of the environments' number. */
   readonly samples: number;
+  /** The features of pictures, by which they are compared as people see them. */
+  features?(images: readonly NdArray[]): Awaitable<readonly ArrayLike<number>[]>;
   /** KL of single decisions to the policy as the run found it. */
   kl?(observations: readonly O[], actions: readonly A[]): Awaitable<ArrayLike<number>>;
   /** Epochs between looks; there is one before the first epoch, and one after the last. */
@@ -40,6 +43,8 @@ export interface WatchOptions<O, A> extends WatchParts<O, A> {
 interface Start {
   readonly reward: readonly number[];
   readonly guard: readonly number[];
+  /** The mean features of the pictures, where there are features. */
+  readonly features?: readonly number[] | undefined;
 }
 
 const kept = new KeptAgents('watch-agents');
@@ -68,7 +73,9 @@ export function watchCallback<O, A>(options: WatchOptions<O, A>): Callback<O, A>
   let alarm: string | undefined;
 
   const look = async ({ agent, epoch, folder, signal, progress }: TrainContext<O, A>) => {
-    const seen = await lookAt(agent, epoch, options, signal, (done) => progress('watching', done, 2 * options.samples));
+    const seen = await lookAt(agent, epoch, options, start, signal, (done) =>
+      progress('watching', done, 2 * options.samples),
+    );
     if (folder) {
       const files = watchFiles(folder.path, epoch);
       await writeFileAtomic(files.png, (await gridPng(seen.images)).png);
@@ -94,8 +101,8 @@ export function watchCallback<O, A>(options: WatchOptions<O, A>): Callback<O, A>
   return {
     name: 'watch',
     start: async (context) => {
-      const { reward, guard } = await look(context);
-      start = { reward, guard };
+      const { reward, guard, features } = await look(context);
+      start = { reward, guard, features };
       await keep(context);
     },
     epoch: async (context) => {
@@ -119,7 +126,14 @@ export function watchCallback<O, A>(options: WatchOptions<O, A>): Callback<O, A>
         ? undefined
         : `${alarm}${rule === 'rollback' ? `; the agent is that of epoch ${good} again` : ''} (watch.rule)`,
     state: (): Snapshot => ({
-      start: start === undefined ? null : { reward: [...start.reward], guard: [...start.guard] },
+      start:
+        start === undefined
+          ? null
+          : {
+              reward: [...start.reward],
+              guard: [...start.guard],
+              ...(start.features && { features: [...start.features] }),
+            },
       good,
       alarm: alarm ?? null,
     }),
@@ -136,10 +150,11 @@ export function watchCallback<O, A>(options: WatchOptions<O, A>): Callback<O, A>
 async function lookAt<O, A>(
   agent: TrainContext<O, A>['agent'],
   epoch: number,
-  { envs, samples, kl, warn }: WatchOptions<O, A>,
+  { envs, samples, features: featuresOf, kl, warn }: WatchOptions<O, A>,
+  start: Start | undefined,
   signal: AbortSignal | undefined,
   progress: (done: number) => void,
-): Promise<{ record: WatchRecord; reward: number[]; guard: number[]; images: NdArray[] }> {
+): Promise<{ record: WatchRecord; reward: number[]; guard: number[]; features?: number[]; images: NdArray[] }> {
   const decisions: [O[], A[]] = [[], []];
   const run = (explore: boolean, offset: number) =>
     evaluate(agent, envs, {
@@ -159,10 +174,10 @@ async function lookAt<O, A>(
   const drawn = await run(true, 0);
   const deterministic = await run(false, samples);
   const images = drawn.episodes.flatMap(({ info }) => (isNdArray(info.image) ? [info.image] : []));
-  const { brightness, saturation, highFrequency, diversity, blank } = measurePictures(
-    images,
-    drawn.episodes.map(({ info }) => String(info.prompt)),
-  );
+  const prompts = drawn.episodes.map(({ info }) => String(info.prompt));
+  const { brightness, saturation, highFrequency, diversity, blank } = measurePictures(images, prompts);
+  const seen = featuresOf && (await featuresOf(images));
+  const features = seen && meanOf(seen);
   const divergences = kl && (await kl(...decisions));
   const guard = guardOf(drawn.episodes);
   const hasGuard = guard.length > 0;
@@ -181,12 +196,22 @@ async function lookAt<O, A>(
       highFrequency,
       diversity,
       blank,
+      ...(seen && {
+        featureDiversity: meanByPrompt(seen, prompts, featureDistance),
+        featureDrift: featureDistance(features!, start?.features ?? features!),
+      }),
       ...(divergences && { kl: (mean(divergences) * divergences.length) / samples }),
     },
     reward: drawn.episodes.map(({ reward }) => reward),
     guard,
+    features,
     images,
   };
+}
+
+/** The mean of vectors. */
+function meanOf(vectors: readonly ArrayLike<number>[]): number[] {
+  return Array.from(vectors[0]!, (_, k) => mean(vectors.map((vector) => vector[k]!)));
 }
 
 function guardOf(episodes: readonly Episode[]): number[] {

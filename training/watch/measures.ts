@@ -78,12 +78,33 @@ export function pictureDistance(a: NdArray, b: NdArray): number {
   return Math.sqrt(squares / a.data.length) / 255;
 }
 
+/** The mean distance of two different ones of those given; NaN where there are fewer than two. */
+function meanPairwise<T>(items: readonly T[], distance: (a: T, b: T) => number): number {
+  let [sum, pairs] = [0, 0];
+  for (let i = 0; i < items.length; i++) for (let j = 0; j < i; j++, pairs++) sum += distance(items[i]!, items[j]!);
+  return sum / pairs;
+}
+
 /** The mean distance of two different pictures of those given; NaN where there are fewer than two. */
 export function meanDistance(images: readonly NdArray[]): number {
-  let [sum, pairs] = [0, 0];
-  for (let i = 0; i < images.length; i++)
-    for (let j = 0; j < i; j++, pairs++) sum += pictureDistance(images[i]!, images[j]!);
-  return sum / pairs;
+  return meanPairwise(images, pictureDistance);
+}
+
+/**
+ * The mean distance of two that belong to one prompt, as a mean over prompts; NaN where no prompt has two.
+ * @param prompts one for each
+ */
+export function meanByPrompt<T>(
+  items: readonly T[],
+  prompts: readonly string[],
+  distance: (a: T, b: T) => number,
+): number {
+  const byPrompt = new Map<string, T[]>();
+  prompts.forEach((prompt, i) => {
+    byPrompt.set(prompt, [...(byPrompt.get(prompt) ?? []), items[i]!]);
+  });
+  const several = [...byPrompt.values()].filter((group) => group.length > 1);
+  return several.length === 0 ? Number.NaN : mean(several.map((group) => meanPairwise(group, distance)));
 }
 
 /**
@@ -105,16 +126,11 @@ export function measurePictures(images: readonly NdArray[], prompts: readonly st
       'E_SHAPE',
       `measurePictures: pictures must be [h, w, c] of one size, actual [${first.shape}] and [${(other ?? first).shape}].`,
     );
-  const byPrompt = new Map<string, NdArray[]>();
-  prompts.forEach((prompt, i) => {
-    byPrompt.set(prompt, [...(byPrompt.get(prompt) ?? []), images[i]!]);
-  });
-  const several = [...byPrompt.values()].filter((group) => group.length > 1);
   return {
     brightness: mean(images.map((image) => mean(lumaOf(image)) / 255)),
     saturation: mean(images.map(saturationOf)),
     highFrequency: mean(images.map(highFrequencyOf)),
-    diversity: several.length === 0 ? Number.NaN : mean(several.map(meanDistance)),
+    diversity: meanByPrompt(images, prompts, pictureDistance),
     blank: images.filter(isBlank).length / images.length,
   };
 }

@@ -21,6 +21,10 @@ export interface WatchRecord {
   readonly highFrequency: number;
   readonly diversity: number;
   readonly blank: number;
+  /** How far two pictures of one prompt are apart by the features of a vision network, where there is one: 0 (alike) to 1. */
+  readonly featureDiversity?: number | undefined;
+  /** How far the mean features are from those before the first epoch, 0 to 1. */
+  readonly featureDrift?: number | undefined;
   /** KL of whole chains to the policy as the run found it, where the policy can tell: the sum over steps, mean over a latent's dimensions. */
   readonly kl?: number | undefined;
 }
@@ -42,6 +46,8 @@ const schema = z.object({
   highFrequency: number,
   diversity: number,
   blank: number,
+  featureDiversity: number.optional(),
+  featureDrift: number.optional(),
   kl: number.optional(),
 });
 

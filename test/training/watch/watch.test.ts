@@ -95,6 +95,8 @@ async function run(rule: Rule, { epochs = 8, stopAfter = epochs, resume = false,
     every,
     rule,
     tolerance: 1,
+    // On the line that stands at 1: the cosines follow from the grey.
+    features: (images) => images.map(({ data }) => [1, data[0]!]),
     kl: (_, actions) => actions.map((level) => level / 4),
     warn: (message) => warnings.push(message),
   });
@@ -125,6 +127,20 @@ describe('a watch', () => {
     expect(metrics[2]!['watch/diversity']).toBeCloseTo(1 / 255, 9);
     expect((await readWatch(path)).map(({ epoch }) => epoch)).toEqual([0, 2, 3]);
     expect((await readFile(watchFiles(path, 3).png)).subarray(1, 4).toString()).toBe('PNG');
+  });
+
+  it('compares features: of one prompt with each other, and their means with those before the first epoch', async () => {
+    const distance = (a: number, b: number) => 1 - (1 + a * b) / Math.sqrt((1 + a * a) * (1 + b * b));
+    await run('warn', { epochs: 3, stopAfter: 1 });
+    await run('warn', { epochs: 3, resume: true });
+    const seen = await readWatch(path);
+    // Greys 0 and 1 of one prompt, 2 and 3 of the other; after two epochs, 40 more each.
+    expect(seen[0]!.featureDrift).toBe(0);
+    expect(seen[0]!.featureDiversity).toBeCloseTo((distance(0, 1) + distance(2, 3)) / 2, 12);
+    expect(seen[2]!.featureDiversity).toBeCloseTo((distance(40, 41) + distance(42, 43)) / 2, 12);
+    expect(seen.map((look) => look.featureDrift)).toEqual(
+      [0, 20, 40, 60].map((grey) => expect.closeTo(distance(1.5, 1.5 + grey), 12)),
+    );
   });
 
   it('says once that the guard falls while the reward rises, where that is all it is to do', async () => {
@@ -173,7 +189,14 @@ it('changes no number of the run, and is seen in its report', { timeout: 60_000 
   const small = { model, reward: 'jpeg-compressibility', epochs: 2, numEnvs: 4, samplesPerEpoch: 8, workers: 0 };
   const more = { runs: join(path, '..'), sampling: { steps: 2 }, evaluation: { samples: 4 } };
   await runTraining({ ...small, ...more, name: 'without' });
-  const watch = { every: 1, samples: 8, guard: 'jpeg-incompressibility', rule: 'rollback', tolerance: 9 };
+  const watch = {
+    every: 1,
+    samples: 8,
+    guard: 'jpeg-incompressibility',
+    rule: 'rollback',
+    tolerance: 9,
+    features: true,
+  };
   const { report } = await runTraining({ ...small, ...more, name: 'with', watch });
   const [without, watched] = await Promise.all(
     ['without', 'with'].map(async (name) => await RunFolder.open(join(path, '..', name)).metrics()),
@@ -182,7 +205,10 @@ it('changes no number of the run, and is seen in its report', { timeout: 60_000 
     metrics.map((m) => Object.fromEntries(Object.entries(m).filter(([key]) => !/^(time|watch)\//.test(key))));
   expect(own(watched!)).toEqual(own(without!));
   expect(watched![1]!['watch/kl']).toBeGreaterThan(0);
-  expect(await readFile(report, 'utf8')).toContain('Watch: KL to the start');
+  // By the network of nsfwjs: pictures of noise that differ little.
+  expect(watched![1]!['watch/featureDiversity']).toBeGreaterThan(0);
+  expect(watched![1]!['watch/featureDiversity']).toBeLessThan(1);
+  expect(await readFile(report, 'utf8')).toContain('Watch: features');
 });
 
 it('needs a guard for a rule, and whole prompts', () => {
