@@ -94,6 +94,17 @@ program
   .action(async (options) => (await import('./model.js')).model(options));
 
 program
+  .command('bert-score')
+  .description("what BERTScore, DDPO's reward, says of right descriptions, wrong ones and those of noise")
+  .requiredOption('--encoder <folder>', 'an encoder in the layout of Hugging Face')
+  .option('--layer <n>', 'whose hidden states are compared; default: that of bert_score', Number)
+  .option('--prompts <n>', 'prompts of the world of shapes', Number, 200)
+  .option('--seed <n>', 'of prompts and words', Number, 0)
+  .addOption(backend())
+  .addOption(json())
+  .action(async (options) => (await import('./bert-score.js')).bertScore(options));
+
+program
   .command('fine-tuning')
   .description(
     'fine-tunes the embedded model with the defaults and scores 256 fixed prompts and noises before and after',
