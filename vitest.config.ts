@@ -9,6 +9,8 @@ const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
  */
 const slow = [
   'test/cli/*.test.ts',
+  'test/rewards/nsfw/*.test.ts',
+  'test/rewards/ocr/*.test.ts',
   'test/training/determinism/*.test.ts',
   'test/reliability/**/*.test.ts',
   'test/docs/docs.test.ts',

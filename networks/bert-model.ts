@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { GymError, unknownName } from '../core/errors.js';
-import { readJson } from '../core/files.js';
+import { readPythonJson } from '../core/files.js';
 import type { Random } from '../core/random.js';
-import { readSafetensors } from '../core/safetensors.js';
 import { checkIntegers, takeFields } from './config-fields.js';
 import { type BertEmbeddingsConfig, bertEmbeddings, bertLayer } from './layers/bert-layer.js';
+import { useWeights } from './weight-files.js';
 import {
   build,
   disposeParameters,
@@ -16,6 +16,7 @@ import {
 } from './weights.js';
 
 const NAME = 'BertModel';
+const STEMS = ['model', 'pytorch_model'];
 
 /** The kinds of encoder that are built alike; those of RoBERTa count places from the padding token's id. */
 const MODEL_TYPES = ['bert', 'roberta', 'xlm-roberta', 'camembert'] as const;
@@ -119,15 +120,14 @@ export class BertModel {
   }
 
   /**
-   * Reads `config.json` and `model.safetensors`.
+   * Reads `config.json` and `model.safetensors` (one file or shards, in float32 or a variant of less).
    * @throws GymError E_FILE where a file is missing, is corrupt or does not fit its configuration; E_CONFIG or E_NAME
    *   where the configuration is not supported
    */
   static async load(folder: string): Promise<BertModel> {
     const where = join(folder, 'config.json');
-    const config = parseConfig(where, await readJson(where));
-    const weights = join(folder, 'model.safetensors');
-    return new BertModel(config, storedParameters(weights, await readSafetensors(weights), rename));
+    const config = parseConfig(where, await readPythonJson(where));
+    return useWeights(folder, STEMS, (path, state) => new BertModel(config, storedParameters(path, state, rename)));
   }
 
   /** The number of tokens of the longest text, including special tokens. */

@@ -1,13 +1,12 @@
 import * as tf from '@tensorflow/tfjs';
 import { attention } from '../backend/index.js';
 import { GymError } from '../core/errors.js';
-import type { NdArray } from '../core/ndarray.js';
 import { checkBertConfig, checkIds } from './bert-model.js';
 import { type CLIPVisionConfig, parseVisionConfig, patches, withClassToken } from './clip-vision-model.js';
 import { checkIntegers, takeFields } from './config-fields.js';
 import { layerNormalization, linearLayer } from './layers/basic.js';
 import { type BertEmbeddingsConfig, bertEmbeddings, bertLayer } from './layers/bert-layer.js';
-import { build, disposeParameters, type Scope, storedParameters } from './weights.js';
+import { build, disposeParameters, type Scope, type StoredTensors, storedParameters } from './weights.js';
 
 /** The configuration of the vision tower, with the names and meanings of Python's `transformers.BlipVisionConfig`. */
 export type BlipVisionConfig = CLIPVisionConfig;
@@ -53,7 +52,7 @@ export interface BlipPart {
   readonly config: unknown;
   /** The path of the weights. */
   readonly weights: string;
-  readonly state: ReadonlyMap<string, NdArray>;
+  readonly state: StoredTensors;
 }
 
 /** transformers' BlipVisionModel on images [n, size, size, 3]: rows [n · (1 + squares), width]. */

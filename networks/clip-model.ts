@@ -2,14 +2,13 @@ import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { linear } from '../backend/index.js';
 import { GymError } from '../core/errors.js';
-import { readJson } from '../core/files.js';
-import type { NdArray } from '../core/ndarray.js';
-import { readSafetensors } from '../core/safetensors.js';
-import { type CLIPTextConfig, clipTextTower, parseTextConfig } from './clip-text-model.js';
+import { readPythonJson } from '../core/files.js';
+import { type CLIPTextConfig, clipTextTower, parseTextConfig, TEXT_STEMS } from './clip-text-model.js';
 import { type CLIPVisionConfig, clipVisionTower, parseClipVision, type VisionOutput } from './clip-vision-model.js';
 import { checkIntegers, takeFields } from './config-fields.js';
 import { fromOpenClip } from './open-clip.js';
-import { build, disposeParameters, type Scope, storedParameters } from './weights.js';
+import { useWeights } from './weight-files.js';
+import { build, disposeParameters, type Scope, type StoredTensors, storedParameters } from './weights.js';
 
 /** The configuration of both towers, with the names and meanings of Python's `transformers.CLIPConfig`. */
 export interface CLIPConfig {
@@ -55,7 +54,7 @@ export class CLIPModel {
   readonly #vision: (images: tf.Tensor4D) => VisionOutput;
   readonly #project: (pooled: tf.Tensor2D) => tf.Tensor2D;
 
-  private constructor(where: string, config: CLIPConfig, state: ReadonlyMap<string, NdArray>) {
+  private constructor(where: string, config: CLIPConfig, state: StoredTensors) {
     const { text, vision, projection_dim: width } = config;
     const make = (scope: Scope) => {
       const encode = clipTextTower(scope.at('text_model'), text);
@@ -75,15 +74,14 @@ export class CLIPModel {
   }
 
   /**
-   * Reads `config.json` and `model.safetensors`.
+   * Reads `config.json` and `model.safetensors` (one file or shards, in float32 or a variant of less).
    * @throws GymError E_FILE where a file is missing, is corrupt or does not fit its configuration; E_CONFIG or E_NAME
    *   where the configuration is not supported
    */
   static async load(folder: string): Promise<CLIPModel> {
     const where = join(folder, 'config.json');
-    const config = parseConfig(where, await readJson(where));
-    const weights = join(folder, 'model.safetensors');
-    return new CLIPModel(weights, config, fromOpenClip(await readSafetensors(weights)));
+    const config = parseConfig(where, await readPythonJson(where));
+    return useWeights(folder, TEXT_STEMS, (path, state) => new CLIPModel(path, config, fromOpenClip(state)));
   }
 
   /** Frees the parameters. */

@@ -1,4 +1,5 @@
 import type { NdArray } from '../core/ndarray.js';
+import type { StoredTensors } from './weights.js';
 
 /** transformers' keys for open_clip's, by beginning or as a whole. The order matters: what is longer comes first. */
 const names: readonly (readonly [RegExp, string])[] = [
@@ -31,27 +32,44 @@ function transposed({ data, shape: [rows, columns] }: NdArray): NdArray {
   return { data: out, shape: [columns!, rows!] };
 }
 
+/** Where a tensor of transformers lies in a file of open_clip. */
+interface Place {
+  readonly key: string;
+  /** Which third of a joined matrix: queries, keys or values. */
+  readonly third?: number;
+  readonly transposed?: boolean;
+}
+
 /**
- * A state dict of open_clip's CLIP by transformers' keys: there the projections are matrices on the right, and queries,
- * keys and values are one matrix. Any other state dict is given back as it is.
+ * The tensors of open_clip's CLIP by transformers' keys: there the projections are matrices on the right, and queries,
+ * keys and values are one matrix. Any other tensors are given back as they are.
  */
-export function fromOpenClip(state: ReadonlyMap<string, NdArray>): ReadonlyMap<string, NdArray> {
-  if (!state.has('visual.conv1.weight')) return state;
-  const result = new Map<string, NdArray>();
-  for (const [key, value] of state) {
+export function fromOpenClip(state: StoredTensors): StoredTensors {
+  const keys = [...state.keys()];
+  if (!keys.includes('visual.conv1.weight')) return state;
+  const places = new Map<string, Place>();
+  const rename = (name: string, table: typeof names) =>
+    table.reduce((at, [pattern, to]) => at.replace(pattern, to), name);
+  for (const key of keys) {
     if (key === 'attn_mask') continue;
-    const rename = (name: string, table: typeof names) =>
-      table.reduce((at, [pattern, to]) => at.replace(pattern, to), name);
     const name = rename(rename(key, names), layerNames);
     const joined = /^(.*)\.attn\.in_proj_(weight|bias)$/.exec(name);
-    if (joined) {
+    if (joined)
+      ['q_proj', 'k_proj', 'v_proj'].forEach((part, third) => {
+        places.set(`${joined[1]}.self_attn.${part}.${joined[2]}`, { key, third });
+      });
+    else places.set(name, { key, transposed: key === 'visual.proj' || key === 'text_projection' });
+  }
+  return {
+    keys: () => places.keys(),
+    get: (name) => {
+      const place = places.get(name);
+      const value = place && state.get(place.key);
+      if (!value) return undefined;
+      if (place.third === undefined) return place.transposed ? transposed(value) : value;
       const [rows, ...rest] = value.shape as [number, ...number[]];
       const size = value.data.length / 3;
-      ['q_proj', 'k_proj', 'v_proj'].forEach((part, i) => {
-        const data = value.data.subarray(i * size, (i + 1) * size);
-        result.set(`${joined[1]}.self_attn.${part}.${joined[2]}`, { data, shape: [rows / 3, ...rest] });
-      });
-    } else result.set(name, key === 'visual.proj' || key === 'text_projection' ? transposed(value) : value);
-  }
-  return result;
+      return { data: value.data.subarray(place.third * size, (place.third + 1) * size), shape: [rows / 3, ...rest] };
+    },
+  };
 }

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { GymError } from '../../core/errors.js';
-import { readJson } from '../../core/files.js';
+import { readPythonJson } from '../../core/files.js';
 import type { NdArray } from '../../core/ndarray.js';
 import { readSafetensors } from '../../core/safetensors.js';
 import { BlipModel, type BlipPart } from '../../networks/blip.js';
@@ -61,7 +61,7 @@ function visionConfig(where: string, state: ReadonlyMap<string, NdArray>): unkno
 
 /** `med_config.json`, which has two keys by other names than transformers. */
 async function medConfig(where: string): Promise<unknown> {
-  const { encoder_width: width, ...config } = (await readJson(where)) as Readonly<Record<string, unknown>>;
+  const { encoder_width: width, ...config } = (await readPythonJson(where)) as Readonly<Record<string, unknown>>;
   return { encoder_hidden_size: width, ...config, type_vocab_size: 0 };
 }
 
@@ -93,7 +93,7 @@ export class ImageRewardModel {
   static async #parts(folder: string): Promise<ImageRewardModel> {
     const part = async (name: string): Promise<BlipPart> => {
       const [where, weights] = [join(folder, name, 'config.json'), join(folder, name, 'model.safetensors')];
-      return { where, config: await readJson(where), weights, state: await readSafetensors(weights) };
+      return { where, config: await readPythonJson(where), weights, state: await readSafetensors(weights) };
     };
     const text = await part('text');
     const config = { ...(text.config as object), type_vocab_size: 0 };

@@ -77,7 +77,6 @@ describe('reading pictures', () => {
     expect([...scores.slice(0, 3)]).toEqual([1, 1, 0]);
     expect(scores[3]).toBeLessThan(0.5);
     expect(notes.read!.slice(0, 3)).toEqual(['HELLO', 'Denoise Gym 42', '']);
-    await checkReward(reward, { images, prompts });
     reward.dispose!();
   });
 
@@ -91,6 +90,8 @@ describe('reading pictures', () => {
     const reward = await ocrReward('sign', { detect: false, crop: [0, 0, 0.8, 0.35] });
     const { notes } = await scoreImages(reward, { images, prompts: ['"hello"'] });
     expect(notes.read).toEqual(['HELLO']);
+    const some = stack(await Promise.all(['one', 'two', 'three', 'four'].map((word) => written([[word, 8, 40, 40]]))));
+    await checkReward(reward, { images: some, prompts: ['"one"', '"two"', '"tree"', '"five"'] });
     await expect(scoreImages(reward, { images, prompts: ['a sign'] })).rejects.toThrow(/does not say in double quotes/);
     reward.dispose!();
   });
