@@ -73,6 +73,7 @@ describe('loadRewardFile', () => {
     expect(await scoreImages(reward, batch)).toEqual({
       scores: Float64Array.of(3, 3),
       details: { half: Float64Array.of(0.5, 0.5) },
+      notes: {},
     });
   });
 

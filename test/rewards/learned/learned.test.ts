@@ -14,7 +14,7 @@ import { CLIPTokenizer } from '../../../networks/clip-tokenizer.js';
 import { makeDefined, type RewardDefinition, rewardDefinition } from '../../../rewards/definitions.js';
 import { ImageRewardModel } from '../../../rewards/learned/image-reward-model.js';
 import { headValue, linearHead } from '../../../rewards/learned/linear-head.js';
-import { checkReward } from '../../../testing/index.js';
+import { assertReward } from '../../../testing/index.js';
 
 const fixtures = 'test/fixtures/rewards';
 let folder = '';
@@ -52,7 +52,7 @@ describe.each([
     const before = tf.memory().numTensors;
     const reward = await made({ ...options(), batchSize: 3 });
     const held = tf.memory().numTensors;
-    await checkReward(reward);
+    await assertReward(reward);
     const [{ scores }, one] = [
       await scoreImages(reward, { images, prompts }),
       await made({ ...options(), batchSize: 1 }),

@@ -6,7 +6,7 @@ import { scoreImages } from '../../../core/score.js';
 import { useBackend } from '../../../networks/backend.js';
 import { drawScene, featureDistance, makeReward, sceneOf } from '../../../rewards/index.js';
 import { VisionNet } from '../../../rewards/nsfw/vision-net.js';
-import { checkReward } from '../../../testing/index.js';
+import { assertReward } from '../../../testing/index.js';
 
 const random = new Random(0);
 const picture = (prompt: string) => drawScene(sceneOf(prompt, random));
@@ -25,7 +25,7 @@ it('finds drawings of shapes safe, and frees what it makes', async () => {
     expect(all[0]! + all[2]!).toBeCloseTo(score, 5);
   });
   const some = ['a red circle', 'two squares', 'a yellow star', 'three circles'];
-  await checkReward(reward, { images: stack(some.map(picture)), prompts: some, tolerance: 1e-4 });
+  await assertReward(reward, { images: stack(some.map(picture)), prompts: some, tolerance: 1e-4 });
   expect(tf.memory().numTensors).toBe(held);
   reward.dispose!();
   expect(tf.memory().numTensors).toBe(before);

@@ -6,7 +6,7 @@ import { scoreImages } from '../../../core/score.js';
 import { makeReward } from '../../../rewards/index.js';
 import { findLines } from '../../../rewards/ocr/lines.js';
 import { ocrReward, readScore, wantedText } from '../../../rewards/ocr/ocr.js';
-import { checkReward } from '../../../testing/index.js';
+import { assertReward } from '../../../testing/index.js';
 
 /** A picture with words in it, each at a place of its own, on what is not white. */
 async function written(
@@ -91,7 +91,7 @@ describe('reading pictures', () => {
     const { notes } = await scoreImages(reward, { images, prompts: ['"hello"'] });
     expect(notes.read).toEqual(['HELLO']);
     const some = stack(await Promise.all(['one', 'two', 'three', 'four'].map((word) => written([[word, 8, 40, 40]]))));
-    await checkReward(reward, { images: some, prompts: ['"one"', '"two"', '"tree"', '"five"'] });
+    await assertReward(reward, { images: some, prompts: ['"one"', '"two"', '"tree"', '"five"'] });
     await expect(scoreImages(reward, { images, prompts: ['a sign'] })).rejects.toThrow(/does not say in double quotes/);
     reward.dispose!();
   });

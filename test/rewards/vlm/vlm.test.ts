@@ -9,7 +9,7 @@ import { makeReward, type VlmRewardOptions } from '../../../rewards/index.js';
 import { BertScorer } from '../../../rewards/text/bert-score.js';
 import { probeVlm } from '../../../rewards/vlm/probe.js';
 import { marksIn, vlmReward, yesScore } from '../../../rewards/vlm/vlm.js';
-import { checkReward } from '../../../testing/index.js';
+import { assertReward } from '../../../testing/index.js';
 import { parseConfig } from '../../../training/config/index.js';
 import { errorOf, JudgeServer, type Said } from './judge-server.js';
 
@@ -204,7 +204,7 @@ describe('a vision-language model as judge', () => {
     const { rewards } = parseConfig({ reward: 'judge', rewards: { judge } }) as unknown as {
       rewards: Parameters<typeof makeReward>[1];
     };
-    await checkReward(await makeReward('judge', rewards));
+    await assertReward(await makeReward('judge', rewards));
     const both = await makeReward('judge + 1', rewards);
     expect((await scoreImages(both, { images, prompts })).notes).toEqual({ 'judge/answer': ['Yes', 'Yes', 'No.'] });
   });
