@@ -81,6 +81,8 @@ function expectation(issue: z.core.$ZodIssue, options: readonly OptionInfo[]): s
       if (issue.origin === 'string') return `must have at most ${issue.maximum} characters`;
       return `must be ${issue.inclusive ? 'at most' : 'less than'} ${issue.maximum}`;
     case 'invalid_union':
+      // Of a union that a field decides, the issue has what that field may be.
+      if ('options' in issue && Array.isArray(issue.options)) return `must be one of ${issue.options.join(', ')}`;
       return `must be ${options.find((option) => option.path === issue.path.map(String).join('.'))?.type ?? 'another type'}`;
     default:
       return issue.message;

@@ -72,6 +72,12 @@ describe('the registry of rewards', () => {
 describe('rewards with options', () => {
   const judge = { ...httpRewardOptions.parse({ url: 'http://127.0.0.1:1', retries: 0 }), kind: 'http' as const };
 
+  it('are of a kind that there is', () => {
+    expect(() => parseConfig({ rewards: { judge: { kind: 'imagereward' } } } as never)).toThrow(
+      /rewards\.judge\.kind: must be one of http, vlm, clip-score,/,
+    );
+  });
+
   it('stand under their names, in expressions too', async () => {
     expect((await makeReward('judge', { judge })).name).toBe('judge');
     const sum = await makeReward('judge - 2*jpeg-incompressibility', { judge });
