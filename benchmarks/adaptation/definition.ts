@@ -1,7 +1,7 @@
 import { readAdaptationRecord } from '../../training/families/adaptation-passes.js';
 import { RunFolder } from '../../training/run-folder/index.js';
 import type { PaperBenchmark, Part } from '../paper/definition.js';
-import { confusionDrawing, labelDrawing } from './drawings.js';
+import { confusionDrawing, labelDrawing, readingDrawing } from './drawings.js';
 import { accuracyFigures } from './figures.js';
 import { findingsOf } from './findings.js';
 
@@ -213,6 +213,14 @@ export const adaptation: PaperBenchmark = {
   },
   figures: accuracyFigures,
   drawings: [
+    {
+      file: 'read',
+      title: 'How pictures are read before and after',
+      caption:
+        'The first pictures that are measured on: how they are read before and after, by guided labels at rate .02.',
+      algorithm: 'guided-pseudo-labels (contrast 0.2, learningRate 0.02)',
+      draw: readingDrawing,
+    },
     {
       file: 'labels',
       title: 'Samples with their labels and weights',

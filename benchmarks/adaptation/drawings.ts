@@ -13,6 +13,21 @@ function svg(width: number, height: number, parts: readonly string[]): string {
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}"><rect width="${width}" height="${height}" fill="#fff"/>${parts.join('')}</svg>\n`;
 }
 
+/** How the first pictures that are measured on are read before and after, green where that is right. */
+export async function readingDrawing(folder: string): Promise<string> {
+  const { truths, before, after, grid, classes } = await readAdaptationRecord(folder);
+  const tiles = grid === undefined ? [] : await cutGrid(await readBytes(picturesFile(folder)), grid);
+  const [cell, columns] = [64, 12];
+  const read = (label: number, truth: number) =>
+    `<tspan fill="${label === truth ? '#1b7f5c' : '#b8384a'}">${escapeHtml(classes[label]!)}</tspan>`;
+  const parts = truths.map((truth, i) => {
+    const [left, top] = [(i % columns) * (cell + 8) + 8, Math.floor(i / columns) * (cell + 30) + 8];
+    const labels = [before, ...(after ? [after] : [])].map((reading) => read(reading.read[i]!.label, truth));
+    return `<image x="${left}" y="${top}" width="${cell}" height="${cell}" href="data:image/png;base64,${tiles[i]!.toString('base64')}"/><text x="${left + cell / 2}" y="${top + cell + 17}" ${font} font-size="15" font-weight="bold" text-anchor="middle" fill="#687083">${labels.join(' → ')}</text>`;
+  });
+  return svg(columns * (cell + 8) + 8, Math.ceil(truths.length / columns) * (cell + 30) + 8, parts);
+}
+
 /** Samples of the last pass with the label that they were given and its weight: right ones above, wrong ones below. */
 export async function labelDrawing(folder: string): Promise<string> {
   const { truths, labelled = [], grid, classes } = await readAdaptationRecord(folder);
