@@ -138,7 +138,7 @@ describe.each([18, 50, 101] as const)('ResNet-%i', (depth) => {
     tf.dispose([value, gradient, first, images]);
     expect(tf.memory().numTensors).toBe(before);
     network.dispose();
-  }, 120_000);
+  });
 });
 
 test('another depth, and a file of something else, are errors that name it', async () => {

@@ -89,7 +89,7 @@ describe('pictures of one’s own', () => {
     expect(inputs).toHaveLength(60);
     expect(inputs).toContain(`source/${join(source, 'nought', '0.png')}`);
     expect(inputs).toContain(`target/${join(target, 'two', '2.png')}`);
-  }, 60_000);
+  });
 });
 
 describe('a run that fails', () => {
