@@ -38,6 +38,7 @@ export default defineConfig({
   test: {
     include: isSlow ? slow : ['test/**/*.test.ts'],
     exclude: [...configDefaults.exclude, ...(isSlow ? [] : slow)],
+    globalSetup: here('test/temporary-folder.ts'),
     pool: 'forks',
     // One a core: most files wait for no other. (The default leaves a core for watching.)
     maxWorkers: '100%',

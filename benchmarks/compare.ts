@@ -10,7 +10,7 @@ export interface CompareOptions {
   batches: number[];
   steps: number;
   rounds: number;
-  workers?: number;
+  workers?: number[];
   threads?: number[];
   only?: Work[];
   backend?: BackendName;
@@ -30,14 +30,14 @@ const epochSamples = 64;
 /**
  * denoise-gym beside PyTorch, at the same work on the same machine (see pytorch/bench.py): whole chains sampled, a
  * rollout trained with passes of a batch's size, and whole epochs. Each round measures one after the other, so that what
- * slows the machine down slows both. `workers` and `threads` are each side's way to several cores; PyTorch's number is
- * the one that is faster of those given.
+ * slows the machine down slows both. `workers` and `threads` are each side's way to several cores; of those given, the
+ * number counts that is the fastest, on both sides.
  */
 export async function compare(options: CompareOptions): Promise<void> {
   const { python, batches, steps, rounds, only = works, json } = options;
   const model = modelFolder(options.model);
   const cores = availableParallelism();
-  const workers = options.workers ?? cores;
+  const workers = options.workers ?? [0, cores];
   const threads = options.threads ?? [...new Set([1, cores])];
   const info = await useBackend(options.backend);
   const torch = await PythonBench.start(python, { model, steps });
@@ -45,21 +45,24 @@ export async function compare(options: CompareOptions): Promise<void> {
   try {
     for (const work of only) {
       for (const batch of work === 'sampling' || work === 'training' ? batches : [epochSamples]) {
-        const gym = await GymBench.start({ model, steps, work, batch, workers, backend: info.name });
+        const gyms: GymBench[] = [];
         try {
-          const ours: Took[] = [];
+          for (const count of workers)
+            gyms.push(await GymBench.start({ model, steps, work, batch, workers: count, backend: info.name }));
+          const ours = workers.map((): Took[] => []);
           const theirs = threads.map((): Took[] => []);
           for (let round = 0; round <= rounds; round++) {
-            const own = await gym.run();
+            const own: Took[] = [];
             const others: Took[] = [];
+            for (const gym of gyms) own.push(await gym.run());
             for (const count of threads) others.push(await torch.run({ work, batch, threads: count }));
             if (round === 0) continue; // warm-up
-            ours.push(own);
+            for (const [i, took] of own.entries()) ours[i]!.push(took);
             for (const [i, took] of others.entries()) theirs[i]!.push(took);
           }
-          rows.push(row({ work, batch, units: gym.units(torch.trainedSteps), ours, theirs, threads }));
+          rows.push(row({ work, batch, units: gyms[0]!.units(torch.trainedSteps), ours, workers, theirs, threads }));
         } finally {
-          await gym.close();
+          for (const gym of gyms) await gym.close();
         }
       }
     }
@@ -75,25 +78,29 @@ function row(measured: {
   work: Work;
   batch: number;
   units: number;
-  ours: Took[];
+  ours: Took[][];
+  workers: number[];
   theirs: Took[][];
   threads: number[];
 }): Record<string, string | number> {
-  const { work, batch, units, ours, theirs, threads } = measured;
+  const { work, batch, units, workers, threads } = measured;
   const seconds = (took: Took[]) => median(took.map((t) => t.seconds));
-  const best = theirs.reduce((a, b) => (seconds(b) < seconds(a) ? b : a));
-  const ratios = best.map((their, i) => their.seconds / ours[i]!.seconds).sort((a, b) => a - b);
+  const fastest = (all: Took[][]) => all.reduce((a, b) => (seconds(b) < seconds(a) ? b : a));
+  const ours = fastest(measured.ours);
+  const theirs = fastest(measured.theirs);
+  const ratios = theirs.map((their, i) => their.seconds / ours[i]!.seconds).sort((a, b) => a - b);
   return {
     work,
     batch,
     unit: work === 'sampling' ? 'images/s' : work === 'training' ? 'transitions/s' : 'epochs/s',
     'denoise-gym': units / seconds(ours),
-    PyTorch: units / seconds(best),
-    threads: threads[theirs.indexOf(best)]!,
+    workers: workers[measured.ours.indexOf(ours)]!,
+    PyTorch: units / seconds(theirs),
+    threads: threads[measured.theirs.indexOf(theirs)]!,
     ratio: median(ratios),
     least: ratios[0]!,
     most: ratios.at(-1)!,
-    'processor time, ratio': median(best.map((their, i) => their.cpu / ours[i]!.cpu)),
+    'processor time, ratio': median(theirs.map((their, i) => their.cpu / ours[i]!.cpu)),
   };
 }
 

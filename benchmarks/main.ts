@@ -31,7 +31,7 @@ program
   .option('--batches <list>', 'batch sizes', list, [1, 8, 64])
   .option('--steps <n>', 'denoising steps of an image', Number, 10)
   .option('--rounds <n>', 'rounds of which the median counts', Number, 7)
-  .option('--workers <n>', 'our worker threads (default: one a core)', Number)
+  .option('--workers <list>', 'our worker threads, of which the fastest counts (default: none and one a core)', list)
   .option('--threads <list>', "PyTorch's threads, of which the fastest counts (default: 1 and one a core)", list)
   .option('--only <list>', 'sampling, training, epoch, ddpo-epoch', (text) => text.split(','))
   .addOption(backend())

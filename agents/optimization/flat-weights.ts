@@ -17,7 +17,8 @@ export function assignFlatWeights(variables: Iterable<Variable>, values: Float32
   const all = [...variables];
   tf.tidy(() => {
     const parts = tf.split(
-      tf.tensor1d(values),
+      // A product copies the array at once, which tensor1d alone does not on each backend.
+      tf.tensor1d(values).mul<tf.Tensor1D>(1),
       all.map(({ size }) => size),
     );
     for (const [i, variable] of all.entries()) variable.assign(parts[i]!.reshape(variable.shape));

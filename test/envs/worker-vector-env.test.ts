@@ -299,7 +299,11 @@ describe('WorkerVectorEnv', () => {
 it('packed copies what is large or a part, and nothing else', () => {
   const buffer = new Float32Array(4000);
   const whole = Float32Array.of(1, 2);
-  const { message, transfer } = packed({ part: buffer.subarray(0, 3), large: [buffer], whole, text: 'x', none: null });
+  const shared = new Float32Array(new SharedArrayBuffer(16_000));
+  const { message, transfer } = packed({
+    ...{ part: buffer.subarray(0, 3), large: [buffer], whole, shared, text: 'x', none: null },
+  });
+  expect(message.shared).toBe(shared);
   expect(message.whole).toBe(whole);
   expect(message.part.buffer.byteLength).toBe(12);
   expect(message.large[0]).not.toBe(buffer);

@@ -1,7 +1,7 @@
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { Random } from '../../../core/random.js';
 import { type PromptSource, promptFile, promptGenerator, promptList } from '../../../envs/denoising/index.js';
 
@@ -9,7 +9,9 @@ const prompts = (source: PromptSource, n: number) =>
   Array.from({ length: n }, (_, i) => source.at(i, new Random(i)).prompt);
 
 async function fileOf(name: string, text: string | Buffer): Promise<string> {
-  const path = join(await mkdtemp(join(tmpdir(), 'prompts-')), name);
+  const folder = await mkdtemp(join(tmpdir(), 'prompts-'));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  const path = join(folder, name);
   await writeFile(path, text);
   return path;
 }

@@ -1,8 +1,8 @@
-import { mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import sharp from 'sharp';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { NdArray } from '../../../core/ndarray.js';
 import { ndarray } from '../../../core/ndarray.js';
 import {
@@ -32,7 +32,11 @@ class SlowBright extends Bright {
   }
 }
 
-const folder = () => mkdtemp(join(tmpdir(), 'video-'));
+async function folder(): Promise<string> {
+  const made = await mkdtemp(join(tmpdir(), 'video-'));
+  onTestFinished(() => rm(made, { recursive: true }));
+  return made;
+}
 async function record(env: Env<unknown, number>, episodes: number, options: RecordVideoOptions = {}) {
   const into = await folder();
   const video = new RecordVideo(env, into, options);
