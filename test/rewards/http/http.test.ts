@@ -5,6 +5,7 @@ import type { NdArray } from '../../../core/ndarray.js';
 import { Random } from '../../../core/random.js';
 import { scoreImages } from '../../../core/score.js';
 import { type HttpRewardOptions, httpReward, steadyFetch } from '../../../rewards/http/index.js';
+import { assertReward } from '../../../testing/index.js';
 
 type Handler = (body: unknown, request: IncomingMessage, response: ServerResponse) => unknown;
 
@@ -75,6 +76,11 @@ describe('a reward over HTTP', () => {
     expect([...scores]).toEqual([1, 2, 3, 4, 5]);
     expect(sizes.sort()).toEqual([1, 2, 2]);
     expect(most).toBe(2);
+  });
+
+  it('passes the checks of a reward', async () => {
+    const url = await listen(own);
+    await assertReward(httpReward('judge', { url, batchSize: 3 }));
   });
 
   it('sums the rewards that are asked for, and gives each', async () => {
