@@ -45,7 +45,7 @@ export function findingsOf(runs: readonly PaperRun[]): Finding[] {
       const own = runs.find(
         (run) => run.part === part && run.seed === seed && run.agent === 'fpl' && Object.keys(run.varied).length === 0,
       );
-      if (own?.state !== 'finished') return [];
+      if (own?.state !== 'finished' || names.length === 0) return [];
       const gains = names.map((name) => 100 * (own.measures[name]! - measures[name]!));
       const weakest = names.reduce((a, b) => (measures[b]! < measures[a]! ? b : a));
       return [gains[names.indexOf(weakest)]! - gains.reduce((a, b) => a + b, 0) / gains.length];

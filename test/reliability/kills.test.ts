@@ -33,6 +33,7 @@ describe('runs that are killed (kill -9) at random moments and resumed', () => {
     'kl-d',
     'kl-o',
     'rwr',
+    'federated',
   ])('%s: end with the same bits', async (name) => {
     const scenario = scenarios(join(folder, 'model')).find((other) => other.name === name)!;
     const options = { program, folder: join(folder, 'runs') };

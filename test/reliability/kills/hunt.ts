@@ -30,7 +30,7 @@ export interface HuntOptions {
 
 /**
  * The runs, each saved every so often: of a small diffusion model; of an environment that is saved within episodes; of one
- * whose observations and rewards are normalised by statistics that are saved, too; and of the agents that hold more than
+ * whose observations and rewards are normalised by statistics that are saved, too; of a federation; and of the agents that hold more than
  * weights: episodes, a value function and a reference, sets of samples.
  */
 export function scenarios(model: string): Scenario[] {
@@ -57,7 +57,15 @@ export function scenarios(model: string): Scenario[] {
     'kl-o': ['--agent.batch', '4'],
     rwr: ['--agent.batch', '4', '--agent.passes', '3'],
   };
+  // A strategy that the environment keeps something for, of each client; a run is one episode.
+  const clients = '[{domain: clean, clients: 2, samples: 20}, {domain: invert, clients: 2, samples: 20}]';
+  const federated = [
+    ...['--env', 'FederatedPrototypes-v0', '--agent', 'moon', '--federated.clients', clients],
+    ...['--federated.rounds', '11', '--federated.local-epochs', '1', '--federated.test-samples', '20'],
+    ...['--federated.pool-samples', '40', '--evaluation.samples', '1', '--evaluation.every', '6'],
+  ];
   return [
+    { name: 'federated', epochs: 12, args: federated },
     ...[1, 3].flatMap((every) => [
       { name: `denoising-${every}`, epochs: 8, args: [...denoising, ...ppo, '--checkpoint-every', String(every)] },
       { name: `pole-${every}`, epochs: 16, args: [...pole, '--checkpoint-every', String(every)] },
