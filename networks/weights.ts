@@ -133,7 +133,7 @@ export function storedParameters(
           'E_FILE',
           `${where}: tensor \`${name}\` has shape ${shownShape(value.shape)} in TensorFlow's layout, but the configuration gives ${shownShape(shape)}; check that config.json belongs to these weights.`,
         );
-      return tf.tensor(value.data instanceof Float32Array ? value.data : Float32Array.from(value.data), [...shape]);
+      return taken(value.data instanceof Float32Array ? value.data : Float32Array.from(value.data), shape);
     },
     finish() {
       if (left.size === 0) return;
@@ -144,6 +144,18 @@ export function storedParameters(
       );
     },
   };
+}
+
+/**
+ * A tensor that the backend has taken over. The native backend copies an array only when the first kernel asks for the tensor, and
+ * a network whose arrays wait for that has each of its weights twice when it is first computed.
+ */
+function taken(data: Float32Array, shape: readonly number[]): tf.Tensor {
+  const tensor = tf.tensor(data, [...shape]);
+  if (tf.getBackend() !== 'tensorflow') return tensor;
+  const copy = tf.mul(tensor, 1);
+  tensor.dispose();
+  return copy;
 }
 
 /** Copies of the parameters of another network, so that training one of the two leaves the other as it is. */
