@@ -172,22 +172,16 @@ async function writeDrawings(
   }
 }
 
-/** A grid of the first pictures of each algorithm's first run, below those before training. */
-async function writePictures(
-  { runs }: PaperResults,
-  part: string,
-  cells: readonly PaperCell[],
-  out: string,
-): Promise<void> {
+/** A grid of the first pictures of each algorithm's first run, below those before training; where all of these runs are here. */
+async function writePictures({ runs }: PaperResults, part: string, out: string): Promise<void> {
   const finished = runs.filter((run) => run.part === part && run.state === 'finished');
   const rows: NdArray[][] = [];
-  for (const group of grouped(finished, algorithmOf)) {
-    const cell = cells.find(({ name }) => name === group[0]!.name);
-    if (cell === undefined) continue;
-    const evaluations = (await readEvaluations(folderOf(cell))).filter(({ grid }) => grid !== undefined);
-    if (evaluations.length === 0) continue;
+  for (const [run] of grouped(finished, algorithmOf)) {
+    const folder = join(out, 'runs', run!.name);
+    const evaluations = (await readEvaluations(folder)).filter(({ grid }) => grid !== undefined);
+    if (evaluations.length === 0) return;
     for (const { epoch, grid } of rows.length === 0 ? [evaluations[0]!, evaluations.at(-1)!] : [evaluations.at(-1)!]) {
-      const png = await readFile(evaluationFiles(folderOf(cell), epoch).png);
+      const png = await readFile(evaluationFiles(folder, epoch).png);
       rows.push((await readGrid(png, grid!)).slice(0, shownPictures));
     }
   }
