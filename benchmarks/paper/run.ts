@@ -74,7 +74,7 @@ export async function runPaper(definition: PaperBenchmark, options: PaperOptions
       };
       await writeFileAtomic(path, `${JSON.stringify(results, null, 1)}\n`);
       for (const part of only) {
-        await writePictures(results, part, cells, out);
+        await writePictures(results, part, out);
         await writeDrawings(definition, part, cells, out);
       }
       await writePage(definition, results, out);
