@@ -1,10 +1,10 @@
-import * as tf from '@tensorflow/tfjs';
+import type * as tf from '@tensorflow/tfjs';
 import { GymError } from '../core/errors.js';
 import type { Random } from '../core/random.js';
-import type { Classified, FeatureNetwork, Mode } from './digits-network.js';
+import { FeatureNetwork } from './feature-network.js';
 import { linearLayer } from './layers/basic.js';
 import { normalizedConvolution, residualBlock } from './layers/residual.js';
-import { build, copiedParameters, disposeParameters, type ParameterSource, randomParameters } from './weights.js';
+import { type ParameterSource, randomParameters } from './weights.js';
 
 export interface ResNet10Config {
   /** How many classes it tells apart. */
@@ -18,12 +18,8 @@ export interface ResNet10Config {
  * without pooling, four basic blocks of w, 2w, 4w and 8w channels, of which the last three halve the size, the mean over
  * the picture, which is the features, and a linear head. With 512 features (w = 64) it has 4.9 million parameters.
  */
-export class ResNet10 implements FeatureNetwork {
+export class ResNet10 extends FeatureNetwork {
   readonly config: Required<ResNet10Config>;
-  readonly parameters: ReadonlyMap<string, tf.Variable>;
-  readonly buffers: ReadonlyMap<string, tf.Variable>;
-  readonly #encode: (images: tf.Tensor4D, mode: Mode) => tf.Tensor2D;
-  readonly #classify: (features: tf.Tensor2D) => tf.Tensor2D;
 
   /**
    * @param source where the parameters come from: `randomParameters`, `storedParameters`.
@@ -33,8 +29,7 @@ export class ResNet10 implements FeatureNetwork {
     const { classes, features = 512 } = config;
     if (!(Number.isInteger(features / 8) && features > 0))
       throw new GymError('E_VALUE', `ResNet10: features must be a multiple of 8, actual value ${features}.`);
-    this.config = { classes, features };
-    const { network, parameters, buffers } = build(source, (scope) => {
+    super(source, (scope) => {
       const widths = [1, 2, 4, 8].map((times) => (times * features) / 8);
       const stem = normalizedConvolution(scope.at('conv1'), scope.at('bn1'), [3, widths[0]!], 3, 1);
       const blocks = widths.map((width, i) =>
@@ -48,17 +43,16 @@ export class ResNet10 implements FeatureNetwork {
           'shortcut',
         ),
       );
-      return { stem, blocks, head: linearLayer(scope.at('linear'), features, classes) };
+      return {
+        encode: (images, mode) => {
+          let x = stem(images, mode).relu<tf.Tensor4D>();
+          for (const block of blocks) x = block(x, mode);
+          return x.mean<tf.Tensor2D>([1, 2]);
+        },
+        classify: linearLayer(scope.at('linear'), features, classes),
+      };
     });
-    const { stem, blocks, head } = network;
-    this.#encode = (images, mode) => {
-      let x = stem(images, mode).relu<tf.Tensor4D>();
-      for (const block of blocks) x = block(x, mode);
-      return x.mean<tf.Tensor2D>([1, 2]);
-    };
-    this.#classify = head;
-    this.parameters = parameters;
-    this.buffers = buffers;
+    this.config = { classes, features };
   }
 
   /** A network that knows nothing yet. */
@@ -66,23 +60,7 @@ export class ResNet10 implements FeatureNetwork {
     return new ResNet10(config, randomParameters(random));
   }
 
-  forward(images: tf.Tensor4D, mode: Mode): Classified {
-    return tf.tidy(() => {
-      const features = this.#encode(images, mode);
-      return { features, logits: this.#classify(features) } as Classified & tf.TensorContainerObject;
-    });
-  }
-
-  classify(features: tf.Tensor2D): tf.Tensor2D {
-    return tf.tidy(() => this.#classify(features));
-  }
-
   clone(): ResNet10 {
-    return new ResNet10(this.config, copiedParameters(new Map([...this.parameters, ...this.buffers])));
-  }
-
-  dispose(): void {
-    disposeParameters(this.parameters);
-    disposeParameters(this.buffers);
+    return new ResNet10(this.config, this.copied());
   }
 }

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Random } from '../core/random.js';
 import { readSafetensors } from '../core/safetensors.js';
-import { type Classified, type FeatureNetwork, weightNormHead } from './digits-network.js';
+import { type FeatureLayers, FeatureNetwork, weightNormHead } from './feature-network.js';
 import { linearLayer } from './layers/basic.js';
 import { batchNormalization, type Mode } from './layers/batch-norm.js';
 import {
@@ -11,15 +11,7 @@ import {
   padded,
   residualBlock,
 } from './layers/residual.js';
-import {
-  build,
-  copiedParameters,
-  disposeParameters,
-  type ParameterSource,
-  randomParameters,
-  type Scope,
-  storedParameters,
-} from './weights.js';
+import { type ParameterSource, randomParameters, type Scope, storedParameters } from './weights.js';
 
 /** The depths that there are, and of each how many blocks its four stages have, and of which kind these are. */
 const stages = {
@@ -79,29 +71,25 @@ function encoder(scope: Scope, depth: ResNetDepth) {
   return { encode, channels };
 }
 
+interface ResNetLayers extends FeatureLayers {
+  /** The mean over the picture of what the last stage gives. */
+  readonly pooled: FeatureLayers['encode'];
+}
+
 /**
  * ResNet-18, -50 or -101 as torchvision has it (He et al. 2016, with the stride in the 3×3 convolution of a bottleneck
  * block), whose last layer is replaced by what source-free adaptation uses: a linear layer to the features with batch
  * normalisation, and a linear head with normalised weights (Liang et al. 2020; Litrico et al. 2023). It takes images of any
  * size of at least 32, and scales them itself as ImageNet's were.
  */
-export class ResNet implements FeatureNetwork {
+export class ResNet extends FeatureNetwork<ResNetLayers> {
   readonly config: Required<ResNetConfig>;
-  readonly parameters: ReadonlyMap<string, tf.Variable>;
-  readonly buffers: ReadonlyMap<string, tf.Variable>;
-  readonly #layers: {
-    readonly encode: (images: tf.Tensor4D, mode: Mode) => tf.Tensor2D;
-    readonly neck: (pooled: tf.Tensor2D, mode: Mode) => tf.Tensor2D;
-    readonly classify: (features: tf.Tensor2D) => tf.Tensor2D;
-  };
 
   /** @param source where the parameters come from: `randomParameters`, `storedParameters`. */
   constructor(config: ResNetConfig, source: ParameterSource) {
-    this.config = { features: 256, ...config };
-    const { network, parameters, buffers } = build(source, (scope) => this.#build(scope));
-    this.#layers = network;
-    this.parameters = parameters;
-    this.buffers = buffers;
+    const full = { features: 256, ...config };
+    super(source, (scope) => resNetLayers(scope, full));
+    this.config = full;
   }
 
   /** A network that knows nothing yet. */
@@ -128,40 +116,23 @@ export class ResNet implements FeatureNetwork {
     });
   }
 
-  #build(scope: Scope) {
-    const { classes, features, depth } = this.config;
-    const { encode, channels } = encoder(scope, depth);
-    const bottleneck = linearLayer(scope.at('bottleneck'), channels, features);
-    const norm = batchNormalization(scope.at('bottleneck_bn'), features);
-    return {
-      encode,
-      neck: (pooled: tf.Tensor2D, mode: Mode) => norm(bottleneck(pooled), mode),
-      classify: weightNormHead(scope.at('classifier'), features, classes),
-    };
-  }
-
   /** What torchvision's network gives to its last layer: [N, 512] or [N, 2048]. @param images as of {@link forward}. */
   pooled(images: tf.Tensor4D, mode: Mode): tf.Tensor2D {
-    return tf.tidy(() => this.#layers.encode(images, mode));
-  }
-
-  forward(images: tf.Tensor4D, mode: Mode): Classified {
-    return tf.tidy(() => {
-      const features = this.#layers.neck(this.#layers.encode(images, mode), mode);
-      return { features, logits: this.#layers.classify(features) } as Classified & tf.TensorContainerObject;
-    });
-  }
-
-  classify(features: tf.Tensor2D): tf.Tensor2D {
-    return tf.tidy(() => this.#layers.classify(features));
+    return tf.tidy(() => this.layers.pooled(images, mode));
   }
 
   clone(): ResNet {
-    return new ResNet(this.config, copiedParameters(new Map([...this.parameters, ...this.buffers])));
+    return new ResNet(this.config, this.copied());
   }
+}
 
-  dispose(): void {
-    disposeParameters(this.parameters);
-    disposeParameters(this.buffers);
-  }
+function resNetLayers(scope: Scope, { classes, features, depth }: Required<ResNetConfig>): ResNetLayers {
+  const { encode: pooled, channels } = encoder(scope, depth);
+  const bottleneck = linearLayer(scope.at('bottleneck'), channels, features);
+  const norm = batchNormalization(scope.at('bottleneck_bn'), features);
+  return {
+    pooled,
+    encode: (images, mode) => norm(bottleneck(pooled(images, mode)), mode),
+    classify: weightNormHead(scope.at('classifier'), features, classes),
+  };
 }

@@ -4,7 +4,7 @@ import type { NdArray } from '../../core/ndarray.js';
 import { Random, type RandomState } from '../../core/random.js';
 import type { Snapshot } from '../../core/snapshot.js';
 import type { Info } from '../../core/types.js';
-import type { FeatureNetwork } from '../../networks/digits-network.js';
+import type { FeatureNetwork } from '../../networks/feature-network.js';
 import { checkReset, otherSnapshot, snapshotParts } from '../checks.js';
 import type { LabelledImages } from '../data/labelled-images.js';
 import type { Env, EnvSpec, ResetOptions, ResetResult, StepResult } from '../env.js';
@@ -419,12 +419,8 @@ export class SourceFreeAdaptation implements Env<AdaptationObservation, Adaptati
       ...['learner', 'memory', 'bank', 'tally'],
     ]) as unknown as Episode & Record<'learner' | 'memory' | 'bank' | 'tally', Snapshot>;
     const { shape } = (bank as unknown as { features: NdArray }).features;
-    if (shape[0] !== this.sizes.bank || shape[1] !== this.sizes.features)
-      throw otherSnapshot(
-        where,
-        `a target of ${shape.join('×')} features`,
-        `${this.sizes.bank}×${this.sizes.features}`,
-      );
+    const [found, expected] = [shape.join('×'), `${this.sizes.bank}×${this.sizes.features}`];
+    if (found !== expected) throw otherSnapshot(where, `a target of ${found} features`, expected);
     this.#random = Random.restore(random as unknown as RandomState);
     this.#episode = { ...episode, stats: { ...episode.stats } };
     this.#learner.restore(learner);

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type { NdArray } from '../../core/ndarray.js';
 import type { Snapshot } from '../../core/snapshot.js';
-import type { FeatureNetwork } from '../../networks/digits-network.js';
+import type { FeatureNetwork } from '../../networks/feature-network.js';
 import { Sgd } from '../../networks/sgd.js';
 import { contrastive, crossEntropy, diversity, meanEntropy, negativeLearning, normalizeRows } from './losses.js';
 import type { AdaptationSettings } from './options.js';

@@ -1,4 +1,4 @@
-import type { FeatureNetwork } from '../../networks/digits-network.js';
+import type { FeatureNetwork } from '../../networks/feature-network.js';
 import type { LabelledImages } from '../data/labelled-images.js';
 import { accuracyOf, confusion, type Information, informationOf, type Tally } from './measures.js';
 import type { Bank } from './memory.js';

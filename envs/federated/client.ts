@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import { Random, type RandomState } from '../../core/random.js';
-import type { FeatureNetwork } from '../../networks/digits-network.js';
+import type { FeatureNetwork } from '../../networks/feature-network.js';
 import { Sgd } from '../../networks/sgd.js';
 import type { LabelledImages } from '../data/index.js';
 import { consistencyLoss, contrastiveLoss, linearLoss, modelContrastiveLoss, proximalLoss } from './losses.js';

@@ -1,5 +1,6 @@
 import type { Random } from '../../core/random.js';
-import { DigitsNetwork, type FeatureNetwork } from '../../networks/digits-network.js';
+import { DigitsNetwork } from '../../networks/digits-network.js';
+import type { FeatureNetwork } from '../../networks/feature-network.js';
 import { ResNet10 } from '../../networks/resnet-10.js';
 import type { FederatedConfig } from './options.js';
 

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import type { FeatureNetwork } from '../../networks/digits-network.js';
+import type { FeatureNetwork } from '../../networks/feature-network.js';
 
 /** Everything that is averaged of a network: its parameters, and tracked statistics where it has any. */
 function variablesOf(network: FeatureNetwork): tf.Variable[] {
