@@ -74,6 +74,11 @@ program
     ).choices(['leading', 'trailing', 'linspace']),
   )
   .option('--size <pixels>', "height and width; default as the model's configuration says", whole('--size', 1, 65_536))
+  .option(
+    '--tile <pixels>',
+    'decode latents in overlapping tiles of this size, for less memory',
+    whole('--tile', 1, 65_536),
+  )
   .option('--eta <number>', "DDIM's η: 0 is deterministic", decimal('--eta'), 0)
   .option('--seed <n>', 'fixes the noise', whole('--seed', 0), 0)
   .option('--out <file>', 'where the PNG goes', 'sample.png')

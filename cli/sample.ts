@@ -13,6 +13,7 @@ interface SampleCommandOptions extends RunAgentOptions {
   truncate?: boolean;
   spacing?: string;
   size?: number;
+  tile?: number;
   count: number;
   steps?: number;
   guidance?: number;
@@ -51,6 +52,7 @@ export async function sampleCommand(options: SampleCommandOptions): Promise<void
       ...(options.negativePrompt !== undefined && { negativePrompt: options.negativePrompt }),
       ...(options.spacing !== undefined && { spacing: options.spacing }),
       ...(options.size !== undefined && { size: options.size }),
+      ...(options.tile !== undefined && { tile: options.tile }),
     },
   });
   await writeFileAtomic(out, png);

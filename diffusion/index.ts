@@ -1,5 +1,10 @@
 export type { AddedToken } from '../networks/added-tokens.js';
-export { type AutoencoderConfig, AutoencoderKL, type AutoencoderOptions } from '../networks/autoencoder-kl.js';
+export {
+  type AutoencoderConfig,
+  AutoencoderKL,
+  type AutoencoderOptions,
+  type TileOptions,
+} from '../networks/autoencoder-kl.js';
 export { type CLIPTextConfig, CLIPTextModel } from '../networks/clip-text-model.js';
 export { CLIPTokenizer, type Encoding } from '../networks/clip-tokenizer.js';
 export type { CLIPTokenizerOptions } from '../networks/clip-tokenizer-files.js';

@@ -7,6 +7,7 @@ import { imageAttention } from './layers/attention.js';
 import { conv2d, downsample, groupNormalization, type ImageLayer, pointwise, upsample } from './layers/basic.js';
 import { resnet } from './layers/resnet.js';
 import { readConfig, renameAttention, useModelWeights, writeModel } from './model-folder.js';
+import { inTiles } from './tiles.js';
 import {
   build,
   copiedParameters,
@@ -62,6 +63,15 @@ function parseConfig(where: string, given: unknown): AutoencoderConfig {
     if (n % groups !== 0)
       throw wrong(where, 'norm_num_groups', groups, `it must divide all of block_out_channels, ${n} too`);
   return config;
+}
+
+/** Options of {@link AutoencoderKL.encode} and {@link AutoencoderKL.decode}. */
+export interface TileOptions {
+  /**
+   * Height and width in pixels of tiles, which are computed one after the other and overlap by a quarter, as after diffusers'
+   * `enable_tiling`; larger images than that take no more memory for it. Default: images are computed whole.
+   */
+  readonly tile?: number | undefined;
 }
 
 /**
@@ -132,9 +142,9 @@ export class AutoencoderKL {
    * The normal distribution of the latents of images; differentiable, and the caller frees it.
    * @param images [batch, height, width, in_channels] in −1..1; height and width are multiples of {@link factor}
    * @returns mean and logarithm of the variance (within −30..20), each [batch, height / factor, width / factor, latent_channels]
-   * @throws GymError E_SHAPE where the shape does not fit
+   * @throws GymError E_SHAPE where the shape does not fit; E_VALUE as {@link checkTile}
    */
-  encode(images: tf.Tensor4D): { mean: tf.Tensor4D; logvar: tf.Tensor4D } {
+  encode(images: tf.Tensor4D, { tile }: TileOptions = {}): { mean: tf.Tensor4D; logvar: tf.Tensor4D } {
     const [, height, width] = images.shape;
     this.#check('encode', 'images', images, this.config.in_channels);
     if (height % this.factor !== 0 || width % this.factor !== 0)
@@ -142,8 +152,10 @@ export class AutoencoderKL {
         'E_SHAPE',
         `${NAME}.encode: images have shape [${images.shape}]; height and width must be multiples of ${this.factor}.`,
       );
+    this.checkTile(`${NAME}.encode: tile`, tile);
     return tf.tidy(() => {
-      const [mean, logvar] = tf.split(this.#encode(images), 2, 3) as [tf.Tensor4D, tf.Tensor4D];
+      const moments = tile === undefined ? this.#encode(images) : inTiles(images, this.#encode, tile, 1 / this.factor);
+      const [mean, logvar] = tf.split(moments, 2, 3) as [tf.Tensor4D, tf.Tensor4D];
       return { mean, logvar: tf.clipByValue(logvar, -30, 20) as tf.Tensor4D };
     });
   }
@@ -151,11 +163,27 @@ export class AutoencoderKL {
   /**
    * The images of latents, about −1..1; differentiable, and the caller frees them.
    * @param latents [batch, height, width, latent_channels], as {@link encode} gives them: a UNet's are {@link unscale}d first
-   * @throws GymError E_SHAPE where the shape does not fit
+   * @throws GymError E_SHAPE where the shape does not fit; E_VALUE as {@link checkTile}
    */
-  decode(latents: tf.Tensor4D): tf.Tensor4D {
+  decode(latents: tf.Tensor4D, { tile }: TileOptions = {}): tf.Tensor4D {
     this.#check('decode', 'latents', latents, this.config.latent_channels);
-    return this.#decode(latents);
+    this.checkTile(`${NAME}.decode: tile`, tile);
+    if (tile === undefined) return this.#decode(latents);
+    return inTiles(latents, this.#decode, tile / this.factor, this.factor);
+  }
+
+  /**
+   * Checks the size of tiles, whose overlaps must be whole latents.
+   * @param where what the error calls it
+   * @throws GymError E_VALUE where it is no multiple of 4 · {@link factor} pixels
+   */
+  checkTile(where: string, tile: number | undefined): void {
+    const least = 4 * this.factor;
+    if (tile !== undefined && !(tile > 0 && tile % least === 0))
+      throw new GymError(
+        'E_VALUE',
+        `${where} must be a multiple of ${least} pixels, four latents of this autoencoder, actual value ${tile}.`,
+      );
   }
 
   /** The encoder's latents as a UNet denoises them, of about unit variance. The caller frees the result. */

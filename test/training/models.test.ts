@@ -129,6 +129,18 @@ describe('a model of latents', () => {
     await expect(sample(13)).rejects.toThrow(/sampling\.size: must be a multiple of 2/);
   });
 
+  it('makes large pictures in tiles', async () => {
+    const sample = async (more: Record<string, unknown>, model = 'latent') => {
+      const sampling = { steps: 1, size: 24, ...more };
+      return (await sampleImages({ model: folder(model), prompts: ['a circle'], sampling })).images[0]!;
+    };
+    const [whole, tiled] = [await sample({}), await sample({ tile: 8 })];
+    expect(tiled.shape).toEqual([24, 24, 3]);
+    expect(tiled.data).not.toEqual(whole.data);
+    await expect(sample({ tile: 9 })).rejects.toThrow(/sampling\.tile: must be a multiple of 8 pixels/);
+    await expect(sample({ tile: 8 }, 'grey')).rejects.toThrow(/sampling\.tile: given.*no autoencoder/);
+  });
+
   it('has the timesteps of its scheduler, and an export those of the run', async () => {
     const timesteps = async (more: RunConfigInput) => {
       const parts = await compose(configOf('latent', more));

@@ -40,6 +40,12 @@ const sampling = z
       .max(65_536)
       .optional()
       .describe("height and width of the pictures in pixels; default: as the model's configuration says"),
+    tile: count
+      .max(65_536)
+      .optional()
+      .describe(
+        'models of latents: height and width in pixels of the tiles that larger pictures are decoded in, for less memory',
+      ),
     sharedNoise: z
       .boolean()
       .default(false)

@@ -144,7 +144,7 @@ async function agentOn(
   const unet = await adaptedUnet(denoiser, config);
   const oneStep = isOneStep(config);
   const policy = await denoisingPolicy(denoiser, unet, scheduler, config, oneStep);
-  const decode = await decoderOf(denoiser);
+  const decode = await decoderOf(denoiser, config.sampling.tile);
   const make: MakeDenoising = (numEnvs, other = {}) =>
     new Denoising({
       timesteps: oneStep ? scheduler.timesteps.slice(0, 1) : scheduler.timesteps,
@@ -289,13 +289,19 @@ export function modelFolder(model: string): string {
   );
 }
 
-/** How latents become pictures. */
-async function decoderOf({ vae }: Denoiser): Promise<Decode> {
+/** How latents become pictures. @throws GymError E_CONFIG, E_VALUE where they cannot in tiles of that size. */
+async function decoderOf({ vae }: Denoiser, tile: number | undefined): Promise<Decode> {
+  if (tile !== undefined && !vae)
+    throw new GymError(
+      'E_CONFIG',
+      `sampling.tile: given, actual value ${tile}, but this model has no autoencoder, whose pictures it is for; leave it out.`,
+    );
+  vae?.checkTile('sampling.tile:', tile);
   const [{ identityDecode }, { latentDecoder }] = await Promise.all([
     import('../../envs/denoising/decode.js'),
     import('../../diffusion/index.js'),
   ]);
-  return vae ? latentDecoder(vae) : identityDecode;
+  return vae ? latentDecoder(vae, { tile }) : identityDecode;
 }
 
 /**
