@@ -1,29 +1,12 @@
-import { join } from 'node:path';
-import * as tf from '@tensorflow/tfjs';
+import type * as tf from '@tensorflow/tfjs';
 import { GymError, unknownName } from '../core/errors.js';
-import { readPythonJson } from '../core/files.js';
-import type { Random } from '../core/random.js';
 import { checkIntegers, takeFields } from './config-fields.js';
 import { type BertEmbeddingsConfig, bertEmbeddings, bertLayer } from './layers/bert-layer.js';
-import { useWeights } from './weight-files.js';
-import {
-  build,
-  disposeParameters,
-  type ParameterSource,
-  randomParameters,
-  type Scope,
-  storedParameters,
-} from './weights.js';
-
-const NAME = 'BertModel';
-const STEMS = ['model', 'pytorch_model'];
-
-/** The kinds of encoder that are built alike; those of RoBERTa count places from the padding token's id. */
-const MODEL_TYPES = ['bert', 'roberta', 'xlm-roberta', 'camembert'] as const;
+import type { TextEncoderPlan } from './text-encoder-plan.js';
 
 /** The configuration of an encoder, with the names and meanings of Python's `transformers.BertConfig`. */
 export interface BertConfig extends BertEmbeddingsConfig {
-  readonly model_type: (typeof MODEL_TYPES)[number];
+  readonly model_type: string;
   readonly num_hidden_layers: number;
   readonly pad_token_id: number;
 }
@@ -42,6 +25,21 @@ const DEFAULTS: BertConfig = {
   initializer_range: 0.02,
   pad_token_id: 0,
 };
+
+/** DistilBERT's configuration (Sanh et al. 2019) has names of its own; what they do not name has one value. */
+const DISTILLED = {
+  ...{ model_type: 'distilbert', vocab_size: 30522, dim: 768, n_layers: 6, n_heads: 12, hidden_dim: 3072 },
+  ...{ activation: 'gelu', max_position_embeddings: 512, initializer_range: 0.02, pad_token_id: 0 },
+};
+
+function fromDistilled(where: string, given: unknown): BertConfig {
+  const { dim, n_layers, n_heads, hidden_dim, activation, ...same } = takeFields(where, DISTILLED, given);
+  return {
+    ...same,
+    ...{ hidden_size: dim, num_hidden_layers: n_layers, num_attention_heads: n_heads, intermediate_size: hidden_dim },
+    ...{ hidden_act: activation as 'gelu', type_vocab_size: 0, layer_norm_eps: 1e-12 },
+  };
+}
 
 const COUNTS = [
   'vocab_size',
@@ -64,10 +62,8 @@ export function checkBertConfig<C extends BertEmbeddingsConfig>(where: string, c
 }
 
 function parseConfig(where: string, given: unknown): BertConfig {
-  const type = (given as { model_type?: unknown } | null)?.model_type;
-  if (type !== undefined && !MODEL_TYPES.includes(type as BertConfig['model_type']))
-    throw unknownName(where, 'model_type', String(type), MODEL_TYPES);
-  const config = takeFields(where, DEFAULTS, given);
+  const distilled = (given as { model_type?: unknown } | null)?.model_type === DISTILLED.model_type;
+  const config = distilled ? fromDistilled(where, given) : takeFields(where, DEFAULTS, given);
   checkBertConfig(where, config);
   checkIntegers(where, config, ['type_vocab_size', 'pad_token_id'], 0);
   const relative = (given as { position_embedding_type?: unknown }).position_embedding_type;
@@ -76,92 +72,53 @@ function parseConfig(where: string, given: unknown): BertConfig {
   return Object.freeze(config);
 }
 
+/** BERT's keys for those of DistilBERT's layers. */
+const distilledNames: readonly (readonly [RegExp, string])[] = [
+  [/^transformer\.layer\./, 'encoder.layer.'],
+  [/\.attention\.q_lin\./, '.attention.self.query.'],
+  [/\.attention\.k_lin\./, '.attention.self.key.'],
+  [/\.attention\.v_lin\./, '.attention.self.value.'],
+  [/\.attention\.out_lin\./, '.attention.output.dense.'],
+  [/\.sa_layer_norm\./, '.attention.output.LayerNorm.'],
+  [/\.ffn\.lin1\./, '.intermediate.dense.'],
+  [/\.ffn\.lin2\./, '.output.dense.'],
+  [/\.output_layer_norm\./, '.output.LayerNorm.'],
+];
+
 /**
  * The present key of a tensor: a file of a model with a head has a prefix. The head itself, the pooler and buffers of
  * positions are no parameters here.
  */
 function rename(name: string): string | undefined {
-  const own = name.replace(/^(bert|roberta)\./, '');
-  return /^(embeddings|encoder)\./.test(own) && !own.endsWith('position_ids') ? own : undefined;
+  const own = name.replace(/^(bert|roberta|distilbert)\./, '');
+  const present = distilledNames.reduce((at, [from, to]) => at.replace(from, to), own);
+  return /^(embeddings|encoder)\./.test(present) && !present.endsWith('position_ids') ? present : undefined;
 }
 
 /**
- * BERT's encoder (Devlin et al. 2018), configured and stored as transformers' class of the same name; RoBERTa's too, which
- * counts places otherwise.
+ * BERT's encoder (Devlin et al. 2018), and what is built like it: RoBERTa, which counts places otherwise, and DistilBERT,
+ * which has no kinds of sentence.
+ * @throws GymError E_CONFIG where a value is malformed, E_NAME where one is not supported
  */
-export class BertModel {
-  readonly config: BertConfig;
-  /** The parameters by transformers' keys; linear layers are [in, out]. */
-  readonly parameters: ReadonlyMap<string, tf.Variable>;
-  readonly #embed: (inputIds: tf.Tensor2D) => tf.Tensor2D;
-  readonly #layers: ReturnType<typeof bertLayer>[];
-
-  private constructor(config: BertConfig, source: ParameterSource) {
-    const make = (scope: Scope) => ({
-      embed: bertEmbeddings(scope.at('embeddings'), config, firstPosition(config)),
+export function bertPlan(where: string, given: unknown): TextEncoderPlan {
+  const config = parseConfig(where, given);
+  const firstPosition = firstPositionOf(config);
+  return {
+    config,
+    longest: config.max_position_embeddings - firstPosition,
+    rename,
+    make: (scope) => ({
+      embed: bertEmbeddings(scope.at('embeddings'), config, firstPosition),
       layers: Array.from({ length: config.num_hidden_layers }, (_, i) =>
         bertLayer(scope.at('encoder', 'layer', i), config),
       ),
-    });
-    const { network, parameters } = build(source, make);
-    this.config = config;
-    this.parameters = parameters;
-    this.#embed = network.embed;
-    this.#layers = network.layers;
-  }
-
-  /**
-   * Makes a new encoder, with initial weights as in transformers.
-   * @param config the keys whose values are not transformers' defaults
-   * @throws GymError E_CONFIG where a value is malformed, E_NAME where one is not supported
-   */
-  static create(config: Partial<BertConfig>, random: Random): BertModel {
-    return new BertModel(parseConfig(NAME, config), randomParameters(random));
-  }
-
-  /**
-   * Reads `config.json` and `model.safetensors` (one file or shards, in float32 or a variant of less).
-   * @throws GymError E_FILE where a file is missing, is corrupt or does not fit its configuration; E_CONFIG or E_NAME
-   *   where the configuration is not supported
-   */
-  static async load(folder: string): Promise<BertModel> {
-    const where = join(folder, 'config.json');
-    const config = parseConfig(where, await readPythonJson(where));
-    return useWeights(folder, STEMS, (path, state) => new BertModel(config, storedParameters(path, state, rename)));
-  }
-
-  /** The number of tokens of the longest text, including special tokens. */
-  get longest(): number {
-    return this.config.max_position_embeddings - firstPosition(this.config);
-  }
-
-  /**
-   * The hidden states of texts of the same number of tokens. The result is differentiable, and the caller frees it.
-   * @param inputIds int32 [batch, tokens], none of them padding
-   * @param layer after which layer: 0 are the embeddings; default: the last
-   * @returns [batch, tokens, hidden_size]
-   * @throws GymError E_SHAPE where the ids have another type or are too many
-   */
-  apply(inputIds: tf.Tensor2D, layer = this.config.num_hidden_layers): tf.Tensor3D {
-    const [batch, tokens] = inputIds.shape;
-    checkIds(NAME, inputIds, this.longest);
-    return tf.tidy(() => {
-      const rows = this.#layers
-        .slice(0, layer)
-        .reduce((h, next) => tf.tidy(() => next(h, batch)), this.#embed(inputIds));
-      return rows.reshape<tf.Tensor3D>([batch, tokens, this.config.hidden_size]);
-    });
-  }
-
-  /** Frees the parameters. */
-  dispose(): void {
-    disposeParameters(this.parameters);
-  }
+    }),
+  };
 }
 
 /** In RoBERTa's family the first places are those of padding (fairseq's make_positions). */
-function firstPosition({ model_type, pad_token_id }: BertConfig): number {
-  return model_type === 'bert' ? 0 : pad_token_id + 1;
+function firstPositionOf({ model_type, pad_token_id }: BertConfig): number {
+  return model_type === 'bert' || model_type === DISTILLED.model_type ? 0 : pad_token_id + 1;
 }
 
 /** @throws GymError E_SHAPE where ids are not int32 [batch, tokens] of at most so many tokens. */

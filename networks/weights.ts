@@ -9,7 +9,7 @@ import { shownName, shownShape } from '../core/shown.js';
  * agree, as they do for norms, biases and embeddings.
  */
 function axesFromTorch(name: string, rank: number): number[] | undefined {
-  if (!name.endsWith('.weight') || /(^|\.)(word|token|token_type|position|class)_embeddings?\.weight$/.test(name))
+  if (!name.endsWith('.weight') || /(^|\.)(word|token|token_type|position|rel|class)_embeddings?\.weight$/.test(name))
     return undefined;
   if (rank === 4) return [2, 3, 1, 0]; // convolution: [out, in, height, width] to [height, width, in, out]
   if (rank === 2) return [1, 0]; // linear: [out, in] to [in, out]

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import { GymError } from '../../core/errors.js';
 import { useBackend } from '../../networks/backend.js';
-import { BertModel } from '../../networks/bert-model.js';
+import { TextEncoder } from '../../networks/text-encoder.js';
 import { TextTokenizer } from '../../networks/text-tokenizer.js';
 
 /** What BERTScore says of a candidate: each about 0..1, 1 where the two texts have the same tokens. */
@@ -23,10 +23,20 @@ export interface BertScorerOptions {
 const usualLayers: Readonly<Record<string, number>> = {
   'bert 12 768': 9,
   'bert 24 1024': 18,
+  'distilbert 6 768': 5,
+  'roberta 6 768': 5,
   'roberta 12 768': 10,
   'roberta 24 1024': 17,
   'xlm-roberta 12 768': 9,
   'xlm-roberta 24 1024': 17,
+  'deberta 12 768': 9,
+  // deberta-xlarge-mnli, which DDPO takes; for deberta-xlarge, which is of the same size, bert_score has 18.
+  'deberta 48 1024': 40,
+  // DeBERTa v3.
+  'deberta-v2 12 384': 10,
+  'deberta-v2 6 768': 4,
+  'deberta-v2 12 768': 9,
+  'deberta-v2 24 1024': 12,
 };
 
 /** The hidden states of one text, each of length 1: [tokens, width] in a row. */
@@ -45,11 +55,11 @@ interface Embedded {
  */
 export class BertScorer {
   readonly layer: number;
-  readonly #model: BertModel;
+  readonly #model: TextEncoder;
   readonly #tokenizer: TextTokenizer;
   readonly #batchSize: number;
 
-  private constructor(model: BertModel, tokenizer: TextTokenizer, layer: number, batchSize: number) {
+  private constructor(model: TextEncoder, tokenizer: TextTokenizer, layer: number, batchSize: number) {
     this.#model = model;
     this.#tokenizer = tokenizer;
     this.layer = layer;
@@ -58,13 +68,13 @@ export class BertScorer {
 
   /**
    * Reads an encoder and its tokenizer from a folder in Hugging Face's layout: `config.json`, `model.safetensors` and
-   * `tokenizer.json` or `vocab.txt`. Encoders that are built like BERT or RoBERTa are understood.
+   * `tokenizer.json` or `vocab.txt`. The kinds are those of {@link TextEncoder}.
    * @throws GymError E_FILE, E_CONFIG or E_NAME where something is missing, broken or not supported; E_CONFIG where the
    *   layer is not given and not known either
    */
   static async load(folder: string, { layer, batchSize = 32 }: BertScorerOptions = {}): Promise<BertScorer> {
     await useBackend();
-    const model = await BertModel.load(folder);
+    const model = await TextEncoder.load(folder);
     try {
       const { model_type, num_hidden_layers: count, hidden_size } = model.config;
       const chosen = layer ?? usualLayers[`${model_type} ${count} ${hidden_size}`];

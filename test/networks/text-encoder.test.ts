@@ -5,8 +5,8 @@ import * as tf from '@tensorflow/tfjs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { useBackend } from '../../backend/index.js';
 import { readJson } from '../../core/files.js';
-import { Random } from '../../core/random.js';
-import { BertModel } from '../../networks/bert-model.js';
+import { bucketOf } from '../../networks/deberta-model.js';
+import { TextEncoder } from '../../networks/text-encoder.js';
 import { TextTokenizer } from '../../networks/text-tokenizer.js';
 
 let folder = '';
@@ -22,7 +22,7 @@ const roberta = 'test/fixtures/roberta';
 
 it("gives the ids and hidden states of transformers' RobertaModel, of texts that are cut too", async () => {
   const cases = (await readJson(`${roberta}/cases.json`)) as { text: string; ids: number[]; hidden: number[] }[];
-  const model = await BertModel.load(roberta);
+  const model = await TextEncoder.load(roberta);
   const tokenizer = await TextTokenizer.load(roberta, model.longest);
   expect(model.longest).toBe(12);
   expect(tokenizer.maxLength).toBe(10);
@@ -69,17 +69,68 @@ describe('a tokenizer', () => {
   });
 });
 
+// Made by transformers 5.24: random weights; DebertaModel configured as deberta-xlarge-mnli, with a byte-level BPE;
+// DebertaV2ForSequenceClassification as deberta-v3, with SentencePiece's unigrams; DebertaV2Model with the other settings.
+// Cases without a text have random ids, up to more than there are buckets of distances.
 it.each([
-  [{ hidden_size: 10, num_attention_heads: 3 }, /hidden_size 10 is no multiple of num_attention_heads 3/],
-  [{ hidden_act: 'relu' as 'gelu' }, /unknown hidden_act `relu`/],
-  [{ model_type: 'deberta' as 'bert' }, /unknown model_type `deberta`/],
-])('refuses the configuration %j', (config, message) => {
-  expect(() => BertModel.create(config, new Random(0))).toThrow(message);
+  'distilbert',
+  'deberta',
+  'deberta_v2',
+  'deberta_v3',
+])("gives the ids and hidden states of transformers' %s", async (kind) => {
+  const own = `test/fixtures/encoders/${kind}`;
+  const cases = (await readJson(`${own}/cases.json`)) as { text?: string; ids: number[]; hidden: number[] }[];
+  const before = tf.memory().numTensors;
+  const model = await TextEncoder.load(own);
+  const held = tf.memory().numTensors;
+  const texts = cases.flatMap(({ text, ids }) => (text === undefined ? [] : [[text, ids] as const]));
+  const tokenizer = texts.length > 0 ? await TextTokenizer.load(own, model.longest) : undefined;
+  for (const [text, ids] of texts) expect(tokenizer!.encode(text), text).toEqual(ids);
+  for (const { ids, hidden } of cases) {
+    // Twice in a batch, so that samples must be told apart.
+    const actual = tf.tidy(() => model.apply(tf.tensor2d([ids, ids.toReversed(), ids], undefined, 'int32')));
+    const data = await actual.data();
+    hidden.forEach((value, i) => {
+      expect(data[i]).toBeCloseTo(value, 4);
+      expect(data[2 * hidden.length + i]).toBeCloseTo(value, 4);
+    });
+    actual.dispose();
+  }
+  expect(tf.memory().numTensors).toBe(held);
+  model.dispose();
+  expect(tf.memory().numTensors).toBe(before);
 });
 
-it('refuses more tokens than there are places', () => {
-  const config = { vocab_size: 9, hidden_size: 4, num_attention_heads: 2, num_hidden_layers: 1, intermediate_size: 4 };
-  const model = BertModel.create({ ...config, max_position_embeddings: 3 }, new Random(0));
-  expect(() => model.apply(tf.zeros([1, 4], 'int32'))).toThrow(/4 tokens a text, but there are 3 positions/);
+it.each([
+  // Σ over distances d from 1 to most − 1 of the bucket times (7 d mod 1009), of transformers' make_log_bucket_position.
+  [256, 512, 42_679_808],
+  [64, 512, 12_947_809],
+  [128, 256, 10_985_528],
+  [8, 40, 36_631],
+])('puts distances into %i buckets up to %i as Python does', (buckets, most, sum) => {
+  let own = 0;
+  for (let d = 1; d < most; d++) own += bucketOf(d, buckets, most) * ((7 * d) % 1009);
+  expect(own).toBe(sum);
+  expect(bucketOf(-most + 1, buckets, most)).toBe(-bucketOf(most - 1, buckets, most));
+});
+
+it.each([
+  [{ hidden_size: 10, num_attention_heads: 3 }, /hidden_size 10 is no multiple of num_attention_heads 3/],
+  [{ hidden_act: 'relu' }, /unknown hidden_act `relu`/],
+  [{ model_type: 'distilbert', activation: 'relu' }, /unknown hidden_act `relu`/],
+  [{ model_type: 'electra' }, /unknown model_type `electra`.*bert.*deberta-v2/],
+  [{ model_type: 'deberta' }, /relative_attention` is false; only true is supported/],
+  [{ model_type: 'deberta', relative_attention: true }, /pos_att_type` is undefined; it must name c2p, p2c or both/],
+  [{ model_type: 'deberta', relative_attention: true, pos_att_type: 'p2p' }, /pos_att_type` is "p2p"/],
+  [{ model_type: 'deberta-v2', relative_attention: true, conv_kernel_size: 3 }, /conv_kernel_size` is 3; only 0/],
+])('refuses the configuration %j', async (config, message) => {
+  const own = await mkdtemp(join(folder, 'c'));
+  await writeFile(join(own, 'config.json'), JSON.stringify(config));
+  await expect(TextEncoder.load(own)).rejects.toThrow(message);
+});
+
+it('refuses more tokens than there are places', async () => {
+  const model = await TextEncoder.load(roberta);
+  expect(() => model.apply(tf.zeros([1, 13], 'int32'))).toThrow(/13 tokens a text, but there are 12 positions/);
   model.dispose();
 });

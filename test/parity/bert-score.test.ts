@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import { expect, it } from 'vitest';
 import { readSafetensors } from '../../core/safetensors.js';
-import { BertModel } from '../../networks/bert-model.js';
+import { TextEncoder } from '../../networks/text-encoder.js';
 import { BertScorer } from '../../rewards/text/bert-score.js';
 import { fixturePath, largestError, readFixture, startBackend } from './fixtures.js';
 
@@ -25,7 +25,7 @@ const idsOf = (i: number) => expected.input_ids[i]!.filter((_, k) => expected.at
 it("gives the ids and the hidden states of transformers' BertModel", async () => {
   const hidden = (await readSafetensors(fixturePath('rewards', 'bert', 'io.safetensors'))).get('hidden')!;
   const [, longest, width] = hidden.shape as [number, number, number];
-  const model = await BertModel.load(folder);
+  const model = await TextEncoder.load(folder);
   const scorer = await BertScorer.load(folder, { layer: expected.layer });
   for (const [i, reference] of expected.references.entries()) {
     expect(scorer.encode(reference)).toEqual(idsOf(i));
