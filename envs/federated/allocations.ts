@@ -11,6 +11,11 @@ export const clientGroup = z
     samples: z.int().min(1).max(1_000_000).optional(),
     /** Instead: the share of the domain's training pictures that each of them has, rounded down. */
     share: z.number().positive().max(1).optional(),
+    /**
+     * Whether each of them has an example of every class: where a class is missing, one of it takes the place of an example of
+     * the class that the client has most of, as far as the domain's pictures that nobody has allow it. Default false.
+     */
+    everyClass: z.boolean().optional(),
     /** Seconds on the virtual clock before which they are not there. Default 0. */
     joinsAt: z.number().min(0).optional(),
     /** How many times as long as others they take. Default 1. */
@@ -30,6 +35,7 @@ export type ClientGroup = z.output<typeof clientGroup>;
 
 const group = (domain: string, clients: number, samples: number): ClientGroup => ({ domain, clients, samples });
 const part = (domain: string, clients: number, share: number): ClientGroup => ({ domain, clients, share });
+const office = (domain: string, clients: number) => ({ ...part(domain, clients, 0.2), everyClass: true });
 
 /** Allocations by name. */
 export const allocations = {
@@ -51,8 +57,8 @@ export const allocations = {
   dominant: [group('clean', 7, 40), group('lowres', 1, 20), group('street', 1, 60), group('texture', 1, 20)],
   /** As in FPL's paper (section 4.1): a hundredth of its domain for each client. All data sets come out of your folders. */
   digits: [part('mnist', 3, 0.01), part('usps', 7, 0.01), part('svhn', 6, 0.01), part('syn', 4, 0.01)],
-  /** The paper's other one: a fifth of its domain for each client. */
-  'office-caltech': [part('caltech', 3, 0.2), part('amazon', 2, 0.2), part('webcam', 1, 0.2), part('dslr', 4, 0.2)],
+  /** The paper's other one: a fifth of its domain for each client, and an example of every class, as its code has it. */
+  'office-caltech': [office('caltech', 3), office('amazon', 2), office('webcam', 1), office('dslr', 4)],
 } as const satisfies Record<string, readonly ClientGroup[]>;
 
 /** `random`: ten clients of the domains of `drawn`, how many of which is drawn in each episode, at least one of each. */

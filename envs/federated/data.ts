@@ -67,9 +67,31 @@ export function dealtOut(clients: readonly ClientSpec[], data: FederatedData, ra
     decks.set(domain, [...random.child(`deal/${domain}`).permutation(labels.length)]);
   return clients.map((client) => {
     const all = data.train.get(client.domain)!;
-    const dealt = pick(all, decks.get(client.domain)!.splice(0, examplesOf(client, all.labels.length)));
+    const deck = decks.get(client.domain)!;
+    const hand = deck.splice(0, examplesOf(client, all.labels.length));
+    if (client.everyClass === true) fillIn(hand, deck, all);
+    const dealt = pick(all, hand);
     return client.attack === 'label-flip'
       ? { ...dealt, labels: dealt.labels.map((label) => dealt.classes.length - 1 - label) }
       : dealt;
   });
+}
+
+/**
+ * Gives a hand an example of each class that it lacks and the deck still has, for one of the class that it has most of: the
+ * first of the deck for the last of the hand, which goes back into the deck, so that no two clients have the same picture.
+ */
+function fillIn(hand: number[], deck: number[], { labels, classes }: LabelledImages): void {
+  const numbers = new Int32Array(classes.length);
+  for (const i of hand) numbers[labels[i]!]!++;
+  for (let missing = 0; missing < classes.length; missing++) {
+    if (numbers[missing]! > 0) continue;
+    const most = numbers.indexOf(Math.max(...numbers));
+    const from = deck.findIndex((i) => labels[i] === missing);
+    if (from < 0 || numbers[most]! < 2) continue;
+    const to = hand.findLastIndex((i) => labels[i] === most);
+    [hand[to], deck[from]] = [deck[from]!, hand[to]!];
+    numbers[missing]!++;
+    numbers[most]!--;
+  }
 }
