@@ -5,6 +5,7 @@ import { GymError } from '../core/errors.js';
 import { fileError, readPythonJson, removeFile } from '../core/files.js';
 import { SafetensorsFile, streamSafetensors } from '../core/safetensors.js';
 import { shownJson, shownName } from '../core/shown.js';
+import type { Awaitable } from '../core/types.js';
 import { type StoredTensors, torchShape, toTorch } from './weights.js';
 
 // The weight files of a network's folder, as diffusers and transformers name them: one file, or shards with an index; in
@@ -103,19 +104,19 @@ class Shards implements StoredTensors {
 /**
  * Makes something of the weights in a folder, of which one tensor at a time is read.
  * @param stems as in {@link weightFiles}
- * @param use takes the path that errors name, and the weights by name, in PyTorch's layout
+ * @param use takes the path that errors name, and the weights by name, in PyTorch's layout, which can be read until it is done
  * @throws GymError E_FILE where they are missing or broken, and what `use` throws
  */
 export async function useWeights<T>(
   folder: string,
   stems: readonly string[],
-  use: (path: string, state: StoredTensors) => T,
+  use: (path: string, state: StoredTensors) => Awaitable<T>,
 ): Promise<T> {
   const [first, ...shards] = await weightFiles(folder, stems);
   const open: SafetensorsFile[] = [];
   try {
     for (const path of shards.length === 0 ? [first!] : shards) open.push(await SafetensorsFile.open(path));
-    return use(first!, open.length === 1 ? open[0]! : new Shards(open));
+    return await use(first!, open.length === 1 ? open[0]! : new Shards(open));
   } finally {
     for (const file of open) file.close();
   }

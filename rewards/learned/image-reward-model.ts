@@ -3,17 +3,18 @@ import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { GymError } from '../../core/errors.js';
 import { readPythonJson } from '../../core/files.js';
-import type { NdArray } from '../../core/ndarray.js';
 import { readSafetensors } from '../../core/safetensors.js';
 import { BlipModel, type BlipPart } from '../../networks/blip.js';
+import { useWeights } from '../../networks/weight-files.js';
+import type { StoredTensors } from '../../networks/weights.js';
 import { headValue, type LinearHead, linearHead } from './linear-head.js';
 
 /** The mean and standard deviation of the network's output, by which ImageReward's authors normalise it. */
 const outputMean = 0.16717362830052426;
 const outputStd = 1.0333394966054072;
 
-/** The released file, after its conversion to safetensors. */
-const RELEASED = 'ImageReward.safetensors';
+/** How the name of the released file begins, after its conversion to safetensors. */
+const RELEASED = 'ImageReward';
 
 /** transformers' keys of BlipVisionModel for those of the released file, which are timm's. */
 const visionNames: readonly (readonly [RegExp, string])[] = [
@@ -28,15 +29,20 @@ const visionNames: readonly (readonly [RegExp, string])[] = [
   [/^norm\./, 'post_layernorm.'],
 ];
 
-/** The tensors whose names begin so, without that beginning. */
-function below(state: ReadonlyMap<string, NdArray>, prefix: string): Map<string, NdArray> {
-  return new Map(
-    [...state].flatMap(([key, value]) => (key.startsWith(prefix) ? [[key.slice(prefix.length), value]] : [])),
+/** The tensors whose names begin so, without that beginning, and by other names where there are such. */
+function below(state: StoredTensors, prefix: string, names: typeof visionNames = []): StoredTensors {
+  const keys = [...state.keys()].filter((key) => key.startsWith(prefix));
+  const renamed = new Map(
+    keys.map((key) => [names.reduce((at, [from, to]) => at.replace(from, to), key.slice(prefix.length)), key]),
   );
+  return {
+    keys: () => renamed.keys(),
+    get: (name) => (renamed.has(name) ? state.get(renamed.get(name)!) : undefined),
+  };
 }
 
 /** The sizes of the vision tower, which the released file does not name: they follow from its tensors. */
-function visionConfig(where: string, state: ReadonlyMap<string, NdArray>): unknown {
+function visionConfig(where: string, state: StoredTensors): unknown {
   const shape = (key: string) => {
     const value = state.get(key);
     if (!value)
@@ -84,40 +90,46 @@ export class ImageRewardModel {
    * @throws GymError E_FILE where something is missing or does not fit; E_CONFIG or E_NAME where it is not supported
    */
   static async load(folder: string): Promise<ImageRewardModel> {
-    const released = join(folder, RELEASED);
-    return existsSync(released)
-      ? await ImageRewardModel.#released(folder, released)
-      : await ImageRewardModel.#parts(folder);
+    if (existsSync(join(folder, `${RELEASED}.safetensors`))) return await ImageRewardModel.#released(folder);
+    if (existsSync(join(folder, 'vision'))) return await ImageRewardModel.#parts(folder);
+    throw new GymError(
+      'E_FILE',
+      `${folder}: has neither ${RELEASED}.safetensors (the released file, converted as docs/rewards.md shows) nor vision/, text/ and mlp.safetensors.`,
+    );
   }
 
   static async #parts(folder: string): Promise<ImageRewardModel> {
-    const part = async (name: string): Promise<BlipPart> => {
-      const [where, weights] = [join(folder, name, 'config.json'), join(folder, name, 'model.safetensors')];
-      return { where, config: await readPythonJson(where), weights, state: await readSafetensors(weights) };
-    };
-    const text = await part('text');
-    const config = { ...(text.config as object), type_vocab_size: 0 };
-    const mlp = join(folder, 'mlp.safetensors');
-    return ImageRewardModel.#of(await part('vision'), { ...text, config }, mlp, await readSafetensors(mlp));
+    const part = <T>(name: string, use: (part: BlipPart) => Promise<T> | T): Promise<T> =>
+      useWeights(join(folder, name), ['model'], async (weights, state) => {
+        const where = join(folder, name, 'config.json');
+        return await use({ where, config: await readPythonJson(where), weights, state });
+      });
+    const path = join(folder, 'mlp.safetensors');
+    const mlp = await readSafetensors(path);
+    return await part('vision', (vision) =>
+      part('text', (text) => {
+        const config = { ...(text.config as object), type_vocab_size: 0 };
+        return ImageRewardModel.#of(vision, { ...text, config }, path, mlp);
+      }),
+    );
   }
 
-  static async #released(folder: string, path: string): Promise<ImageRewardModel> {
+  static async #released(folder: string): Promise<ImageRewardModel> {
     const whereText = join(folder, 'med_config.json');
     const textConfig = await medConfig(whereText);
-    const state = await readSafetensors(path);
-    const timm = below(state, 'blip.visual_encoder.');
-    const vision = new Map(
-      Array.from(timm, ([key, value]) => [visionNames.reduce((at, [from, to]) => at.replace(from, to), key), value]),
-    );
-    return ImageRewardModel.#of(
-      { where: path, config: visionConfig(path, timm), weights: path, state: vision },
-      { where: whereText, config: textConfig, weights: path, state: below(state, 'blip.text_encoder.') },
-      path,
-      below(state, 'mlp.'),
-    );
+    return await useWeights(folder, [RELEASED], (path, state) => {
+      const [seen, read] = ['blip.visual_encoder.', 'blip.text_encoder.'] as const;
+      const vision = below(state, seen, visionNames);
+      return ImageRewardModel.#of(
+        { where: path, config: visionConfig(path, below(state, seen)), weights: path, state: vision },
+        { where: whereText, config: textConfig, weights: path, state: below(state, read) },
+        path,
+        below(state, 'mlp.'),
+      );
+    });
   }
 
-  static #of(vision: BlipPart, text: BlipPart, where: string, mlp: ReadonlyMap<string, NdArray>): ImageRewardModel {
+  static #of(vision: BlipPart, text: BlipPart, where: string, mlp: StoredTensors): ImageRewardModel {
     const blip = new BlipModel(vision, text);
     try {
       return new ImageRewardModel(blip, linearHead(where, mlp, blip.text.hidden_size));

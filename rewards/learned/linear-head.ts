@@ -1,5 +1,5 @@
 import { GymError } from '../../core/errors.js';
-import type { NdArray } from '../../core/ndarray.js';
+import type { StoredTensors } from '../../networks/weights.js';
 
 /** A function of features that is a weighted sum: `weights · features + bias`. */
 export interface LinearHead {
@@ -14,7 +14,7 @@ export interface LinearHead {
  * @param inputs the number of features
  * @throws GymError E_FILE where a tensor is missing, or their shapes do not follow from each other
  */
-export function linearHead(where: string, state: ReadonlyMap<string, NdArray>, inputs: number): LinearHead {
+export function linearHead(where: string, state: StoredTensors, inputs: number): LinearHead {
   const keys = [...state.keys()].filter((key) => /(^|\.)weight$/.test(key));
   const number = (key: string) => Number(/(\d+)\.weight$/.exec(key)?.[1] ?? 0);
   keys.sort((a, b) => number(a) - number(b));

@@ -213,3 +213,14 @@ it.each([
   await expect(made(options)).rejects.toThrow(message);
   expect(tf.memory().numTensors).toBe(tensors);
 });
+
+it('an ImageReward without weights, or with half of them, says so and holds nothing', async () => {
+  const own = join(folder, 'broken');
+  await cp(blip, own, { recursive: true });
+  const tensors = tf.memory().numTensors;
+  await rm(join(own, 'text', 'model.safetensors'));
+  await expect(made({ kind: 'image-reward', model: own })).rejects.toThrow(/cannot read .*text\/model\.safetensors/);
+  await rm(join(own, 'vision'), { recursive: true });
+  await expect(made({ kind: 'image-reward', model: own })).rejects.toThrow(/has neither ImageReward\.safetensors/);
+  expect(tf.memory().numTensors).toBe(tensors);
+});
