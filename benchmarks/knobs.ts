@@ -36,7 +36,7 @@ const pairs = {
 
 /** The knobs that the guided labels have by default. */
 const defaults: Knobs = {
-  ...{ neighbours: 10, sharpness: 1, confidence: 0, history: 5 },
+  ...{ neighbours: 5, sharpness: 1, confidence: 0, history: 5 },
   ...{ contrast: 0.2, diversity: 1, negative: 0 },
 };
 

@@ -42,8 +42,9 @@ export const guidedPseudoLabels = defineAgent<AdaptationObservation, AdaptationA
   options: schema,
   defaults: {
     network: {
-      ...{ neighbours: 10, sharpness: 1, history: 5, exclusion: true, releasedOrder: false },
-      // The weight of the contrast and cross-entropy are this project's, for few epochs on a small network.
+      ...{ neighbours: 5, sharpness: 1, history: 5, exclusion: true, releasedOrder: false },
+      // Five neighbours (the released code has ten, of 55,000 samples), the weight of the contrast and cross-entropy are this
+      // project's, for few epochs of a small network on some thousand samples.
       ...{ contrast: 0.2, diversity: 1, negative: 0 },
     },
   },

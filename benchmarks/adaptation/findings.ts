@@ -37,13 +37,13 @@ function pairFindings(runs: readonly PaperRun[], part: string): Finding[] {
   const [fast, gentle] = [0.02, 0.005];
   const fromDrawn = !/^(mnist|usps)-/.test(part);
   const findings: Finding[] = [];
-  const five = (of = 'score'): Select => ({
-    ...{ part, of, algorithm: `guided-pseudo-labels (neighbours 5, learningRate ${fast})` },
+  const ten = (of = 'score'): Select => ({
+    ...{ part, of, algorithm: `guided-pseudo-labels (neighbours 10, learningRate ${fast})` },
   });
   if (part === 'texture-mnist')
     findings.push(
       reaches(runs, 'guided labels', guided(fast), guided(fast, 0.2, 'source')),
-      reaches(runs, 'guided labels by five neighbours', five(), five('source')),
+      reaches(runs, 'guided labels by ten neighbours', ten(), ten('source')),
     );
   if (fromDrawn)
     findings.push(
