@@ -14,8 +14,10 @@ import {
 } from './findings.js';
 import {
   type Batch,
+  joined,
   type RewardSource,
   reportUnequal,
+  reversed,
   type Score,
   type Scored,
   scored,
@@ -155,11 +157,7 @@ export const rewardChecks: readonly Check<RewardSubject>[] = [
     const whole = await scored(report, 'score()', score, batch);
     const n = batch.prompts.length;
     const backwards = Array.from({ length: n }, (_, i) => n - 1 - i);
-    const { scores, details } = await scored(report, 'score() backwards', score, select(batch, backwards));
-    const turned: Scored = {
-      scores: scores.reverse(),
-      details: Object.fromEntries(Object.entries(details).map(([term, values]) => [term, values.reverse()])),
-    };
+    const turned = reversed(await scored(report, 'score() backwards', score, select(batch, backwards)));
     const todo = 'return scores in the order of the pictures, and let none depend on its place';
     reportUnequal(
       report,
@@ -182,19 +180,12 @@ export const rewardChecks: readonly Check<RewardSubject>[] = [
       ['two halves', [all.slice(0, half), all.slice(half)]],
     ];
     for (const [name, groups] of sizes) {
-      const joined: Scored = { scores: [], details: {} };
-      for (const places of groups) {
-        if (places.length === 0) continue;
-        const part = await scored(report, `score() of ${name}`, score, select(batch, places));
-        joined.scores.push(...part.scores);
-        for (const [term, values] of Object.entries(part.details)) {
-          joined.details[term] ??= [];
-          joined.details[term].push(...values);
-        }
-      }
+      const parts: Scored[] = [];
+      for (const places of groups)
+        if (places.length > 0) parts.push(await scored(report, `score() of ${name}`, score, select(batch, places)));
       const todo = 'score each picture for itself; agents normalise over batches';
       const what = 'the score depends on the other pictures of the batch';
-      reportUnequal(report, `score() of ${name}`, what, todo, whole, joined, tolerance);
+      reportUnequal(report, `score() of ${name}`, what, todo, whole, joined(parts), tolerance);
       if (report.findings.length > 0) return;
     }
   }),

@@ -112,6 +112,39 @@ const defects: [string, unknown, string, RegExp][] = [
     /details\.size\[0\]: it must be finite, or NaN/,
   ],
   [
+    'has notes that are no object',
+    (batch: RewardBatch) => ({ scores: means(batch), notes: 'bright' }),
+    'scores',
+    /notes: it must be an object of named lists; actual: "bright"\s+to do: return { name: texts/,
+  ],
+  [
+    'has a note of its whole batch',
+    (batch: RewardBatch) => ({ scores: means(batch), notes: { said: ['bright'] } }),
+    'scores',
+    /notes\.said: it must have 8 entries, one an image; actual: 1/,
+  ],
+  [
+    'has a note that is no text',
+    (batch: RewardBatch) => ({ scores: means(batch), notes: { said: means(batch) } }),
+    'scores',
+    /notes\.said\[0\]: it must be a text; actual: 0\.\d+ \(number\)/,
+  ],
+  [
+    'says something else each time',
+    (batch: RewardBatch) => ({ scores: means(batch), notes: { said: batch.prompts.map(() => `at ${calls++}`) } }),
+    'same-again',
+    /notes\.said\[0\]: the same pictures get another score/,
+  ],
+  [
+    'notes places',
+    (batch: RewardBatch) => ({
+      scores: means(batch),
+      notes: { said: batch.prompts.map((_, i) => (batch.prompts.length === 8 ? `picture ${i}` : 'picture')) },
+    }),
+    'order',
+    /score\(\) backwards: notes\.said\[0\]: .*actual: picture 0 and picture 7/,
+  ],
+  [
     'is random',
     (batch: RewardBatch) => means(batch).map((x) => x + calls++),
     'same-again',
@@ -219,7 +252,8 @@ describe('checkReward', () => {
     expect(await checkReward({ name: 'means', score: means })).toEqual([]);
     const slow = async (batch: RewardBatch) => {
       await later(30, batch.signal);
-      return { scores: Float64Array.from(means(batch)), details: { none: means(batch).map(() => Number.NaN) } };
+      const notes = { said: means(batch).map((x) => `it is ${x}`) };
+      return { scores: Float64Array.from(means(batch)), details: { none: means(batch).map(() => Number.NaN) }, notes };
     };
     expect(await checkReward(slow, { abortMs: 20 })).toEqual([]);
     const careful = async (batch: RewardBatch) => {
