@@ -1,7 +1,9 @@
 import { mean } from '../../core/statistics.js';
 import { algorithmOf, grouped } from '../../training/benchmark/results.js';
+import type { Series } from '../../training/figures.js';
 import { RunFolder } from '../../training/run-folder/index.js';
 import type { NamedFigure, PaperBenchmark, PaperRun, Part } from '../paper/definition.js';
+import { mapDrawing } from './drawings.js';
 import { findingsOf } from './findings.js';
 
 type One = Part['matrices'][0];
@@ -157,6 +159,13 @@ export const federated: PaperBenchmark = {
     );
   },
   figures,
+  drawings: ['fpl', 'fedavg'].map((algorithm) => ({
+    file: `map-${algorithm}`,
+    title: `Prototypes with ${algorithm}`,
+    caption: `What each client's network makes of each class with ${algorithm}, in the plane in which these differ most, for the first seed: a point is the mean feature of one class at one client. Colours are classes, shapes are domains.`,
+    algorithm,
+    draw: mapDrawing,
+  })),
   findings: findingsOf,
 };
 
@@ -186,35 +195,67 @@ async function measure(folder: string): Promise<Record<string, number>> {
   };
 }
 
-/** Accuracy by rounds: the mean over domains of each strategy, and every domain of the ones that are compared most. */
+/**
+ * Accuracy by rounds: the mean over domains of each strategy, and every domain of the ones that are compared most; of FPL how
+ * many clusters a class has, and how its two kinds of one prototype a class move, and lie to the domains'.
+ */
 function figures(part: string, runs: readonly PaperRun[]): NamedFigure[] {
   const finished = runs.filter((run) => run.state === 'finished' && run.byEpoch?.meanAccuracy !== undefined);
   if (finished.length === 0) return [];
-  const key = 'accuracy/';
-  const keys = [
-    ...new Set(finished.flatMap(({ byEpoch }) => Object.keys(byEpoch!).filter((name) => name.startsWith(key)))),
-  ];
   const some = finished.filter(({ agent }) => ['fpl', 'fedproto', 'fedavg'].includes(agent));
-  const figure = (name: string, title: string, chosen: readonly PaperRun[], file: string): NamedFigure => ({
-    ...{ title, unit: 'share of test pictures', across: 'round', width: 460, height: 240, file: `${part}-${file}` },
-    caption: `${title} by rounds: mean and range over seeds.`,
-    series: grouped(chosen, algorithmOf).map((group) => {
-      const curves = group.map(({ byEpoch }) => byEpoch![name]!);
-      const rounds = [...Array(Math.min(...curves.map(({ length }) => length))).keys()];
-      const at = (round: number) => curves.map((curve) => curve[round]!);
-      return {
-        name: algorithmOf(group[0]!),
-        points: rounds.map((round) => [round, mean(at(round))] as const),
-        ...(curves.length > 1 && {
-          band: rounds.map((round) => [round, Math.min(...at(round)), Math.max(...at(round))] as const),
-        }),
-      };
-    }),
+  const fpl = finished.filter((run) => algorithmOf(run) === 'fpl');
+  const named = (prefix: string, own: readonly PaperRun[]) => {
+    const keys = own.flatMap(({ byEpoch }) => Object.keys(byEpoch!).filter((key) => key.startsWith(prefix)));
+    return [...new Set(keys)].map((key) => [key, key.slice(prefix.length)] as const);
+  };
+  const byAlgorithm = (key: string, own: readonly PaperRun[]) =>
+    grouped(own, algorithmOf).flatMap((group) => curve(algorithmOf(group[0]!), key, group));
+  const ofFpl = (keys: readonly (readonly [key: string, name: string])[]) =>
+    keys.flatMap(([key, name]) => curve(name, key, fpl));
+  const figure = (title: string, unit: string, file: string, series: Series[]): NamedFigure => ({
+    ...{ title, unit, series, across: 'round', width: 460, height: 240, file: `${part}-${file}` },
+    caption: `${title}, by rounds: mean and range over seeds.`,
   });
+  const share = 'share of test pictures';
+  const lengths = 'lengths of a prototype';
   return [
-    figure('meanAccuracy', 'Accuracy, mean over domains', finished, 'accuracy'),
-    ...(some.length > 0
-      ? keys.map((name) => figure(name, `Accuracy on ${name.slice(key.length)}`, some, name.slice(key.length)))
-      : []),
+    figure('Accuracy, mean over domains', share, 'accuracy', byAlgorithm('meanAccuracy', finished)),
+    ...named('accuracy/', some).map(([key, name]) =>
+      figure(`Accuracy on ${name}`, share, name, byAlgorithm(key, some)),
+    ),
+    figure('FPL: clusters a class', 'number', 'clusters', ofFpl([['clusters', 'fpl']])),
+    figure('FPL: how far prototypes move in a round', lengths, 'movement', ofFpl(named('movement/', fpl))),
+    figure(
+      'FPL: distance of global prototypes to those of a domain',
+      lengths,
+      'global-prototypes',
+      ofFpl(named('distance/global/', fpl)),
+    ),
+    figure(
+      'FPL: distance of unbiased prototypes to those of a domain',
+      lengths,
+      'unbiased-prototypes',
+      ofFpl(named('distance/unbiased/', fpl)),
+    ),
+  ].filter(({ series }) => series.length > 0);
+}
+
+/** A number of several runs by rounds; none where a run lacks it. */
+function curve(name: string, key: string, runs: readonly PaperRun[]): Series[] {
+  const curves = runs.map(({ byEpoch }) => byEpoch![key] ?? []);
+  const length = Math.min(...curves.map((values) => values.length));
+  if (curves.length === 0 || length === 0) return [];
+  // What rests on answers begins with the first round, and what rests on those of two rounds with the second.
+  const first = Math.min(...runs.map(({ byEpoch }) => byEpoch!.meanAccuracy!.length)) - length;
+  const rounds = [...Array(length).keys()];
+  const at = (i: number) => curves.map((values) => values[i]!);
+  return [
+    {
+      name,
+      points: rounds.map((i) => [first + i, mean(at(i))] as const),
+      ...(curves.length > 1 && {
+        band: rounds.map((i) => [first + i, Math.min(...at(i)), Math.max(...at(i))] as const),
+      }),
+    },
   ];
 }

@@ -4,6 +4,7 @@ import type { Metrics } from '../../core/types.js';
 import { type Figure, renderFigure, type Series, seriesColor } from '../figures.js';
 import { Html, html } from '../report-html.js';
 import type { FamilyReport, ReportedRun } from './family.js';
+import { classHue, domainSign, prototypeMarks } from './federated-map.js';
 import { accuracyPrefix, type FederatedRecord, readFederatedRecord, recordFile } from './federated-rounds.js';
 
 const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
@@ -85,31 +86,17 @@ async function curves(figures: readonly Figure[]): Promise<Html> {
   return html`<section><h2>Domain by domain</h2><div class="legend">${names}</div><div class="plots">${plots}</div></section>`;
 }
 
-/** Ten hues of one lightness, which tell classes apart on light and dark ground. */
-const hue = (k: number, classes: number) => `hsl(${Math.round((360 * k) / classes)} 65% 52%)`;
-
-/** The sign of each domain's points, around 0, of a radius of about 5. */
-const signs = [
-  '<circle r="4.5"/>',
-  '<rect x="-4" y="-4" width="8" height="8"/>',
-  '<path d="M0-5.5 5 4H-5Z"/>',
-  '<path d="M0-6 5 0 0 6-5 0Z"/>',
-  '<path d="M0 5.5 5-4H-5Z"/>',
-  '<path d="M-5-2H-2V-5H2V-2H5V2H2V5H-2V2H-5Z"/>',
-];
-const sign = (domain: number) => new Html(signs[domain % signs.length]!);
-
 async function maps(path: string, agent: string): Promise<Html[]> {
   if (!existsSync(recordFile(path))) return [];
   const record = await readFederatedRecord(path);
   if (record.last === undefined || record.last.length === 0) return [];
   const legend = record.domains.map(
     (domain, i) =>
-      html`<span style="white-space: nowrap"><svg width="14" height="14" viewBox="-7 -7 14 14" style="vertical-align: -2px" fill="var(--faint)">${sign(i)}</svg> ${domain}</span> `,
+      html`<span style="white-space: nowrap"><svg width="14" height="14" viewBox="-7 -7 14 14" style="vertical-align: -2px" fill="var(--faint)">${domainSign(i)}</svg> ${domain}</span> `,
   );
   const classes = Array.from(
     { length: record.classes },
-    (_, k) => html`<b style="color: ${hue(k, record.classes)}">${k}</b> `,
+    (_, k) => html`<b style="color: ${classHue(k, record.classes)}">${k}</b> `,
   );
   return [
     html`<section><h2>Prototypes with ${agent}</h2>
@@ -118,19 +105,7 @@ async function maps(path: string, agent: string): Promise<Html[]> {
   ];
 }
 
-/** A map: every point by the hue of its class and the sign of its domain. */
-function picture(title: string, points: FederatedRecord['first'], { classes, domains }: FederatedRecord): Html {
-  const [width, height, rim] = [420, 320, 12];
-  const [left, right] = [Math.min(...points.map(({ x }) => x)), Math.max(...points.map(({ x }) => x))];
-  const [low, high] = [Math.min(...points.map(({ y }) => y)), Math.max(...points.map(({ y }) => y))];
-  // One scale for both axes, so that distances can be compared; points that are all alike stand in the middle.
-  const scale = Math.min((width - 2 * rim) / (right - left || 1), (height - 2 * rim) / (high - low || 1));
-  const marks = points.map(({ x, y, ...point }) => {
-    const [across, down] = [
-      width / 2 + scale * (x - (left + right) / 2),
-      height / 2 - scale * (y - (low + high) / 2),
-    ].map((value) => value.toFixed(1));
-    return html`<g transform="translate(${across} ${down})" fill="${hue(point.class, classes)}"><title>${point.class}, ${domains[point.domain]!}</title>${sign(point.domain)}</g>`;
-  });
-  return html`<figure class="plot"><h3>${title}</h3><svg viewBox="0 0 ${width} ${height}" width="100%" role="img" aria-label="${title}" fill-opacity=".8">${marks}</svg></figure>`;
+function picture(title: string, points: FederatedRecord['first'], record: FederatedRecord): Html {
+  const [width, height] = [420, 320];
+  return html`<figure class="plot"><h3>${title}</h3><svg viewBox="0 0 ${width} ${height}" width="100%" role="img" aria-label="${title}" fill-opacity=".8">${prototypeMarks(points, record, width, height)}</svg></figure>`;
 }
