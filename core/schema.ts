@@ -17,6 +17,7 @@ interface JsonSchema {
   enum?: unknown[];
   anyOf?: JsonSchema[];
   items?: JsonSchema;
+  prefixItems?: JsonSchema[];
   default?: unknown;
   description?: string;
   properties?: Record<string, JsonSchema>;
@@ -25,6 +26,7 @@ interface JsonSchema {
 function typeOf(schema: JsonSchema): string {
   if (schema.enum) return schema.enum.join(' | ');
   if (schema.anyOf) return schema.anyOf.map(typeOf).join(' | ');
+  if (schema.prefixItems) return `[${schema.prefixItems.map(typeOf).join(', ')}]`;
   if (schema.type === 'array') return `[${schema.items ? typeOf(schema.items) : ''}]`;
   if (schema.type === 'object' && schema.properties) return `{${Object.keys(schema.properties).join(', ')}}`;
   return schema.type ?? 'value';

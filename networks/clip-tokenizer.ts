@@ -290,7 +290,7 @@ export class CLIPTokenizer {
         throw new GymError(
           'E_VALUE',
           `CLIPTokenizer: the prompt "${text.length > 60 ? `${text.slice(0, 60)}...` : text}" has ${ids.length} tokens ` +
-            `(start and end included), but the text encoder takes ${this.maxLength}; shorten it, or have it cut (prompts.truncation; \`truncation: true\` in code).`,
+            `(start and end included), but the text encoder takes ${this.maxLength}; shorten it, or have it cut (prompts.truncation, \`sample --truncate\`, or \`truncation: true\` in code).`,
         );
       ids.splice(this.maxLength - 1, Number.POSITIVE_INFINITY, this.eosTokenId);
     }

@@ -1,6 +1,7 @@
 import { GymError } from '../core/errors.js';
 import type { NdArray } from '../core/ndarray.js';
 import { Random } from '../core/random.js';
+import { shownJson } from '../core/shown.js';
 import type { Condition } from '../diffusion/index.js';
 import { promptList } from '../envs/denoising/prompts.js';
 import { completeConfig } from './config/index.js';
@@ -69,7 +70,7 @@ export async function sampleImages(options: SampleOptions): Promise<Sampled> {
       `sample: a run (${run}) has its own weights; leave out lora ${options.lora}, or sample a model with it.`,
     );
   const model = (trained?.config as { model?: string } | undefined)?.model ?? options.model ?? 'models/shapes';
-  const given = options.prompts ?? (await promptsFor(model));
+  const given = await promptsFor(model, options.prompts);
   const prompts = given.flatMap((prompt) => Array<string>(count).fill(prompt));
   // An agent that compares groups takes whole groups only, also where nothing is learned.
   const groupSize = trained && groupSizeOf(trained.config);
@@ -122,9 +123,16 @@ export async function promptsTakenBy(model: string): Promise<Condition> {
   return conditionOfFolder(modelFolder(model));
 }
 
-/** @throws GymError E_CONFIG where a model takes prompts, and none were given. */
-async function promptsFor(model: string): Promise<readonly string[]> {
+/** @throws GymError E_CONFIG where a model takes prompts, and none were given, or takes none, and one was. */
+async function promptsFor(model: string, given: readonly string[] | undefined): Promise<readonly string[]> {
   const condition = await promptsTakenBy(model);
+  const useless = condition === 'none' && given?.find((prompt) => prompt !== '');
+  if (useless)
+    throw new GymError(
+      'E_CONFIG',
+      `sample: the model ${model} is unconditional, its pictures are the same whatever the prompt, actual value ${shownJson(useless)}; leave it out.`,
+    );
+  if (given) return given;
   if (condition === 'none') return [''];
   const what = condition === 'text' ? 'a text' : 'the number of a class';
   throw new GymError('E_CONFIG', `sample: the model ${model} takes ${what} as a prompt; give one by --prompt.`);

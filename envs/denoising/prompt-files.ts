@@ -74,7 +74,8 @@ function* jsonLines(path: string, text: string): Iterable<Entry> {
     if (line.trim() === '') continue;
     const where = `${path}:${i + 1}`;
     const value = parseEntry(line, where, () => where);
-    if (typeof value !== 'object' || value === null || 'metadata' in value) yield { where, value };
+    const isFlat = typeof value === 'object' && value !== null && 'prompt' in value && !('metadata' in value);
+    if (!isFlat) yield { where, value };
     else {
       const { prompt, ...metadata } = value as Record<string, unknown>;
       yield { where, value: Object.keys(metadata).length === 0 ? value : { prompt, metadata } };

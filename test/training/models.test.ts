@@ -130,15 +130,16 @@ describe('a model of latents', () => {
   });
 
   it('makes large pictures in tiles', async () => {
-    const sample = async (more: Record<string, unknown>, model = 'latent') => {
+    const sample = async (more: Record<string, unknown>) => {
       const sampling = { steps: 1, size: 24, ...more };
-      return (await sampleImages({ model: folder(model), prompts: ['a circle'], sampling })).images[0]!;
+      return (await sampleImages({ model: folder('latent'), prompts: ['a circle'], sampling })).images[0]!;
     };
     const [whole, tiled] = [await sample({}), await sample({ tile: 8 })];
     expect(tiled.shape).toEqual([24, 24, 3]);
     expect(tiled.data).not.toEqual(whole.data);
     await expect(sample({ tile: 9 })).rejects.toThrow(/sampling\.tile: must be a multiple of 8 pixels/);
-    await expect(sample({ tile: 8 }, 'grey')).rejects.toThrow(/sampling\.tile: given.*no autoencoder/);
+    const grey = sampleImages({ model: folder('grey'), sampling: { tile: 8 } });
+    await expect(grey).rejects.toThrow(/sampling\.tile: given.*no autoencoder/);
   });
 
   it('has the timesteps of its scheduler, and an export those of the run', async () => {
@@ -207,6 +208,9 @@ describe('models without text', () => {
     expect((await run.metrics())[0]!['check/ratioError']).toBeLessThan(1e-4);
     const { images } = await sampleImages({ model: folder('grey'), sampling: { steps: 2 } });
     expect(images[0]!.shape).toEqual([8, 8, 3]);
+    await expect(sampleImages({ model: folder('grey'), prompts: ['a cat'] })).rejects.toThrow(
+      /is unconditional.*actual value "a cat"; leave it out/,
+    );
     const { data } = images[0]!;
     for (let i = 0; i < data.length; i += 3) expect([data[i + 1], data[i + 2]]).toEqual([data[i], data[i]]);
   });

@@ -82,6 +82,7 @@ describe('promptFile', () => {
       ['p.json', '{"prompts": []}', /p\.json: must be a list/],
       ['p.json', '["a", 7]', /p\.json: entry 1: .*actual value 7/],
       ['p.jsonl', '"a"\n{"prompt": 5}', /p\.jsonl:2: .*actual value/],
+      ['p.jsonl', '{"text": "a"}', /p\.jsonl:1: must be .*actual value \{"text":"a"\}/],
       ['p.jsonl', '"a"\n\n{"prompt"', /p\.jsonl:3: not valid JSON/],
       ['p.csv', 'text,n\na,1', /p\.csv:1: .*must be `prompt`; actual value text, n/],
       ['p.csv', 'prompt,n\na,1\nb, c,2', /p\.csv:3: has 3 columns, the first line 2/],
