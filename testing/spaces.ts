@@ -164,7 +164,7 @@ export interface Misfit {
 }
 
 /** All reasons why a value is no element of a space, element by element; an empty list where it is one. */
-export function misfits(space: Space<unknown>, value: unknown, path: string): Misfit[] {
+function misfits(space: Space<unknown>, value: unknown, path: string): Misfit[] {
   if (space.contains(value)) return [];
   const here = (what: string, actual = show(value)): Misfit[] => [{ path, what, actual }];
   if (space instanceof Dict) {

@@ -50,7 +50,7 @@ export function gridLayout(
 }
 
 /** The top left corner of picture `index` in a grid. */
-export function tileAt(layout: GridLayout, index: number): { left: number; top: number } {
+function tileAt(layout: GridLayout, index: number): { left: number; top: number } {
   const { columns, width, height, scale, gap } = layout;
   return {
     left: gap + (index % columns) * (width * scale + gap),

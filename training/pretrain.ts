@@ -30,7 +30,7 @@ import { Ema } from './ema.js';
 import { differingFiles, digestFolder, nonFiniteTensor } from './run-folder/index.js';
 
 /** What the network learns to predict: the velocity of a diffusion with a cosine ᾱ, or that of a straight flow. */
-export const objectives = ['velocity', 'flow-matching'] as const;
+const objectives = ['velocity', 'flow-matching'] as const;
 export type Objective = (typeof objectives)[number];
 
 export interface PretrainOptions {
@@ -98,7 +98,7 @@ const textConfig = {
  * short chain starts where the velocity says nothing about x_0. x̂_0 is not clipped: under guidance it leaves ±1 (the dark
  * background above all), and clipping it alone, without its ε̂, makes every step brighter.
  */
-export function shapesScheduler(): DDIMScheduler {
+function shapesScheduler(): DDIMScheduler {
   return DDIMScheduler.fromConfig({
     num_train_timesteps: TRAIN_TIMESTEPS,
     trained_betas: flooredCosineBetas(TRAIN_TIMESTEPS),
@@ -115,7 +115,7 @@ function flowScheduler(): FlowMatchEulerDiscreteScheduler {
 }
 
 /** The network, text encoder and tokenizer of the embedded model, untrained. */
-export function newShapesDenoiser(
+function newShapesDenoiser(
   random: Random,
   scheduler: ModelScheduler = shapesScheduler(),
 ): Denoiser & { unet: UNet2DConditionModel } & Required<Pick<Denoiser, 'textEncoder' | 'tokenizer'>> {

@@ -37,7 +37,7 @@ export function codeOf(config: unknown): UserCode[] {
 }
 
 /** Where this user's own knowledge of runs is kept: outside of all runs, so that none can bring it along. */
-export function stateFolder(): string {
+function stateFolder(): string {
   return join(process.env.XDG_STATE_HOME || join(homedir(), '.local', 'state'), 'denoise-gym');
 }
 

@@ -23,7 +23,7 @@ const schema = z.strictObject({
 });
 
 /** The options as the formulas take them. */
-export function guidedOptions(options: z.output<typeof schema>): GuidedOptions {
+function guidedOptions(options: z.output<typeof schema>): GuidedOptions {
   const { neighbours, sharpness, history, exclusion, releasedOrder, contrast, diversity, negative } = options;
   return {
     ...{ neighbours, sharpness, confidence: 0, history, keepAll: !exclusion, releasedOrder },

@@ -49,7 +49,7 @@ function centroids(features: NdArray<Float32Array>, weights: NdArray<Float32Arra
 }
 
 /** The class of the centroid with the largest cosine, for each feature. */
-export function nearestCentroid(features: NdArray<Float32Array>, means: NdArray<Float32Array>): Int32Array {
+function nearestCentroid(features: NdArray<Float32Array>, means: NdArray<Float32Array>): Int32Array {
   const [rows, columns] = features.shape as [number, number];
   const classes = means.shape[0]!;
   const lengths = Array.from({ length: classes }, (_, c) =>

@@ -76,7 +76,7 @@ export class BaselinedReturns<O> implements AdvantageEstimator<O> {
  * The discounted return from each transition of a complete episode on; NaN elsewhere. With a KL among the rewards each step
  * has r_t − β (ln π_old − ln π_reference) of the action that was taken.
  */
-export function returnsToGo(
+function returnsToGo(
   { rewards, spans, extras }: Transitions<unknown, unknown>,
   { gamma, klReward }: Pick<BaselinedReturnsOptions, 'gamma' | 'klReward'>,
 ): Float64Array {

@@ -59,7 +59,7 @@ export function actionOf(knobs: Knobs, history: number): NdArray<Float32Array> {
 export type KnobRule = (observation: AdaptationObservation, knobs: Knobs) => AdaptationAction;
 
 /** Guided pseudo-labels as the knobs say. */
-export const guidedByKnobs: KnobRule = (observation, { contrast, diversity, negative, ...knobs }) =>
+const guidedByKnobs: KnobRule = (observation, { contrast, diversity, negative, ...knobs }) =>
   guidedAction(observation, {
     ...knobs,
     neighbours: Math.min(knobs.neighbours, observation.bankProbs.shape[0]!),

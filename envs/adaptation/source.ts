@@ -88,7 +88,7 @@ export async function evaluated(
  * @param network its weights are trained.
  * @returns the accuracy on the held-out part.
  */
-export async function trainOnSource(
+async function trainOnSource(
   network: FeatureNetwork,
   data: LabelledImages,
   options: SourceTraining,

@@ -82,7 +82,7 @@ export interface Coefficients {
 }
 
 /** The coefficients of an action that says nothing of them, and their order. */
-export const defaultCoefficients: Coefficients = {
+const defaultCoefficients: Coefficients = {
   contrast: 0.2,
   diversity: 1,
   negative: 0,

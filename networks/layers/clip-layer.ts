@@ -48,7 +48,7 @@ export function clipLayer(scope: Scope, config: ClipLayerConfig): ClipLayer {
 }
 
 /** A linear layer with normal initial weights, to which a residual is added where one is given. */
-export function normalLinear(scope: Scope, inputs: number, outputs: number, normal: number, activation?: Activation) {
+function normalLinear(scope: Scope, inputs: number, outputs: number, normal: number, activation?: Activation) {
   const weight = scope.variable<tf.Rank.R2>('weight', [inputs, outputs], { normal });
   const bias = scope.variable<tf.Rank.R1>('bias', [outputs], 0);
   return (x: tf.Tensor2D, residual?: tf.Tensor2D) => linear(x, weight, { bias, activation, residual });

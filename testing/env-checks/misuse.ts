@@ -14,7 +14,7 @@ import type { VectorDriver } from './vector-driver.js';
 // valid, since NaN or an observation outside the space would spoil what is learned from it.
 
 /** Values that are no actions, and whether an environment may clip them into the space. */
-export function badActions(space: Space<unknown>): [action: unknown, mayClip: boolean][] {
+function badActions(space: Space<unknown>): [action: unknown, mayClip: boolean][] {
   const actions: [unknown, boolean][] = [
     [undefined, false],
     ['up', false],

@@ -308,7 +308,7 @@ async function decoderOf({ vae }: Denoiser, tile: number | undefined): Promise<D
  * The scheduler of a run: that of the model, with the run's spacing if it names one, set to the run's steps.
  * @throws GymError E_CONFIG when the run wants a scheduler that the model was not trained for.
  */
-export async function makeScheduler(denoiser: Denoiser, sampling: SamplingConfig): Promise<ModelScheduler> {
+async function makeScheduler(denoiser: Denoiser, sampling: SamplingConfig): Promise<ModelScheduler> {
   const { DDIMScheduler, DDPMScheduler, FlowMatchEulerDiscreteScheduler } = await import('../../diffusion/index.js');
   const own = denoiser.scheduler;
   const isFlow = own instanceof FlowMatchEulerDiscreteScheduler;
