@@ -1,12 +1,23 @@
 import * as tf from '@tensorflow/tfjs';
 import { attention } from '../backend/index.js';
 import { GymError } from '../core/errors.js';
+import type { Random } from '../core/random.js';
 import { checkBertConfig, checkIds } from './bert-model.js';
 import { type CLIPVisionConfig, parseVisionConfig, patches, withClassToken } from './clip-vision-model.js';
 import { checkIntegers, takeFields } from './config-fields.js';
 import { layerNormalization, linearLayer } from './layers/basic.js';
 import { type BertEmbeddingsConfig, bertEmbeddings, bertLayer } from './layers/bert-layer.js';
-import { build, disposeParameters, type Scope, type StoredTensors, storedParameters } from './weights.js';
+import {
+  build,
+  disposeParameters,
+  type ParameterSource,
+  randomParameters,
+  type Scope,
+  type StoredTensors,
+  storedParameters,
+} from './weights.js';
+
+const NAME = 'BlipModel';
 
 /** The configuration of the vision tower, with the names and meanings of Python's `transformers.BlipVisionConfig`. */
 export type BlipVisionConfig = CLIPVisionConfig;
@@ -86,6 +97,29 @@ function visionTower(scope: Scope, config: BlipVisionConfig): (images: tf.Tensor
   };
 }
 
+/** A part of a model: its configuration, checked, and where its weights come from. */
+interface Configured<C> {
+  readonly config: C;
+  readonly source: ParameterSource;
+}
+
+/** Checks the configurations of both parts. */
+function configured(
+  vision: Pick<BlipPart, 'where' | 'config'>,
+  text: Pick<BlipPart, 'where' | 'config'>,
+): { vision: BlipVisionConfig; text: BlipTextConfig } {
+  const seen = parseVisionConfig(vision.where, VISION, vision.config);
+  const own = takeFields(text.where, TEXT, text.config);
+  checkBertConfig(text.where, own);
+  checkIntegers(text.where, own, ['num_hidden_layers', 'encoder_hidden_size'], 1);
+  if (own.encoder_hidden_size !== seen.hidden_size)
+    throw new GymError(
+      'E_CONFIG',
+      `${text.where}: encoder_hidden_size ${own.encoder_hidden_size} is not the vision tower's hidden_size ${seen.hidden_size}.`,
+    );
+  return { vision: seen, text: Object.freeze(own) };
+}
+
 /**
  * BLIP (Li et al. 2022) as an encoder of a text that sees a picture: a vision tower, and BERT with cross-attention to its
  * rows, in which every token sees all others. Configured and stored as transformers' BlipVisionModel and BlipTextModel.
@@ -93,32 +127,22 @@ function visionTower(scope: Scope, config: BlipVisionConfig): (images: tf.Tensor
 export class BlipModel {
   readonly vision: BlipVisionConfig;
   readonly text: BlipTextConfig;
-  readonly #parameters: readonly ReadonlyMap<string, tf.Variable>[];
+  /** What can be trained of both parts, each by transformers' keys; linear layers are [in, out]. */
+  readonly parameters: {
+    readonly vision: ReadonlyMap<string, tf.Variable>;
+    readonly text: ReadonlyMap<string, tf.Variable>;
+  };
   readonly #see: (images: tf.Tensor4D) => tf.Tensor2D;
   readonly #embed: (inputIds: tf.Tensor2D) => tf.Tensor2D;
   readonly #layers: ReturnType<typeof bertLayer>[];
 
-  /**
-   * @throws GymError E_FILE where weights do not fit their configuration; E_CONFIG or E_NAME where a configuration is not
-   *   supported, or the two do not fit each other
-   */
-  constructor(vision: BlipPart, text: BlipPart) {
-    this.vision = parseVisionConfig(vision.where, VISION, vision.config);
-    const own = takeFields(text.where, TEXT, text.config);
-    checkBertConfig(text.where, own);
-    checkIntegers(text.where, own, ['num_hidden_layers', 'encoder_hidden_size'], 1);
-    if (own.encoder_hidden_size !== this.vision.hidden_size)
-      throw new GymError(
-        'E_CONFIG',
-        `${text.where}: encoder_hidden_size ${own.encoder_hidden_size} is not the vision tower's hidden_size ${this.vision.hidden_size}.`,
-      );
-    this.text = Object.freeze(own);
-    const buffers = (name: string) => (name.endsWith('position_ids') ? undefined : name);
-    const tower = build(storedParameters(vision.weights, vision.state, buffers), (scope) =>
-      visionTower(scope, this.vision),
-    );
+  private constructor(vision: Configured<BlipVisionConfig>, text: Configured<BlipTextConfig>) {
+    this.vision = vision.config;
+    this.text = text.config;
+    const own = this.text;
+    const tower = build(vision.source, (scope) => visionTower(scope, this.vision));
     try {
-      const encoder = build(storedParameters(text.weights, text.state, buffers), (scope) => ({
+      const encoder = build(text.source, (scope) => ({
         embed: bertEmbeddings(scope.at('embeddings'), own),
         layers: Array.from({ length: own.num_hidden_layers }, (_, i) =>
           bertLayer(scope.at('encoder', 'layer', i), own, own.encoder_hidden_size),
@@ -127,11 +151,38 @@ export class BlipModel {
       this.#see = tower.network;
       this.#embed = encoder.network.embed;
       this.#layers = encoder.network.layers;
-      this.#parameters = [tower.parameters, encoder.parameters];
+      this.parameters = { vision: tower.parameters, text: encoder.parameters };
     } catch (error) {
       disposeParameters(tower.parameters);
       throw error;
     }
+  }
+
+  /**
+   * Makes a new model, with initial weights as in transformers.
+   * @param vision,text the keys whose values are not transformers' defaults
+   * @throws GymError E_CONFIG or E_NAME where a configuration is not supported, or the two do not fit each other
+   */
+  static create(vision: Partial<BlipVisionConfig>, text: Partial<BlipTextConfig>, random: Random): BlipModel {
+    const parts = configured({ where: `${NAME}: vision`, config: vision }, { where: `${NAME}: text`, config: text });
+    return new BlipModel(
+      { config: parts.vision, source: randomParameters(random.child('vision')) },
+      { config: parts.text, source: randomParameters(random.child('text')) },
+    );
+  }
+
+  /**
+   * @throws GymError E_FILE where weights do not fit their configuration; E_CONFIG or E_NAME where a configuration is not
+   *   supported, or the two do not fit each other
+   */
+  static from(vision: BlipPart, text: BlipPart): BlipModel {
+    const parts = configured(vision, text);
+    const source = ({ weights, state }: BlipPart) =>
+      storedParameters(weights, state, (name) => (name.endsWith('position_ids') ? undefined : name));
+    return new BlipModel(
+      { config: parts.vision, source: source(vision) },
+      { config: parts.text, source: source(text) },
+    );
   }
 
   /** What is seen of images [n, image_size, image_size, 3]: [n, 1 + squares, channels]; the caller frees it. */
@@ -160,6 +211,6 @@ export class BlipModel {
 
   /** Frees the parameters. */
   dispose(): void {
-    for (const parameters of this.#parameters) disposeParameters(parameters);
+    for (const parameters of Object.values(this.parameters)) disposeParameters(parameters);
   }
 }

@@ -27,6 +27,8 @@ const changeable = [
 ];
 /** Where a run lies, which says nothing of what it is. */
 const place = ['runs', 'name'];
+/** Where a reward's server is and how patiently it is asked, which is not what it says: it may move while a run waits. */
+const address = /^rewards\.[^.]+\.(url|token|timeout|retries|retryPause|concurrency)$/;
 
 interface Difference {
   readonly option: string;
@@ -40,7 +42,13 @@ function differences(before: RunConfig, after: RunConfig): Difference[] {
   const isGroup = (value: unknown): value is Record<string, unknown> =>
     typeof value === 'object' && value !== null && !Array.isArray(value);
   const visit = (a: unknown, b: unknown, option: string) => {
-    if (changeable.includes(option) || place.includes(option) || JSON.stringify(a) === JSON.stringify(b)) return;
+    if (
+      changeable.includes(option) ||
+      place.includes(option) ||
+      address.test(option) ||
+      JSON.stringify(a) === JSON.stringify(b)
+    )
+      return;
     if (!isGroup(a) || !isGroup(b)) {
       found.push({ option, before: a, after: b });
       return;
@@ -67,7 +75,7 @@ export function checkSame(stored: RunConfig, given: RunConfig, path: string): vo
   if (found.length > 0)
     throw new GymError(
       'E_CONFIG',
-      `resume ${path}: the run was started with other options:\n${listed(found, 'there', 'now')}\nOnly ${changeable.join(', ')} may change; resume by \`train ${path} --resume\` to take them as they were.`,
+      `resume ${path}: the run was started with other options:\n${listed(found, 'there', 'now')}\nOnly ${changeable.join(', ')}, and where a reward's server is, may change; resume by \`train ${path} --resume\` to take them as they were.`,
     );
 }
 

@@ -48,6 +48,7 @@ export async function paperCommand(definition: PaperBenchmark, options: PaperCom
         command: ['npm run --silent bench --', ...process.argv.slice(2)].join(' '),
         onProgress: sayProgress(),
         onMissing: (message) => void process.stderr.write(`${message}\n`),
+        onPrepare: (message) => void process.stderr.write(`${message}\n`),
       });
     if (abort.signal.aborted) process.exitCode = 130;
     else if (results.runs.some(({ state }) => state !== 'finished')) process.exitCode = 1;

@@ -1,3 +1,4 @@
+import type { BackendName } from '../../backend/index.js';
 import type { Matrix } from '../../training/benchmark/matrix.js';
 import type { RunOutcome } from '../../training/benchmark/results.js';
 import type { Figure } from '../../training/figures.js';
@@ -30,7 +31,27 @@ export interface PaperResults {
   readonly command: string;
   readonly versions: Readonly<Record<string, string>>;
   readonly updated: string;
+  /** What was made before the runs, where there is something: {@link Prepared.about}. */
+  readonly prepared?: string | undefined;
   readonly runs: readonly PaperRun[];
+}
+
+/** What all runs of a benchmark need and none of them makes: a model that judges, the server that it stands behind. */
+export interface Prepared {
+  /** Options of all runs that hold on this machine alone, by dotted path: folders, addresses. They are not recorded. */
+  readonly options: Readonly<Record<string, unknown>>;
+  /** What was made, and numbers on it. Markdown: it is kept with the results, and stands on the page. */
+  readonly about: string;
+  /** Is called once the runs have ended. */
+  close?(): Promise<void>;
+}
+
+/** Where and on what {@link PaperBenchmark.prepare} makes things. */
+export interface PrepareOptions {
+  /** A folder of its own that is not committed and stays: what lies there is not made again. */
+  readonly folder: string;
+  readonly backend?: BackendName | undefined;
+  readonly say: (message: string) => void;
 }
 
 /** A part of a benchmark, which can be run alone (`--only`): runs that are compared with each other. */
@@ -86,6 +107,8 @@ export interface PaperBenchmark {
   readonly parts: Readonly<Record<string, Part>>;
   /** What stands in the table beside the score, in this order. */
   readonly measures: Readonly<Record<string, Measure>>;
+  /** Makes what the runs need beside the package and data. Default: nothing. */
+  prepare?(options: PrepareOptions): Promise<Prepared>;
   /** Takes the further numbers of a finished run out of its folder; asked once a run. Default: none. */
   measure?(folder: string, config: RunConfig): Promise<Record<string, number>>;
   /** Takes numbers epoch by epoch out of a finished run's folder, by name. Default: none. */

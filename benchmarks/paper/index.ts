@@ -6,6 +6,10 @@ export const paperBenchmarks: Readonly<Record<string, { summary: string; load():
     summary: 'source-free adaptation: guided pseudo-labels against their rivals, on drawn digits and handwriting',
     load: async () => (await import('../adaptation/definition.js')).adaptation,
   },
+  captioner: {
+    summary: 'DDPO-IS on the answers of a captioner behind HTTP, against the truth that it never sees',
+    load: async () => (await import('../captioner/definition.js')).captioner,
+  },
   ddpo: {
     summary: "DDPO's comparison: DDPO-IS, DDPO-SF, RWR and RWR-sparse at equal reward queries",
     load: async () => (await import('../ddpo/definition.js')).ddpo,
@@ -17,5 +21,10 @@ export const paperBenchmarks: Readonly<Record<string, { summary: string; load():
   federated: {
     summary: "FPL's comparison: federated prototypes and their rivals under domain shift",
     load: async () => (await import('../federated/definition.js')).federated,
+  },
+  'learned-reward': {
+    summary:
+      'DPOK and DDPO-IS on a learned reward, against the truth: where it is exploited, and what the KL and the watch do',
+    load: async () => (await import('../learned-reward/definition.js')).learnedReward,
   },
 };

@@ -95,6 +95,7 @@ export function renderFindings(definition: PaperBenchmark, results: PaperResults
     `# ${definition.title}`,
     '<!-- Made out of results.json by `npm run bench`; edit the definition, not this file. -->',
     definition.about,
+    ...(results.prepared === undefined ? [] : [`## Before the runs\n\n${results.prepared}`]),
     'Numbers in brackets are 95 % intervals of the mean over seeds by Student\'s t; "for" and "against" are said only where such an interval leaves no doubt.',
     '## Findings',
     markdownTable(

@@ -12,7 +12,7 @@ import { renderFigureFile } from '../../training/figures.js';
 import { gridPng, readGrid } from '../../training/images.js';
 import { RunFolder } from '../../training/run-folder/index.js';
 import { provenance, type RunRecord } from '../../training/run-record.js';
-import type { PaperBenchmark, PaperResults, PaperRun } from './definition.js';
+import type { PaperBenchmark, PaperResults, PaperRun, Prepared } from './definition.js';
 import { figuresOf, picturesFile, renderFindings } from './page.js';
 
 export interface PaperOptions extends Pick<BenchmarkOptions, 'jobs' | 'backend' | 'command' | 'signal' | 'onProgress'> {
@@ -23,6 +23,8 @@ export interface PaperOptions extends Pick<BenchmarkOptions, 'jobs' | 'backend' 
   readonly data?: string | undefined;
   /** Told of each part that is left out, and why. */
   readonly onMissing?: ((message: string) => void) | undefined;
+  /** Told what is made before the runs. */
+  readonly onPrepare?: ((message: string) => void) | undefined;
   /** Where runs, `results.json`, figures and `findings.md` go; the same folder goes on where it was. */
   readonly out: string;
 }
@@ -42,7 +44,7 @@ const shownPictures = 12;
  * @throws GymError E_NAME for a part that is not there, and what {@link cellsOf} throws.
  */
 export async function runPaper(definition: PaperBenchmark, options: PaperOptions): Promise<PaperResults> {
-  const { out, command, data } = options;
+  const { out, data } = options;
   const asked = options.only ?? Object.keys(definition.parts);
   const unknown = asked.find((name) => !Object.hasOwn(definition.parts, name));
   if (unknown !== undefined)
@@ -56,7 +58,27 @@ export async function runPaper(definition: PaperBenchmark, options: PaperOptions
     options.onMissing?.(`${name}: left out, needs ${needed.what}; name its folder by --data`);
     return false;
   });
-  const cells = (await Promise.all(only.map((part) => cellsOfPart(definition, part, options)))).flat();
+  const prepared = await definition.prepare?.({
+    folder: join(out, 'runs', 'prepared'),
+    backend: options.backend,
+    say: options.onPrepare ?? (() => {}),
+  });
+  try {
+    return await runParts(definition, only, options, prepared);
+  } finally {
+    await prepared?.close?.();
+  }
+}
+
+/** Trains what is missing of some parts, once what they need is there. */
+async function runParts(
+  definition: PaperBenchmark,
+  only: readonly string[],
+  options: PaperOptions,
+  prepared: Prepared | undefined,
+): Promise<PaperResults> {
+  const { out, command } = options;
+  const cells = (await Promise.all(only.map((part) => cellsOfPart(definition, part, options, prepared)))).flat();
   const versions = await provenance();
   let results!: PaperResults;
   await runCells(cells, {
@@ -70,6 +92,7 @@ export async function runPaper(definition: PaperBenchmark, options: PaperOptions
       const kept = before.filter(({ name, part }) => !mine.has(name) && Object.hasOwn(definition.parts, part));
       results = {
         ...{ benchmark: definition.name, command, versions, updated: new Date().toISOString() },
+        ...(prepared && { prepared: prepared.about }),
         runs: sorted(definition, [...kept, ...runs.filter(({ state }) => state !== 'missing')]),
       };
       await writeFileAtomic(path, `${JSON.stringify(results, null, 1)}\n`);
@@ -98,10 +121,14 @@ async function cellsOfPart(
   definition: PaperBenchmark,
   part: string,
   { seeds, out, data }: PaperOptions,
+  prepared: Prepared | undefined,
 ): Promise<PaperCell[]> {
   const cells: PaperCell[] = [];
   const { matrices, data: needed } = definition.parts[part]!;
-  const places = Object.fromEntries((needed?.options ?? []).map((option) => [option, data]));
+  const places = {
+    ...Object.fromEntries((needed?.options ?? []).map((option) => [option, data])),
+    ...prepared?.options,
+  };
   for (const matrix of matrices)
     for (const cell of await cellsOf({ ...matrix, options: { ...matrix.options, ...places }, seeds }, out)) {
       const name = `${part}-${cell.name}`;

@@ -130,7 +130,7 @@ export class ImageRewardModel {
   }
 
   static #of(vision: BlipPart, text: BlipPart, where: string, mlp: StoredTensors): ImageRewardModel {
-    const blip = new BlipModel(vision, text);
+    const blip = BlipModel.from(vision, text);
     try {
       return new ImageRewardModel(blip, linearHead(where, mlp, blip.text.hidden_size));
     } catch (error) {
