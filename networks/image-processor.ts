@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { GymError } from '../core/errors.js';
@@ -113,14 +114,28 @@ export interface ImageProcessing {
 export const clipMean: readonly number[] = [0.48145466, 0.4578275, 0.40821073];
 export const clipStd: readonly number[] = [0.26862954, 0.26130258, 0.27577711];
 
+/** The configuration in a file of its own, or in that of the whole processor, which transformers writes since version 5. */
+async function processorIn(folder: string): Promise<{ where: string; given: Readonly<Record<string, unknown>> }> {
+  const [own, whole] = [join(folder, 'preprocessor_config.json'), join(folder, 'processor_config.json')];
+  const isOwn = existsSync(own) || !existsSync(whole);
+  const where = isOwn ? own : whole;
+  const read = await readJson(where);
+  const given = isOwn ? read : (read as { image_processor?: unknown } | null)?.image_processor;
+  if (typeof given !== 'object' || given === null)
+    throw new GymError(
+      'E_CONFIG',
+      `${where}: ${isOwn ? 'it' : 'image_processor'} must be an object, actual value ${shownJson(given)}.`,
+    );
+  return { where, given: given as Readonly<Record<string, unknown>> };
+}
+
 /**
- * Reads transformers' `preprocessor_config.json` of a CLIP model.
+ * Reads transformers' `preprocessor_config.json` of a CLIP model, or what stands in its `processor_config.json`.
  * @throws GymError E_FILE where it cannot be read, E_CONFIG where it asks for what is not supported: another resampling than
  *   bicubic, say
  */
 export async function readImageProcessing(folder: string): Promise<ImageProcessing> {
-  const where = join(folder, 'preprocessor_config.json');
-  const given = (await readJson(where)) as Readonly<Record<string, unknown>>;
+  const { where, given } = await processorIn(folder);
   // Old files have a number where new ones have an object.
   const side = (value: unknown, key: string) =>
     typeof value === 'number' ? value : (value as Record<string, unknown> | null | undefined)?.[key];

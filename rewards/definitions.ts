@@ -70,7 +70,7 @@ const makers: {
   },
   'clip-score': {
     needs:
-      'a folder of a CLIP model (config.json, model.safetensors, preprocessor_config.json, vocab.json, merges.txt)',
+      'a folder of a CLIP model (config.json, model.safetensors, preprocessor_config.json and the files of its tokenizer)',
     make: async (name, options) => await (await import('./learned/clip.js')).clipScore(name, options),
   },
   'pick-score': {

@@ -81,3 +81,16 @@ it('reads old files too, and says what it does not support', async () => {
   await expect(read({ image_std: [1] })).rejects.toThrow(/image_std must be three numbers/);
   await expect(read({ rescale_factor: 1 })).rejects.toThrow(/rescale_factor must be 1\/255/);
 });
+
+it('reads it from the file of the whole processor, as transformers 5 writes it', async () => {
+  const own = await mkdtemp(join(folder, 'whole-'));
+  const write = (config: unknown) => writeFile(join(own, 'processor_config.json'), JSON.stringify(config));
+  const size = { size: { shortest_edge: 32 }, crop_size: { height: 32, width: 32 }, resample: 3 };
+  await write({
+    image_processor: { image_processor_type: 'CLIPImageProcessor', ...size },
+    processor_class: 'CLIPProcessor',
+  });
+  expect(await readImageProcessing(own)).toEqual({ size: 32, fit: 'crop', mean: clipMean, std: clipStd });
+  await write({ processor_class: 'CLIPProcessor' });
+  await expect(readImageProcessing(own)).rejects.toThrow(/processor_config\.json: image_processor must be an object/);
+});
