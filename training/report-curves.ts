@@ -178,20 +178,16 @@ function isOnPolicy(metrics: readonly Metrics[]): boolean {
 
 function diagnosticsOf({ metrics, agent, words: { groups = [] } }: Story): Diagnostic[] {
   const keys = [...new Set(metrics.flatMap((m) => Object.keys(m)))];
-  const terms = keys.filter((key) => key.startsWith('term/'));
   const grouped = (key: string) => groups.some(({ prefix }) => key.startsWith(prefix));
   const undescribed = keys.filter((key) => !own.test(key) && !Object.hasOwn(agent.metrics, key) && !grouped(key));
+  const terms = { prefix: 'term/', title: 'Terms of the reward', unit: 'mean', about: 'What the reward is made of.' };
   return [
-    ...groups.map(({ prefix, ...described }) => ({
-      ...described,
-      curves: keys.filter((key) => key.startsWith(prefix)).map((key) => [key, key.slice(prefix.length)] as const),
-    })),
-    {
-      title: 'Terms of the reward',
-      unit: 'mean',
-      about: 'What the reward is made of.',
-      curves: terms.map((key) => [key, key.slice('term/'.length)]),
-    },
+    ...[...groups, ...(groups.some(({ prefix }) => prefix === terms.prefix) ? [] : [terms])].map(
+      ({ prefix, ...described }) => ({
+        ...described,
+        curves: keys.filter((key) => key.startsWith(prefix)).map((key) => [key, key.slice(prefix.length)] as const),
+      }),
+    ),
     ...watched,
     ...Object.entries(agent.metrics).map(([key, { title, unit, about }]) => ({
       title,

@@ -15,6 +15,11 @@ export const adaptationMetrics: Readonly<Record<string, MetricDescription>> = {
     unit: 'share, mean over classes',
     about: 'The same pictures, labelled by the vote of their nearest neighbours among the learned ones.',
   },
+  'adaptation/streamAccuracy': {
+    title: 'Accuracy on arrival',
+    unit: share,
+    about: 'Of the pictures that are learned from: how the network read each batch of this pass before its update.',
+  },
   'adaptation/pseudoLabelAccuracy': {
     title: 'Right pseudo-labels',
     unit: share,
@@ -42,6 +47,11 @@ export const adaptationMetrics: Readonly<Record<string, MetricDescription>> = {
     title: 'Excluded by mistake',
     unit: share,
     about: 'Of the excluded pairs those of two different classes.',
+  },
+  'adaptation/excludedNegatives': {
+    title: 'Excluded negatives',
+    unit: share,
+    about: 'Of all pairs of a sample and a negative of the queue those that the contrast leaves out.',
   },
   'adaptation/labelsChanged': {
     title: 'Changed labels',

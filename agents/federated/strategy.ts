@@ -64,6 +64,11 @@ const metrics: Readonly<Record<string, MetricDescription>> = {
     unit: 'standard deviation of the accuracies',
     about: 'How unequally the model serves the domains.',
   },
+  'federated/clusters': {
+    title: 'Clusters of a class',
+    unit: 'mean number',
+    about: "Into how many clusters FINCH's coarsest partition puts the clients' prototypes of a class.",
+  },
   'federated/seconds': {
     title: 'Virtual clock',
     unit: 'seconds',

@@ -102,6 +102,14 @@ export const adaptation: Family = {
     episodes: 'adaptations',
     fixed: 'adaptations with fixed seeds',
     pairs: 'The same picture before and after.',
+    groups: [
+      {
+        prefix: 'term/',
+        title: 'At the end of an adaptation',
+        unit: 'share',
+        about: 'Accuracies of the network and of the vote of neighbours, mean over classes, and the information score.',
+      },
+    ],
     headline: (config) => {
       const { source, target } = config as AdaptationConfig;
       return `adapts a network that was trained on **${source}** to **${listed(target).join('**, then **')}**, without a label of it`;

@@ -90,7 +90,10 @@ export interface FamilyWords {
   readonly fixed: string;
   /** What the two pictures of a pair have in common. */
   readonly pairs: string;
-  /** Metrics that are shown as the curves of one figure: those whose key begins so, each named by the rest. */
+  /**
+   * Metrics that are shown as the curves of one figure: those whose key begins so, each named by the rest. `term/` begins those
+   * of the last step's `info.rewardTerms`, which are otherwise shown as the terms of the reward.
+   */
   readonly groups?: readonly {
     readonly prefix: string;
     readonly title: string;

@@ -62,7 +62,7 @@ export const federated: Family = {
     pairs: 'The same picture before and after.',
     headline: (config) => {
       const { clients, rounds } = (config as FederatedRunConfig).federated;
-      const whom = typeof clients === 'string' ? `the clients \`${clients}\`` : 'its clients';
+      const whom = typeof clients === 'string' ? `the clients of **${clients}**` : 'its clients';
       return `has ${whom} train one model together in **${rounds} rounds**`;
     },
     groups: [
@@ -85,6 +85,12 @@ export const federated: Family = {
         title: 'Movement of prototypes from round to round',
         unit: 'in mean lengths of prototypes',
         about: 'Of the global prototypes and of the unbiased ones; mean over classes.',
+      },
+      {
+        prefix: 'term/',
+        title: 'At the end of an episode',
+        unit: 'share of test pictures',
+        about: 'Accuracies on the domains, their mean and the lowest, of the last three rounds.',
       },
     ],
   },
