@@ -101,10 +101,10 @@ describe('a run whose judge is a captioner behind HTTP', () => {
   });
 
   it('goes on to the same bits when it was killed in the middle, with the judge at another address', async () => {
-    const config = join(temporary, 'killed.json');
+    const config = join(temporary, 'killed.yaml');
     await writeFile(config, JSON.stringify(inputOf('killed')));
     const metrics = join(temporary, 'killed', 'metrics.jsonl');
-    const child = train('--config', config);
+    const child = train(config);
     const end = ended(child);
     const lines = async () => (await readFile(metrics, 'utf8').catch(() => '')).split('\n').length - 1;
     while (child.exitCode === null && (await lines()) < 2) await pause(20);
@@ -117,7 +117,7 @@ describe('a run whose judge is a captioner behind HTTP', () => {
     await server.close();
     server = await serveCaptioner(captioner);
     expect(server.url === url && server.port === port).toBe(false);
-    expect(await ended(train('--config', config, '--resume', '--rewards.judge.url', server.url))).toBe(0);
+    expect(await ended(train(config, '--resume', '--rewards.judge.url', server.url))).toBe(0);
     expect(await numbersOf('killed')).toEqual(undisturbed);
   });
 });
