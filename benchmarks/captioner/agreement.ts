@@ -21,7 +21,7 @@ async function modelPictures(kind: Kind, random: Random): Promise<Asked[]> {
   const prompts = Array.from({ length: perKind }, () => random.choice(shapesPrompts(kind)));
   const { images } = await sampleImages({
     ...{ model: 'models/shapes', prompts, eta: 1, seed: random.integer(1 << 30) },
-    sampling: { steps: 8, guidanceScale: 1 },
+    sampling: { steps: 5, guidanceScale: 1 },
   });
   return prompts.map((prompt, i) => ({ prompt, image: images[i] as NdArray<Uint8Array> }));
 }

@@ -34,9 +34,9 @@ const algorithm = (rate: number) => `ppo (learningRate ${rate})`;
 const common = {
   ...{ reward: 'judge', 'rewards.judge.kind': 'vlm' },
   ...{ 'prompts.kind': 'list', 'prompts.list': prompts },
-  ...{ numEnvs: 32, epochs, samplesPerEpoch: samples, checkpointEvery: 4, 'sampling.steps': 8 },
+  ...{ numEnvs: 32, epochs, samplesPerEpoch: samples, checkpointEvery: 4, 'sampling.steps': 5 },
   ...{ 'evaluation.samples': 128, 'evaluation.pictures': 128 },
-  ...{ 'watch.every': 2, 'watch.samples': 32, 'watch.perPrompt': 4, 'watch.guard': exactReward },
+  ...{ 'watch.every': 4, 'watch.samples': 32, 'watch.perPrompt': 4, 'watch.guard': exactReward },
   ...{ 'agent.advantage': 'per-prompt', 'agent.perPromptMinCount': 4 },
   ...{ 'agent.timestepFraction': 0.5, 'agent.minibatches': 4 },
 };
@@ -91,7 +91,7 @@ async function prepare({ folder, backend, say }: PrepareOptions) {
 export const captioner: PaperBenchmark = {
   name: 'captioner',
   title: 'A caption judge behind HTTP, and no label in the loop',
-  about: `DDPO's way to align pictures with prompts (Black et al., [arXiv 2305.13301](https://arxiv.org/abs/2305.13301), §5.3): a vision-language model looks at each picture, and what it says is compared with the prompt. Here it is a small one of the world of shapes, about which the exact scorers know the truth: they judge the pictures afterwards, and as the guard of the watch, but nothing that is trained on. DDPO-IS (\`ppo\`), ${epochs * samples} reward queries, 8 steps of DDIM with η = 1, unguided, eight prompts of two objects each. Two learning rates: ${rates.join(' and ')}; the latter is meant to be too high.`,
+  about: `DDPO's way to align pictures with prompts (Black et al., [arXiv 2305.13301](https://arxiv.org/abs/2305.13301), §5.3): a vision-language model looks at each picture, and what it says is compared with the prompt. Here it is a small one of the world of shapes, about which the exact scorers know the truth: they judge the pictures afterwards, and as the guard of the watch, but nothing that is trained on. DDPO-IS (\`ppo\`), ${epochs * samples} reward queries, 5 steps of DDIM with η = 1, unguided, eight prompts of two objects each. Two learning rates: ${rates.join(' and ')}; the latter is meant to be too high.`,
   seeds: [0, 1, 2],
   parts: {
     'yes-no': part(

@@ -6,7 +6,7 @@ import { stack } from '../../core/ndarray.js';
 import { Random } from '../../core/random.js';
 import { mean } from '../../core/statistics.js';
 import { makeDefined, scoreImages } from '../../rewards/index.js';
-import type { PaperBenchmark, PaperRun, PrepareOptions } from '../paper/definition.js';
+import type { PaperBenchmark, PaperRun, Part, PrepareOptions } from '../paper/definition.js';
 import { type Finding, paired, positiveFinding } from '../paper/findings.js';
 import {
   areaUnderCurve,
@@ -35,10 +35,25 @@ const betas = [0, 10] as const;
 const common = {
   ...{ reward: 'learned', 'rewards.learned.kind': 'image-reward', 'rewards.learned.batchSize': 32 },
   ...{ 'prompts.kind': 'list', 'prompts.list': prompts.filter((_, i) => i % 60 === 0) },
-  ...{ numEnvs: 32, epochs, samplesPerEpoch: samples, checkpointEvery: 4, 'sampling.steps': 8 },
+  ...{ numEnvs: 32, epochs, samplesPerEpoch: samples, checkpointEvery: 4, 'sampling.steps': 5 },
   ...{ 'evaluation.samples': 128, 'evaluation.pictures': 128 },
   ...{ 'watch.every': 2, 'watch.samples': 32, 'watch.perPrompt': 4, 'watch.guard': exactReward },
   ...{ 'agent.timestepFraction': 0.5, 'agent.minibatches': 4, 'agent.learningRate': learningRate },
+};
+
+/** DDPO-IS with a watch that says so, or ends the run, once the reward has risen and the guard has fallen. */
+const watching = (rule: 'warn' | 'stop'): Part['matrices'][0] => ({
+  ...{ agents: ['ppo'], envs: ['Denoising-v0'], vary: { 'watch.rule': [rule] } },
+  options: { ...common, 'agent.advantage': 'per-prompt', 'agent.perPromptMinCount': 4 },
+});
+
+/** DPOK with PPO's surrogate and the prompt's mean return as baseline: see the benchmark of DPOK itself. */
+const dpokMatrix: Part['matrices'][0] = {
+  ...{ agents: ['dpok'], envs: ['Denoising-v0'], vary: { 'agent.klCoefficient': betas } },
+  options: {
+    ...common,
+    ...{ 'agent.bufferRollouts': 0, 'agent.surrogate': 'clip', 'agent.baseline': 'per-prompt' },
+  },
 };
 
 const ppo = (rule: string) => `ppo (rule "${rule}")`;
@@ -52,8 +67,8 @@ async function quality(folder: string, seed = 1): Promise<string> {
   const lines = ['| pictures | right | reward of right ones | of wrong ones | AUC |', '|---|---|---|---|---|'];
   for (const [name, pictures] of [
     ['drawn, most of them wrong in one way', drawn],
-    ['of the embedded model, made as in training', await modelPictures(tested, random, [8])],
-    ['of the embedded model in three steps', await modelPictures(tested, random, [3])],
+    ['of the embedded model, made as in training', await modelPictures(tested, random, [5])],
+    ['of the embedded model in two steps', await modelPictures(tested, random, [2])],
   ] as const) {
     const images = stack(pictures.map(({ image }) => image));
     const { scores } = await scoreImages(reward, { images, prompts: pictures.map(({ prompt }) => prompt) });
@@ -94,7 +109,7 @@ async function prepare({ folder, backend, say }: PrepareOptions) {
 export const learnedReward: PaperBenchmark = {
   name: 'learned-reward',
   title: 'A learned reward, and how it is exploited',
-  about: `DPOK (Fan et al., [arXiv 2305.16381](https://arxiv.org/abs/2305.16381)) and DDPO-IS fine-tune on a reward that was learned from preferences. Here the preferences are those of the exact scorers, which know the truth of this small world: they rank the pairs that the reward is trained on, judge the pictures afterwards, and are the watch's guard. DDPO-IS (\`ppo\`) alone, and with a watch that ends the run once the reward has risen and the guard has fallen; DPOK without its KL and with it. ${epochs * samples} reward queries, learning rate ${learningRate}, which is high for this model so that there is something to be seen, 8 steps of DDIM with η = 1, unguided, eight prompts of two objects each.`,
+  about: `DPOK (Fan et al., [arXiv 2305.16381](https://arxiv.org/abs/2305.16381)) and DDPO-IS fine-tune on a reward that was learned from preferences. Here the preferences are those of the exact scorers, which know the truth of this small world: they rank the pairs that the reward is trained on, judge the pictures afterwards, and are the watch's guard. DDPO-IS (\`ppo\`) alone, and with a watch that ends the run once the reward has risen and the guard has fallen; DPOK without its KL and with it. ${epochs * samples} reward queries, learning rate ${learningRate}, which is high for this model so that there is something to be seen, 5 steps of DDIM with η = 1, unguided, eight prompts of two objects each.`,
   seeds: [0, 1, 2],
   parts: {
     composition: {
@@ -102,20 +117,7 @@ export const learnedReward: PaperBenchmark = {
       about:
         'The reward is what the network thinks. "Right" is the share of pictures that show all that their prompts say, by the exact scorers, on 128 fixed prompts and noises.',
       score: 'learned reward',
-      matrices: [
-        {
-          ...{ agents: ['ppo'], envs: ['Denoising-v0'], vary: { 'watch.rule': ['warn', 'stop'] } },
-          options: { ...common, 'agent.advantage': 'per-prompt', 'agent.perPromptMinCount': 4 },
-        },
-        {
-          ...{ agents: ['dpok'], envs: ['Denoising-v0'], vary: { 'agent.klCoefficient': betas } },
-          // With PPO's surrogate and the prompt's mean return as baseline: see the benchmark of DPOK itself.
-          options: {
-            ...common,
-            ...{ 'agent.bufferRollouts': 0, 'agent.surrogate': 'clip', 'agent.baseline': 'per-prompt' },
-          },
-        },
-      ],
+      matrices: [watching('warn'), dpokMatrix, watching('stop')],
     },
   },
   measures: {
