@@ -27,7 +27,7 @@ const ofModel = 384;
 /** Pictures of each kind on which the trained network is tested. */
 const tested = 256;
 
-const [epochs, samples] = [8, 64];
+const [epochs, samples] = [6, 64];
 const learningRate = 1e-3;
 /** The weights of DPOK's KL; 0 is without. */
 const betas = [0, 10] as const;
@@ -35,7 +35,7 @@ const betas = [0, 10] as const;
 const common = {
   ...{ reward: 'learned', 'rewards.learned.kind': 'image-reward', 'rewards.learned.batchSize': 32 },
   ...{ 'prompts.kind': 'list', 'prompts.list': prompts.filter((_, i) => i % 60 === 0) },
-  ...{ numEnvs: 32, epochs, samplesPerEpoch: samples, checkpointEvery: 4, 'sampling.steps': 5 },
+  ...{ numEnvs: 32, epochs, samplesPerEpoch: samples, checkpointEvery: 3, 'sampling.steps': 5 },
   ...{ 'evaluation.samples': 128, 'evaluation.pictures': 128 },
   ...{ 'watch.every': 2, 'watch.samples': 32, 'watch.perPrompt': 4, 'watch.guard': exactReward },
   ...{ 'agent.timestepFraction': 0.5, 'agent.minibatches': 4, 'agent.learningRate': learningRate },
