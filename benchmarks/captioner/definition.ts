@@ -2,42 +2,36 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { useBackend } from '../../backend/index.js';
 import { readText, writeFileAtomic } from '../../core/files.js';
-import { mean } from '../../core/statistics.js';
-import { shapesPrompts } from '../../rewards/shapes/world.js';
 import type { PaperBenchmark, PaperRun, Part, PrepareOptions } from '../paper/definition.js';
 import { bySeed, type Finding, paired, positiveFinding } from '../paper/findings.js';
 import {
   exactMeasures,
   exactReward,
-  type JudgedPicture,
+  foolingPictures,
   judgedPictures,
   looks,
   measureExact,
   picturesSvg,
+  onePrompt as prompt,
   rewardAgainstTruth,
 } from '../paper/judged.js';
 import { watched } from '../paper/watched.js';
 import { agreementTable } from './agreement.js';
 import { Captioner } from './captioner.js';
 import { serveCaptioner } from './server.js';
-import { says } from './texts.js';
 import { trainCaptioner } from './train.js';
 
-/** Every 60th caption of the 480 compositions: eight, drawn by no one. */
-const prompts = shapesPrompts('composition').filter((_, i) => i % 60 === 0);
-
-/** A rate that the model stands, and one at which it soon breaks. */
+/** The rate at which DPOK's benchmark found that this prompt is learned best, and one at which the model soon breaks. */
 const rates = [5e-4, 2e-3] as const;
 const [epochs, samples] = [8, 64];
 const algorithm = (rate: number) => `ppo (learningRate ${rate})`;
 
 const common = {
   ...{ reward: 'judge', 'rewards.judge.kind': 'vlm' },
-  ...{ 'prompts.kind': 'list', 'prompts.list': prompts },
+  ...{ 'prompts.kind': 'list', 'prompts.list': [prompt] },
   ...{ numEnvs: 32, epochs, samplesPerEpoch: samples, checkpointEvery: 4, 'sampling.steps': 5 },
   ...{ 'evaluation.samples': 128, 'evaluation.pictures': 128 },
-  ...{ 'watch.every': 4, 'watch.samples': 32, 'watch.perPrompt': 4, 'watch.guard': exactReward },
-  ...{ 'agent.advantage': 'per-prompt', 'agent.perPromptMinCount': 4 },
+  ...{ 'watch.every': 4, 'watch.samples': 32, 'watch.perPrompt': 32, 'watch.guard': exactReward },
   ...{ 'agent.timestepFraction': 0.5, 'agent.minibatches': 4 },
 };
 
@@ -50,16 +44,6 @@ function part(title: string, about: string, score: string, options: Readonly<Rec
   ];
   return { title, about, score, matrices };
 }
-
-/** Whether the judge takes a picture for right: by its yes, or because its description says what the prompt says. */
-function isTakenForRight({ sample, reward, prompt }: JudgedPicture): boolean {
-  const answer = sample.notes?.answer ?? '';
-  return /^(Yes|No)$/.test(answer) ? reward > 0.5 : says(answer, prompt);
-}
-
-const share = (judged: readonly JudgedPicture[], of: (one: JudgedPicture) => boolean) =>
-  mean(judged.map((one) => Number(of(one))));
-const isFooled = (one: JudgedPicture) => isTakenForRight(one) && !one.right;
 
 /** The captioner, trained where there is none yet, behind a server of this machine. */
 async function prepare({ folder, backend, say }: PrepareOptions) {
@@ -80,7 +64,7 @@ async function prepare({ folder, backend, say }: PrepareOptions) {
       'rewards.judge.model': server.model,
       'rewards.judge.cache': join(folder, 'answers'),
     },
-    about: `The judge is a captioner of half a million parameters (three convolutions, and a GRU that says word for word what it sees), trained on pictures that are drawn as it goes and on nothing that a diffusion model has made. It is served in OpenAI's protocol; the runs ask it by the reward \`vlm\`. How it agrees with the exact scorers, which look whether a picture shows all that its prompt says, on 128 fresh prompts of each kind:\n\n${await readText(path)}`,
+    about: `The judge is a captioner of half a million parameters (three convolutions, and a decoder that says word for word what it sees), trained on pictures that are drawn as it goes and on nothing that a diffusion model has made. It is served in OpenAI's protocol; the runs ask it by the reward \`vlm\`. How it agrees with the exact scorers, which look whether a picture shows all that its prompt says, on 128 fresh prompts of each kind:\n\n${await readText(path)}`,
     close: async () => {
       await server.close();
       captioner.dispose();
@@ -91,7 +75,7 @@ async function prepare({ folder, backend, say }: PrepareOptions) {
 export const captioner: PaperBenchmark = {
   name: 'captioner',
   title: 'A caption judge behind HTTP, and no label in the loop',
-  about: `DDPO's way to align pictures with prompts (Black et al., [arXiv 2305.13301](https://arxiv.org/abs/2305.13301), §5.3): a vision-language model looks at each picture, and what it says is compared with the prompt. Here it is a small one of the world of shapes, about which the exact scorers know the truth: they judge the pictures afterwards, and as the guard of the watch, but nothing that is trained on. DDPO-IS (\`ppo\`), ${epochs * samples} reward queries, 5 steps of DDIM with η = 1, unguided, eight prompts of two objects each. Two learning rates: ${rates.join(' and ')}; the latter is meant to be too high.`,
+  about: `DDPO's way to align pictures with prompts (Black et al., [arXiv 2305.13301](https://arxiv.org/abs/2305.13301), §5.3): a vision-language model looks at each picture, and what it says is compared with the prompt. Here it is a small one of the world of shapes, about which the exact scorers know the truth: they judge the pictures afterwards, and as the guard of the watch, but nothing that is trained on. DDPO-IS (\`ppo\`), ${epochs * samples} reward queries, 5 steps of DDIM with η = 1, unguided, one prompt, "${prompt}", as in DPOK's figures. Two learning rates: ${rates.join(' and ')}; the latter is meant to be too high.`,
   seeds: [0, 1, 2],
   parts: {
     'yes-no': part(
@@ -115,40 +99,27 @@ export const captioner: PaperBenchmark = {
   },
   measures: {
     ...exactMeasures,
-    agreesBefore: { title: 'agrees before' },
-    agrees: { title: 'agrees' },
-    fooledBefore: { title: 'fooled before' },
-    fooled: { title: 'fooled' },
     kl: watched.measures.kl!,
     diversity: watched.measures.diversity!,
   },
-  measure: async (folder, config) => {
-    const { before, after } = await judgedPictures(folder);
-    const agrees = (one: JudgedPicture) => isTakenForRight(one) === one.right;
-    return {
-      ...(await watched.measure(folder, config)),
-      ...measureExact({ before, after }),
-      ...{ agreesBefore: share(before, agrees), agrees: share(after, agrees) },
-      ...{ fooledBefore: share(before, isFooled), fooled: share(after, isFooled) },
-    };
-  },
+  measure: async (folder, config) => ({
+    ...(await watched.measure(folder, config)),
+    ...measureExact(await judgedPictures(folder)),
+  }),
   prepare,
   byEpoch: looks,
   figures: (name, runs) => rewardAgainstTruth(name, runs, captioner.parts[name]!.score),
   drawings: rates.map((rate) => ({
     ...{ file: `fooled-${rate}`, algorithm: algorithm(rate) },
     title: `Pictures that fool the judge, at rate ${rate}`,
-    caption: `After training at rate ${rate}, seed 0: pictures that the judge takes for right and the exact scorers for wrong, at most eight of them; below each the prompt, what the judge said, and the reward.`,
+    caption: `After training at rate ${rate}, seed 0: pictures that are wrong by the exact scorers, and that the judge likes better than half of the right ones before training; at most eight, the most liked first; below each what the judge said, and the reward.`,
     draw: async (folder) => {
-      const { after } = await judgedPictures(folder);
+      const fooling = foolingPictures(await judgedPictures(folder)).slice(0, 8);
       return await picturesSvg(
-        after
-          .filter(isFooled)
-          .slice(0, 8)
-          .map(({ image, prompt, sample, reward }) => ({
-            image,
-            lines: [prompt, `"${sample.notes!.answer}", ${reward.toFixed(3)}`],
-          })),
+        fooling.map(({ image, sample, reward }) => ({
+          image,
+          lines: [`"${sample.notes!.answer}", ${reward.toFixed(3)}`],
+        })),
       );
     },
   })),
@@ -178,12 +149,12 @@ function findingsOf(runs: readonly PaperRun[], name: string, title: string): Fin
     positiveFinding(
       `${title}: more pictures fool the judge than before (rate ${calm})`,
       'share of fooled higher by',
-      change(calm, 'fooled', 'fooledBefore'),
+      change(calm, 'fooling', 'foolingBefore'),
     ),
     positiveFinding(
       `${title}: more pictures fool the judge than before (rate ${hot})`,
       'share of fooled higher by',
-      change(hot, 'fooled', 'fooledBefore'),
+      change(hot, 'fooling', 'foolingBefore'),
     ),
     positiveFinding(
       `${title}: the exact score falls at the rate that is too high (${hot})`,

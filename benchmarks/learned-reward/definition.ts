@@ -12,9 +12,11 @@ import {
   areaUnderCurve,
   exactMeasures,
   exactReward,
+  foolingPictures,
   judgedPictures,
   looks,
   measureExact,
+  onePrompt,
   picturesSvg,
   rewardAgainstTruth,
 } from '../paper/judged.js';
@@ -34,17 +36,17 @@ const betas = [0, 10] as const;
 
 const common = {
   ...{ reward: 'learned', 'rewards.learned.kind': 'image-reward', 'rewards.learned.batchSize': 32 },
-  ...{ 'prompts.kind': 'list', 'prompts.list': prompts.filter((_, i) => i % 60 === 0) },
+  ...{ 'prompts.kind': 'list', 'prompts.list': [onePrompt] },
   ...{ numEnvs: 32, epochs, samplesPerEpoch: samples, checkpointEvery: 3, 'sampling.steps': 5 },
   ...{ 'evaluation.samples': 128, 'evaluation.pictures': 128 },
-  ...{ 'watch.every': 2, 'watch.samples': 32, 'watch.perPrompt': 4, 'watch.guard': exactReward },
+  ...{ 'watch.every': 2, 'watch.samples': 32, 'watch.perPrompt': 32, 'watch.guard': exactReward },
   ...{ 'agent.timestepFraction': 0.5, 'agent.minibatches': 4, 'agent.learningRate': learningRate },
 };
 
 /** DDPO-IS with a watch that says so, or ends the run, once the reward has risen and the guard has fallen. */
 const watching = (rule: 'warn' | 'stop'): Part['matrices'][0] => ({
   ...{ agents: ['ppo'], envs: ['Denoising-v0'], vary: { 'watch.rule': [rule] } },
-  options: { ...common, 'agent.advantage': 'per-prompt', 'agent.perPromptMinCount': 4 },
+  options: common,
 });
 
 /** DPOK with PPO's surrogate and the prompt's mean return as baseline: see the benchmark of DPOK itself. */
@@ -109,13 +111,13 @@ async function prepare({ folder, backend, say }: PrepareOptions) {
 export const learnedReward: PaperBenchmark = {
   name: 'learned-reward',
   title: 'A learned reward, and how it is exploited',
-  about: `DPOK (Fan et al., [arXiv 2305.16381](https://arxiv.org/abs/2305.16381)) and DDPO-IS fine-tune on a reward that was learned from preferences. Here the preferences are those of the exact scorers, which know the truth of this small world: they rank the pairs that the reward is trained on, judge the pictures afterwards, and are the watch's guard. DDPO-IS (\`ppo\`) alone, and with a watch that ends the run once the reward has risen and the guard has fallen; DPOK without its KL and with it. ${epochs * samples} reward queries, learning rate ${learningRate}, which is high for this model so that there is something to be seen, 5 steps of DDIM with η = 1, unguided, eight prompts of two objects each.`,
+  about: `DPOK (Fan et al., [arXiv 2305.16381](https://arxiv.org/abs/2305.16381)) and DDPO-IS fine-tune on a reward that was learned from preferences. Here the preferences are those of the exact scorers, which know the truth of this small world: they rank the pairs that the reward is trained on, judge the pictures afterwards, and are the watch's guard. DDPO-IS (\`ppo\`) alone, and with a watch that ends the run once the reward has risen and the guard has fallen; DPOK without its KL and with it. ${epochs * samples} reward queries, learning rate ${learningRate}, which is high for this model so that there is something to be seen, 5 steps of DDIM with η = 1, unguided, one prompt, "${onePrompt}", as in DPOK's figures.`,
   seeds: [0, 1, 2],
   parts: {
     composition: {
       title: 'Composition',
       about:
-        'The reward is what the network thinks. "Right" is the share of pictures that show all that their prompts say, by the exact scorers, on 128 fixed prompts and noises.',
+        'The reward is what the network thinks. "Right" is the share of pictures that show all that the prompt says, by the exact scorers, on 128 fixed noises.',
       score: 'learned reward',
       matrices: [watching('warn'), dpokMatrix, watching('stop')],
     },
@@ -135,14 +137,11 @@ export const learnedReward: PaperBenchmark = {
   figures: (name, runs) => rewardAgainstTruth(name, runs, 'learned reward'),
   drawings: [ppo('warn'), dpok(betas[1])].map((algorithm, i) => ({
     ...{ file: `exploits-${i === 0 ? 'ppo' : 'kl'}`, algorithm },
-    title: `Wrong pictures that the model likes most, by ${algorithm}`,
-    caption: `After training by ${algorithm}, seed 0: of the pictures that the exact scorers find wrong, the eight that the learned reward likes most; below each its prompt and its reward.`,
+    title: `Pictures that fool the reward, by ${algorithm}`,
+    caption: `After training by ${algorithm}, seed 0: pictures that are wrong by the exact scorers, and that the learned reward likes better than half of the right ones before training; at most eight, the most liked first; below each its reward.`,
     draw: async (folder) => {
-      const { after } = await judgedPictures(folder);
-      const wrong = after.filter(({ right }) => !right).sort((a, b) => b.reward - a.reward);
-      return await picturesSvg(
-        wrong.slice(0, 8).map(({ image, prompt, reward }) => ({ image, lines: [prompt, reward.toFixed(2)] })),
-      );
+      const fooling = foolingPictures(await judgedPictures(folder)).slice(0, 8);
+      return await picturesSvg(fooling.map(({ image, reward }) => ({ image, lines: [reward.toFixed(2)] })));
     },
   })),
   findings,
@@ -165,6 +164,15 @@ function findings(runs: readonly PaperRun[]): Finding[] {
       'After DDPO-IS the reward tells right from wrong worse than before',
       'AUC lower by',
       paired(runs, [select(ppo('warn'), 'areaBefore'), select(ppo('warn'), 'area')], (before, after) => before - after),
+    ),
+    positiveFinding(
+      'More pictures fool the reward after DDPO-IS',
+      'share higher by',
+      paired(
+        runs,
+        [select(ppo('warn'), 'fooling'), select(ppo('warn'), 'foolingBefore')],
+        (after, before) => after - before,
+      ),
     ),
     positiveFinding('DPOK without a KL raises the learned reward', 'rise', rise(without)),
     positiveFinding('DPOK without a KL raises the share of right pictures', higher, gain(without)),

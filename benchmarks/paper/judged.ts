@@ -12,6 +12,9 @@ import type { NamedFigure, PaperRun } from './definition.js';
 // What benchmarks have in common whose reward is a model's opinion of pictures of the world of shapes, about which the exact
 // scorers know the truth.
 
+/** The prompt of DPOK's benchmark, which leaves the embedded model room. */
+export const onePrompt = 'a yellow star and a white star';
+
 /** The expression of the truth: the picture shows what its prompt is about, and in the right shapes. */
 export const exactReward = 'shapes*shapes-shape';
 
@@ -30,8 +33,14 @@ export function isExact(image: NdArray, prompt: string): boolean {
   return right && shape;
 }
 
-/** The pictures of a run's evaluations before and after training, judged again by the exact scorers. */
-export async function judgedPictures(folder: string): Promise<{ before: JudgedPicture[]; after: JudgedPicture[] }> {
+/** The pictures of a run's evaluations before and after training, in that order of prompts and noises. */
+export interface Judged {
+  readonly before: readonly JudgedPicture[];
+  readonly after: readonly JudgedPicture[];
+}
+
+/** The pictures of a run's evaluations, judged again by the exact scorers. */
+export async function judgedPictures(folder: string): Promise<Judged> {
   const evaluations = await readEvaluations(folder);
   const read = async ({ epoch, grid, samples }: (typeof evaluations)[number]): Promise<JudgedPicture[]> =>
     (await readGrid(await readFile(evaluationFiles(folder, epoch).png), grid!)).map((image, i) => {
@@ -57,14 +66,28 @@ export const exactMeasures = {
   exact: { title: 'right' },
   areaBefore: { title: 'tells right from wrong (AUC), before' },
   area: { title: 'AUC' },
+  foolingBefore: { title: 'fool it, before' },
+  fooling: { title: 'fool it' },
 } as const;
 
+/**
+ * The pictures after training that fool the model: wrong ones that it likes better than the median of the right ones before
+ * training. The most liked first.
+ */
+export function foolingPictures({ before, after }: Judged): JudgedPicture[] {
+  const right = before.flatMap((one) => (one.right ? [one.reward] : [])).sort((a, b) => a - b);
+  const median = right[Math.floor(right.length / 2)] ?? Number.POSITIVE_INFINITY;
+  return after.filter((one) => !one.right && one.reward > median).sort((a, b) => b.reward - a.reward);
+}
+
 /** Takes {@link exactMeasures}; those that are not defined are left out. */
-export function measureExact({ before, after }: Awaited<ReturnType<typeof judgedPictures>>): Record<string, number> {
+export function measureExact({ before, after }: Judged): Record<string, number> {
   const share = (judged: readonly JudgedPicture[]) => mean(judged.map(({ right }) => Number(right)));
   const measures = {
     ...{ exactBefore: share(before), exact: share(after) },
     ...{ areaBefore: areaUnderCurve(before), area: areaUnderCurve(after) },
+    foolingBefore: foolingPictures({ before, after: before }).length / before.length,
+    fooling: foolingPictures({ before, after }).length / after.length,
   };
   return Object.fromEntries(Object.entries(measures).filter(([, value]) => Number.isFinite(value)));
 }

@@ -10,7 +10,7 @@ import { sameSaid, says, styles, textOf, words } from '../../benchmarks/captione
 import { trainCaptioner } from '../../benchmarks/captioner/train.js';
 import { drawnFor, prompts, randomPair, ranked } from '../../benchmarks/learned-reward/pictures.js';
 import { trainRewardModel } from '../../benchmarks/learned-reward/train.js';
-import { areaUnderCurve, isExact, picturesSvg } from '../../benchmarks/paper/judged.js';
+import { areaUnderCurve, foolingPictures, isExact, measureExact, picturesSvg } from '../../benchmarks/paper/judged.js';
 import { type NdArray, stack } from '../../core/ndarray.js';
 import { Random } from '../../core/random.js';
 import { makeDefined, rewardDefinition } from '../../rewards/definitions.js';
@@ -180,6 +180,24 @@ describe('judged pictures', () => {
     const judged = [0.9, 0.8, 0.4, 0.4, 0.1].map((reward, i) => ({ reward, right: i % 2 === 0 }));
     expect(areaUnderCurve(judged)).toBeCloseTo(2.5 / 6, 12);
     expect(areaUnderCurve([{ reward: 1, right: true }])).toBeNaN();
+  });
+
+  it('fool a model where they are wrong and it likes them better than half of the right ones before', () => {
+    const image = pictureOf('two stars');
+    const of = (reward: number, right: boolean) => ({ image, prompt: 'two stars', sample: { reward }, reward, right });
+    const before = [of(0.2, true), of(0.5, true), of(0.9, true), of(1, false)];
+    const after = [of(0.6, false), of(0.5, false), of(0.8, false), of(1, true)];
+    expect(foolingPictures({ before, after }).map(({ reward }) => reward)).toEqual([0.8, 0.6]);
+    expect(foolingPictures({ before: before.slice(3), after })).toEqual([]);
+    const measures = measureExact({ before, after });
+    expect(measures).toMatchObject({
+      exactBefore: 0.75,
+      exact: 0.25,
+      areaBefore: 0,
+      area: 1,
+      foolingBefore: 0.25,
+      fooling: 0.5,
+    });
   });
 
   it('are drawn with their texts', async () => {
