@@ -94,7 +94,7 @@ export class TextTokenizer {
     if (!hasWhole && !hasVocabulary)
       throw new GymError(
         'E_FILE',
-        `${folder}: has neither tokenizer.json nor vocab.txt; copy that of the model there.`,
+        `${folder}: has neither tokenizer.json nor vocab.txt; copy that of the model there, or have Python write it by transformers.AutoTokenizer.from_pretrained(MODEL).save_pretrained(FOLDER).`,
       );
     const definition = hasWhole
       ? ((await readJson(whole)) as object)

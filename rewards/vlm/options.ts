@@ -57,7 +57,9 @@ export const vlmRewardOptions = chatOptions.extend({
     .string()
     .min(1)
     .optional()
-    .describe("caption: the folder of BERTScore's encoder (config.json, model.safetensors, tokenizer.json)"),
+    .describe(
+      "caption: the folder of BERTScore's encoder, a BERT, RoBERTa, DistilBERT or DeBERTa (config.json, model.safetensors, tokenizer.json)",
+    ),
   layer: z.int().min(1).max(1000).optional().describe("caption: the encoder's layer; default: that of bert_score"),
   reference: z
     .string()
