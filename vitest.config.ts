@@ -23,6 +23,7 @@ const slow = [
   'test/training/workers.test.ts',
   'test/training/benchmark/runner.test.ts',
   'test/benchmarks/paper.test.ts',
+  'test/benchmarks/judged-programs.test.ts',
   'test/benchmarks/outage.test.ts',
   'test/training/wrappers/**/*.test.ts',
 ];
