@@ -29,7 +29,7 @@ const algorithm = (rate: number) => `ppo (learningRate ${rate})`;
 const common = {
   ...{ reward: 'judge', 'rewards.judge.kind': 'vlm' },
   ...{ 'prompts.kind': 'list', 'prompts.list': [prompt] },
-  ...{ numEnvs: 32, epochs, samplesPerEpoch: samples, checkpointEvery: 4, 'sampling.steps': 5 },
+  ...{ numEnvs: 32, epochs, samplesPerEpoch: samples, checkpointEvery: 4, 'sampling.steps': 8 },
   ...{ 'evaluation.samples': 128, 'evaluation.pictures': 128 },
   ...{ 'watch.every': 4, 'watch.samples': 32, 'watch.perPrompt': 32, 'watch.guard': exactReward },
   ...{ 'agent.timestepFraction': 0.5, 'agent.minibatches': 4 },
@@ -64,7 +64,7 @@ async function prepare({ folder, backend, say }: PrepareOptions) {
       'rewards.judge.model': server.model,
       'rewards.judge.cache': join(folder, 'answers'),
     },
-    about: `The judge is a captioner of half a million parameters (three convolutions, and a decoder that says word for word what it sees), trained on pictures that are drawn as it goes and on nothing that a diffusion model has made. It is served in OpenAI's protocol; the runs ask it by the reward \`vlm\`. How it agrees with the exact scorers, which look whether a picture shows all that its prompt says, on 128 fresh prompts of each kind:\n\n${await readText(path)}`,
+    about: `The judge is a captioner of half a million parameters (three convolutions, and a decoder that says word for word what it sees), trained on pictures that are drawn as it goes and on nothing that a diffusion model has made. It is served in OpenAI's protocol; the runs ask it by the reward \`vlm\`. How it agrees with the exact scorers, which look whether a picture shows all that its prompt says, on 128 fresh prompts of each kind (the embedded model's pictures are made in five steps with η = 1):\n\n${await readText(path)}`,
     close: async () => {
       await server.close();
       captioner.dispose();
@@ -75,7 +75,7 @@ async function prepare({ folder, backend, say }: PrepareOptions) {
 export const captioner: PaperBenchmark = {
   name: 'captioner',
   title: 'A caption judge behind HTTP, and no label in the loop',
-  about: `DDPO's way to align pictures with prompts (Black et al., [arXiv 2305.13301](https://arxiv.org/abs/2305.13301), §5.3): a vision-language model looks at each picture, and what it says is compared with the prompt. Here it is a small one of the world of shapes, about which the exact scorers know the truth: they judge the pictures afterwards, and as the guard of the watch, but nothing that is trained on. DDPO-IS (\`ppo\`), ${epochs * samples} reward queries, 5 steps of DDIM with η = 1, unguided, one prompt, "${prompt}", as in DPOK's figures. Two learning rates: ${rates.join(' and ')}; the latter is meant to be too high.`,
+  about: `DDPO's way to align pictures with prompts (Black et al., [arXiv 2305.13301](https://arxiv.org/abs/2305.13301), §5.3): a vision-language model looks at each picture, and what it says is compared with the prompt. Here it is a small one of the world of shapes, about which the exact scorers know the truth: they judge the pictures afterwards, and as the guard of the watch, but nothing that is trained on. DDPO-IS (\`ppo\`), ${epochs * samples} reward queries, 8 steps of DDIM with η = 1, unguided, one prompt, "${prompt}", as in DPOK's figures. Two learning rates: ${rates.join(' and ')}; the latter is meant to be too high.`,
   seeds: [0, 1, 2],
   parts: {
     'yes-no': part(

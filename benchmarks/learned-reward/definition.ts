@@ -37,7 +37,7 @@ const betas = [0, 10] as const;
 const common = {
   ...{ reward: 'learned', 'rewards.learned.kind': 'image-reward', 'rewards.learned.batchSize': 32 },
   ...{ 'prompts.kind': 'list', 'prompts.list': [onePrompt] },
-  ...{ numEnvs: 32, epochs, samplesPerEpoch: samples, checkpointEvery: 3, 'sampling.steps': 5 },
+  ...{ numEnvs: 32, epochs, samplesPerEpoch: samples, checkpointEvery: 3, 'sampling.steps': 8 },
   ...{ 'evaluation.samples': 128, 'evaluation.pictures': 128 },
   ...{ 'watch.every': 2, 'watch.samples': 32, 'watch.perPrompt': 32, 'watch.guard': exactReward },
   ...{ 'agent.timestepFraction': 0.5, 'agent.minibatches': 4, 'agent.learningRate': learningRate },
@@ -69,8 +69,8 @@ async function quality(folder: string, seed = 1): Promise<string> {
   const lines = ['| pictures | right | reward of right ones | of wrong ones | AUC |', '|---|---|---|---|---|'];
   for (const [name, pictures] of [
     ['drawn, most of them wrong in one way', drawn],
-    ['of the embedded model, made as in training', await modelPictures(tested, random, [5])],
-    ['of the embedded model in two steps', await modelPictures(tested, random, [2])],
+    ['of the embedded model, made as in training', await modelPictures(tested, random, [8])],
+    ['of the embedded model in three steps', await modelPictures(tested, random, [3])],
   ] as const) {
     const images = stack(pictures.map(({ image }) => image));
     const { scores } = await scoreImages(reward, { images, prompts: pictures.map(({ prompt }) => prompt) });
@@ -111,7 +111,7 @@ async function prepare({ folder, backend, say }: PrepareOptions) {
 export const learnedReward: PaperBenchmark = {
   name: 'learned-reward',
   title: 'A learned reward, and how it is exploited',
-  about: `DPOK (Fan et al., [arXiv 2305.16381](https://arxiv.org/abs/2305.16381)) and DDPO-IS fine-tune on a reward that was learned from preferences. Here the preferences are those of the exact scorers, which know the truth of this small world: they rank the pairs that the reward is trained on, judge the pictures afterwards, and are the watch's guard. DDPO-IS (\`ppo\`) alone, and with a watch that ends the run once the reward has risen and the guard has fallen; DPOK without its KL and with it. ${epochs * samples} reward queries, learning rate ${learningRate}, which is high for this model so that there is something to be seen, 5 steps of DDIM with η = 1, unguided, one prompt, "${onePrompt}", as in DPOK's figures.`,
+  about: `DPOK (Fan et al., [arXiv 2305.16381](https://arxiv.org/abs/2305.16381)) and DDPO-IS fine-tune on a reward that was learned from preferences. Here the preferences are those of the exact scorers, which know the truth of this small world: they rank the pairs that the reward is trained on, judge the pictures afterwards, and are the watch's guard. DDPO-IS (\`ppo\`) alone, and with a watch that ends the run once the reward has risen and the guard has fallen; DPOK without its KL and with it. ${epochs * samples} reward queries, learning rate ${learningRate}, which is high for this model so that there is something to be seen, 8 steps of DDIM with η = 1, unguided, one prompt, "${onePrompt}", as in DPOK's figures.`,
   seeds: [0, 1, 2],
   parts: {
     composition: {

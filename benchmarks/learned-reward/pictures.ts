@@ -68,7 +68,7 @@ export function drawnFor(prompt: string, random: Random): Ranked {
 export async function modelPictures(
   count: number,
   random: Random,
-  steps: readonly number[] = [5, 5, 2],
+  steps: readonly number[] = [8, 8, 3],
 ): Promise<Ranked[]> {
   const all: Ranked[] = [];
   for (const number of steps) {
