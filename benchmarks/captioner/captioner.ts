@@ -178,10 +178,14 @@ export class Captioner {
     const chosen = tf.tidy(() => {
       const seen = this.#layers.see(normalizedImages(images));
       const asked = Array<Style>(count).fill(style);
+      // No text ends before its first word; one that has hardly been trained might.
+      const atLeastOne = tf
+        .oneHot(tf.tensor2d([[END, ...Array<number>(longest - 1).fill(-1)]], undefined, 'int32'), said)
+        .mul(-1e9);
       let texts = tf.zeros<tf.Rank.R2>([count, longest], 'int32');
       // The words up to a place are settled when that place is read for the first time.
       for (let place = 0; place < longest; place++)
-        texts = this.#layers.read(seen, asked, texts).argMax<tf.Tensor2D>(2);
+        texts = this.#layers.read(seen, asked, texts).add(atLeastOne).argMax<tf.Tensor2D>(2);
       return texts;
     });
     const ids = await chosen.data();
