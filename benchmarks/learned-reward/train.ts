@@ -17,7 +17,7 @@ export interface TrainRewardOptions {
   /** Pictures of a diffusion model, which are part of the pairs. */
   readonly ofModel: readonly Ranked[];
   readonly seed?: number;
-  /** Optimiser steps. Default 1200. */
+  /** Optimiser steps. Default 800. */
   readonly steps?: number;
   /** Pairs of a step. Default 48. */
   readonly batch?: number;
@@ -48,7 +48,7 @@ const textConfig = {
  * @param folder where it is written, as the reward `image-reward` reads it.
  */
 export async function trainRewardModel(folder: string, options: TrainRewardOptions): Promise<void> {
-  const { ofModel, seed = 0, steps = 1200, batch = 48, learningRate = 1e-3, onStep } = options;
+  const { ofModel, seed = 0, steps = 800, batch = 48, learningRate = 1e-3, onStep } = options;
   /** Steps over which the learning rate rises from 0. */
   const warmup = Math.min(200, Math.ceil(steps / 4));
   const random = new Random(seed).child('learned reward');
