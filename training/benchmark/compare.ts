@@ -40,7 +40,7 @@ export async function compareRuns(paths: readonly string[]): Promise<{ results: 
     rows: rowsOf(runs),
     comparisons: comparisonsOf(runs),
   };
-  return { results, page: await renderBenchmark(results, 'Comparison') };
+  return { results, page: await renderBenchmark(results, 'comparison') };
 }
 
 /** Options that say nothing of what is learned. */

@@ -71,8 +71,15 @@ const style = `
 .left td, .left th { text-align: left; padding-right: 1rem; }
 `;
 
-/** A benchmark as one self-contained HTML page: tables with intervals, comparisons, learning curves, what failed. */
-export async function renderBenchmark(results: BenchmarkResults, heading = 'Benchmark'): Promise<string> {
+/**
+ * A benchmark, or runs from anywhere that are laid over each other, as one self-contained HTML page: tables with intervals,
+ * comparisons, learning curves, what failed.
+ */
+export async function renderBenchmark(
+  results: BenchmarkResults,
+  of: 'benchmark' | 'comparison' = 'benchmark',
+): Promise<string> {
+  const heading = of === 'benchmark' ? 'Benchmark' : 'Comparison';
   const { runs, rows, comparisons, command, versions, backend, updated } = results;
   const finished = runs.filter(({ state }) => state === 'finished').length;
   const sections: Html[] = [];
@@ -111,7 +118,7 @@ ${
     : ''
 }
 ${left.length > 0 ? html`<section class="warnings"><h2>Not finished</h2><ul>${left.map(({ name, state, message }) => html`<li><b>${name}</b> ${state === 'failed' ? 'failed' : 'has not ended'}: ${message}`)}</ul></section>` : ''}
-<footer>Made by denoise-gym ${versions['denoise-gym']} ${versions.commit ?? ''} on the ${backend} backend, ${updated.replace('T', ' ').replace(/\..*$/, ' UTC')}. Every run is in <code>results.json</code>; its folder, with a report, in <code>runs/</code>.</footer>
+<footer>Made by denoise-gym ${versions['denoise-gym']} ${versions.commit ?? ''} on the ${backend} backend, ${updated.replace('T', ' ').replace(/\..*$/, ' UTC')}.${of === 'benchmark' ? html` Every run is in <code>results.json</code>; its folder, with a report, in <code>runs/</code>.` : ''}</footer>
 </main></body></html>
 `);
 }

@@ -33,7 +33,7 @@ const batch = 500;
 const sentSchema = z.strictObject({ epoch: z.int().min(0) });
 
 /**
- * Sends a run's metrics to a trackio server, with the epoch as the step. Nobody waits for it but the end of the run. An epoch
+ * Sends a run's metrics to a trackio server (0.43), with the epoch as the step. Nobody waits for it but the end of the run. An epoch
  * is sent once it is in a checkpoint, so that none is sent twice when a run goes on after a kill; `trackio.json` in the run's
  * folder says how far it is. What could not be sent is sent with the next checkpoint, or when the run is resumed.
  * @throws nothing: a server that does not answer does not stop a run, and is told of once.
@@ -44,8 +44,6 @@ export function trackioLogger(folder: Pick<RunFolder, 'path' | 'metrics'>, optio
   const file = join(folder.path, 'trackio.json');
   const address = `${url.replace(/\/+$/, '')}/api/bulk_log`;
   let toldOf = false;
-  /** When each epoch of this process ended; of those before nobody knows. */
-  const times = new Map<number, string>();
   /** The last epoch that is in a checkpoint. */
   let saved = 0;
   let sending: Promise<void> = Promise.resolve();
@@ -53,14 +51,14 @@ export function trackioLogger(folder: Pick<RunFolder, 'path' | 'metrics'>, optio
 
   const post = async (epochs: readonly Metrics[]): Promise<void> => {
     const body = JSON.stringify({
-      project,
-      run,
       // What JSON lacks is written as text, as trackio's own client does it.
-      metrics_list: epochs.map(({ epoch: _, ...metrics }) =>
-        Object.fromEntries(Object.entries(metrics).map(([name, v]) => [name, Number.isFinite(v) ? v : String(v)])),
-      ),
-      steps: epochs.map(({ epoch }) => epoch),
-      timestamps: epochs.map(({ epoch }) => times.get(epoch!) ?? ''),
+      logs: epochs.map(({ epoch, ...metrics }) => ({
+        ...{ project, run, step: epoch },
+        metrics: Object.fromEntries(
+          Object.entries(metrics).map(([name, v]) => [name, Number.isFinite(v) ? v : String(v)]),
+        ),
+      })),
+      hf_token: null,
     });
     const headers = { 'Content-Type': 'application/json', ...(token && { 'X-Trackio-Write-Token': token }) };
     for (let attempt = 1; ; attempt++) {
@@ -86,7 +84,6 @@ export function trackioLogger(folder: Pick<RunFolder, 'path' | 'metrics'>, optio
         await post(epochs);
         const epoch = epochs.at(-1)!.epoch!;
         await writeFileAtomic(file, `${JSON.stringify({ epoch })}\n`);
-        for (const { epoch } of epochs) times.delete(epoch!);
       }
     } catch (error) {
       if (!toldOf)
@@ -98,7 +95,6 @@ export function trackioLogger(folder: Pick<RunFolder, 'path' | 'metrics'>, optio
   };
 
   return async (event) => {
-    if (event.type === 'epoch') times.set(event.epoch, new Date().toISOString());
     if (event.type === 'start' || event.type === 'checkpoint') saved = event.epoch;
     if (event.type === 'checkpoint' && !waiting) {
       // While the server is slow, requests do not queue up: the next one takes along all that is due by then.

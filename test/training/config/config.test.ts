@@ -120,7 +120,7 @@ it('flags win over the file, and the file gives the name', async () => {
   });
   // The file's options are those of its agent.
   await expect(loadConfig('examples/quickstart.yaml', { agent: 'reinforce' })).rejects.toThrow(
-    /quickstart\.yaml:[^]*agent\.minibatches: no such option/,
+    /quickstart\.yaml:[\s\S]*agent\.minibatches: no such option/,
   );
   const other = await loadConfig(undefined, { agent: 'reinforce', 'agent.learningRate': { from: 1, to: 0 } });
   expect(other.agent).toMatchObject({ name: 'reinforce', learningRate: { from: 1, to: 0 } });
