@@ -44,6 +44,7 @@ export async function memory({ model, updates, samples, steps, backend, json }: 
           updates: done,
           tensors: tf.memory().numTensors,
           'resident MiB': process.memoryUsage.rss() / 2 ** 20,
+          'JavaScript heap MiB': process.memoryUsage().heapTotal / 2 ** 20,
           'peak MiB': process.resourceUsage().maxRSS / 1024,
         });
     }

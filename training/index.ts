@@ -1,4 +1,14 @@
 export {
+  type Interval,
+  interquartileMean,
+  meanOfMeans,
+  medianOfMeans,
+  optimalityGap,
+  probabilityOfImprovement,
+  type Scores,
+  withInterval,
+} from './benchmark/statistics.js';
+export {
   type EpochFunction,
   everyEpochs,
   keepBest,
