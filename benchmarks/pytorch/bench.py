@@ -142,13 +142,31 @@ class Bench:
         return {'seconds': time.perf_counter() - wall, 'cpu': time.process_time() - cpu}
 
 
+def operations(bench, batch, micro_batch):
+    """Where one thread's time goes, by PyTorch's operations; beside it: `denoise-gym train --profile --workers 0`."""
+    torch.set_num_threads(1)
+    rollout = bench.sample(batch)
+    bench.learn(rollout, micro_batch)  # warm-up
+    for name, work in {'sampling': lambda: bench.sample(batch), 'learning': lambda: bench.learn(rollout, micro_batch)}.items():
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+            work()
+        events = sorted(profile.key_averages(), key=lambda event: -event.self_cpu_time_total)
+        total = sum(event.self_cpu_time_total for event in events)
+        print(f'{name:<45} {total / 1e6:6.2f} s')
+        for event in events[:24]:
+            print(f'  {event.key[:43]:<43} {event.self_cpu_time_total / 1e6:6.2f} s  {event.count} calls')
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument('--model', required=True)
     parser.add_argument('--steps', type=int, required=True)
+    parser.add_argument('--operations', type=int, metavar='BATCH', help='print where time goes, in passes of 36 rows, and end')
     args = parser.parse_args()
     torch.manual_seed(0)
     bench = Bench(args.model, args.steps)
+    if args.operations:
+        return operations(bench, args.operations, 36)
     print(json.dumps({'torch': torch.__version__, 'trainedSteps': bench.trained_steps}), flush=True)
     for line in sys.stdin:
         request = json.loads(line)
