@@ -65,14 +65,24 @@ export async function readRunRecord(
   return { ...record, config: await completeConfig(record.config, path, options) };
 }
 
-/** Versions of what a run's numbers depend on, and the commit of the folder it was started in, where that is a git checkout. */
-export async function provenance(): Promise<Record<string, string>> {
+/** What benchmarks write, and no program is made of: a change of it does not make sources `-dirty`. */
+const written = ['*.svg', '*.png', '*.md', '*/results.json'].map((path) => `:(top,exclude)${path}`);
+
+/**
+ * Versions of what a run's numbers depend on, and the commit of a folder, where that is in a git checkout.
+ * @param folder default: the one that the run was started in.
+ */
+export async function provenance(folder = process.cwd()): Promise<Record<string, string>> {
   const own = (await readJson(join(packageRoot(), 'package.json'))) as {
     version: string;
     dependencies: Record<string, string>;
   };
-  const commit = await promisify(execFile)('git', ['describe', '--always', '--dirty', '--abbrev=40', '--exclude=*'])
-    .then(({ stdout }) => stdout.trim())
+  const git = async (...args: string[]) => (await promisify(execFile)('git', args, { cwd: folder })).stdout.trim();
+  const commit = await Promise.all([
+    git('rev-parse', 'HEAD'),
+    git('status', '--porcelain', '--untracked-files=no', '--', ':/', ...written),
+  ])
+    .then(([head, changed]) => (changed === '' ? head : `${head}-dirty`))
     .catch(() => undefined);
   return {
     'denoise-gym': own.version,

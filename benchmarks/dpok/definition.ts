@@ -14,7 +14,7 @@ import { denoisingLoss } from './fidelity.js';
 import { collapseFindings, findingsOf } from './findings.js';
 
 /** The sweep over the weight of the KL; 0 is DPOK without it. */
-export const betas = [0, 0.1, 1, 10];
+export const betas = [0, 0.01, 0.03, 0.1, 1, 10];
 
 /** Epochs of the online agents, and samples of each. The supervised ones have one set of as many samples. */
 const [epochs, samples] = [8, 64];
