@@ -1,5 +1,6 @@
 import { parse, View } from 'vega';
 import { compile, type TopLevelSpec } from 'vega-lite';
+import { mean } from '../core/statistics.js';
 import { escapeHtml } from './report-html.js';
 import { reportColors } from './report-style.js';
 
@@ -14,6 +15,20 @@ export interface Series {
   readonly dots?: boolean;
   /** [epoch, low, high] around it. */
   readonly band?: readonly (readonly [number, number, number])[];
+}
+
+/**
+ * A curve through the means of several runs, with the range of them as its band, where there are several.
+ * @param values at each place those of the runs that have come so far: at least one.
+ */
+export function meanAndRange(name: string, places: readonly number[], values: readonly (readonly number[])[]): Series {
+  return {
+    name,
+    points: places.map((x, i) => [x, mean(values[i]!)] as const),
+    ...(values.some(({ length }) => length > 1) && {
+      band: places.map((x, i) => [x, Math.min(...values[i]!), Math.max(...values[i]!)] as const),
+    }),
+  };
 }
 
 /**

@@ -1,5 +1,5 @@
-import { mean } from '../../core/statistics.js';
 import { algorithmOf, grouped } from '../../training/benchmark/results.js';
+import { meanAndRange } from '../../training/figures.js';
 import type { NamedFigure, PaperRun } from '../paper/definition.js';
 
 /** The accuracies of a run from before the first pass on. */
@@ -23,15 +23,10 @@ export function accuracyFigures(part: string, runs: readonly PaperRun[]): NamedF
       const length = Math.max(...curves.map((curve) => curve.length));
       const at = (pass: number) => curves.map((curve) => curve[Math.min(pass, curve.length - 1)]!);
       const places = Array.from({ length }, (_, pass) => pass);
-      return {
-        name: algorithmOf(group[0]!)
-          .replace(/,? ?learningRate [\d.]+/, '')
-          .replace(' ()', ''),
-        points: places.map((pass) => [pass, mean(at(pass))] as const),
-        ...(curves.length > 1 && {
-          band: places.map((pass) => [pass, Math.min(...at(pass)), Math.max(...at(pass))] as const),
-        }),
-      };
+      const name = algorithmOf(group[0]!)
+        .replace(/,? ?learningRate [\d.]+/, '')
+        .replace(' ()', '');
+      return meanAndRange(name, places, places.map(at));
     });
     return {
       title: 'Accuracy on the target',

@@ -2,9 +2,8 @@ import { type NdArray, stack } from '../../core/ndarray.js';
 import { Random } from '../../core/random.js';
 import { mean } from '../../core/statistics.js';
 import { drawScene, type Kind, kinds, sceneOf, shapesPrompts } from '../../rewards/shapes/world.js';
-import { sampleImages } from '../../training/sample.js';
 import { shown } from '../paper/findings.js';
-import { areaUnderCurve, isExact } from '../paper/judged.js';
+import { areaUnderCurve, embeddedPictures, isExact } from '../paper/judged.js';
 import type { Captioner } from './captioner.js';
 import { says } from './texts.js';
 
@@ -19,11 +18,8 @@ interface Asked {
 /** Pictures of the embedded model for prompts of a kind, made as in training. */
 async function modelPictures(kind: Kind, random: Random): Promise<Asked[]> {
   const prompts = Array.from({ length: perKind }, () => random.choice(shapesPrompts(kind)));
-  const { images } = await sampleImages({
-    ...{ model: 'models/shapes', prompts, eta: 1, seed: random.integer(1 << 30) },
-    sampling: { steps: 5, guidanceScale: 1 },
-  });
-  return prompts.map((prompt, i) => ({ prompt, image: images[i] as NdArray<Uint8Array> }));
+  const images = await embeddedPictures(prompts, 5, random);
+  return prompts.map((prompt, i) => ({ prompt, image: images[i]! }));
 }
 
 /** Drawn pictures of a kind, half of them beside a prompt of which they are, half beside any other one. */

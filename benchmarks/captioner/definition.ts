@@ -4,18 +4,7 @@ import { useBackend } from '../../backend/index.js';
 import { readText, writeFileAtomic } from '../../core/files.js';
 import type { PaperBenchmark, PaperRun, Part, PrepareOptions } from '../paper/definition.js';
 import { bySeed, type Finding, paired, positiveFinding } from '../paper/findings.js';
-import {
-  exactMeasures,
-  exactReward,
-  foolingPictures,
-  judgedPictures,
-  looks,
-  measureExact,
-  picturesSvg,
-  onePrompt as prompt,
-  rewardAgainstTruth,
-} from '../paper/judged.js';
-import { watched } from '../paper/watched.js';
+import { exactReward, foolingDrawing, judged, onePrompt as prompt, rewardAgainstTruth } from '../paper/judged.js';
 import { agreementTable } from './agreement.js';
 import { Captioner } from './captioner.js';
 import { serveCaptioner } from './server.js';
@@ -105,32 +94,16 @@ export const captioner: PaperBenchmark = {
       },
     },
   },
-  measures: {
-    ...exactMeasures,
-    kl: watched.measures.kl!,
-    diversity: watched.measures.diversity!,
-  },
-  measure: async (folder, config) => ({
-    ...(await watched.measure(folder, config)),
-    ...measureExact(await judgedPictures(folder)),
-  }),
+  ...judged,
   prepare,
-  byEpoch: looks,
   figures: (name, runs) => rewardAgainstTruth(name, runs, captioner.parts[name]!.score),
-  drawings: rates.map((rate) => ({
-    ...{ file: `fooled-${rate}`, algorithm: algorithm(rate) },
-    title: `Pictures that fool the judge, at rate ${rate}`,
-    caption: `After training at rate ${rate}, seed 0: pictures that are wrong by the exact scorers, and that the judge likes better than half of the right ones before training; at most eight, the most liked first; below each what the judge said, and the reward.`,
-    draw: async (folder) => {
-      const fooling = foolingPictures(await judgedPictures(folder)).slice(0, 8);
-      return await picturesSvg(
-        fooling.map(({ image, sample, reward }) => ({
-          image,
-          lines: [`"${sample.notes!.answer}", ${reward.toFixed(3)}`],
-        })),
-      );
-    },
-  })),
+  drawings: rates.map((rate) =>
+    foolingDrawing(`fooled-${rate}`, algorithm(rate), {
+      title: `Pictures that fool the judge, at rate ${rate}`,
+      ...{ by: `at rate ${rate}`, judge: 'judge', below: 'what the judge said, and the reward' },
+      line: ({ sample, reward }) => `"${sample.notes!.answer}", ${reward.toFixed(3)}`,
+    }),
+  ),
   findings: (runs) =>
     Object.entries(captioner.parts)
       .filter(([name]) => runs.some((run) => run.part === name && run.state === 'finished'))

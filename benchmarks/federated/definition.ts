@@ -1,6 +1,6 @@
 import { mean } from '../../core/statistics.js';
 import { algorithmOf, grouped } from '../../training/benchmark/results.js';
-import type { Series } from '../../training/figures.js';
+import { meanAndRange, type Series } from '../../training/figures.js';
 import { RunFolder } from '../../training/run-folder/index.js';
 import type { NamedFigure, PaperBenchmark, PaperRun, Part } from '../paper/definition.js';
 import { mapDrawing } from './drawings.js';
@@ -248,14 +248,12 @@ function curve(name: string, key: string, runs: readonly PaperRun[]): Series[] {
   // What rests on answers begins with the first round, and what rests on those of two rounds with the second.
   const first = Math.min(...runs.map(({ byEpoch }) => byEpoch!.meanAccuracy!.length)) - length;
   const rounds = [...Array(length).keys()];
-  const at = (i: number) => curves.map((values) => values[i]!);
+  const places = rounds.map((i) => first + i);
   return [
-    {
+    meanAndRange(
       name,
-      points: rounds.map((i) => [first + i, mean(at(i))] as const),
-      ...(curves.length > 1 && {
-        band: rounds.map((i) => [first + i, Math.min(...at(i)), Math.max(...at(i))] as const),
-      }),
-    },
+      places,
+      rounds.map((i) => curves.map((values) => values[i]!)),
+    ),
   ];
 }

@@ -8,18 +8,7 @@ import { mean } from '../../core/statistics.js';
 import { makeDefined, scoreImages } from '../../rewards/index.js';
 import type { PaperBenchmark, PaperRun, Part, PrepareOptions } from '../paper/definition.js';
 import { type Finding, paired, positiveFinding } from '../paper/findings.js';
-import {
-  areaUnderCurve,
-  exactMeasures,
-  exactReward,
-  foolingPictures,
-  judgedPictures,
-  looks,
-  measureExact,
-  onePrompt,
-  picturesSvg,
-  rewardAgainstTruth,
-} from '../paper/judged.js';
+import { areaUnderCurve, exactReward, foolingDrawing, judged, onePrompt, rewardAgainstTruth } from '../paper/judged.js';
 import { watched } from '../paper/watched.js';
 import { drawnFor, modelPictures, prompts, type Ranked } from './pictures.js';
 import { trainRewardModel } from './train.js';
@@ -74,13 +63,13 @@ async function quality(folder: string, seed = 1): Promise<string> {
   ] as const) {
     const images = stack(pictures.map(({ image }) => image));
     const { scores } = await scoreImages(reward, { images, prompts: pictures.map(({ prompt }) => prompt) });
-    const judged = pictures.map(({ rank }, i) => ({ reward: scores[i]!, right: rank === 2 }));
+    const ranks = pictures.map(({ rank }, i) => ({ reward: scores[i]!, right: rank === 2 }));
     const average = (which: boolean) => {
-      const values = judged.flatMap((one) => (one.right === which ? [one.reward] : []));
+      const values = ranks.flatMap((one) => (one.right === which ? [one.reward] : []));
       return values.length === 0 ? '–' : mean(values).toFixed(2);
     };
-    const share = mean(judged.map(({ right }) => Number(right))).toFixed(3);
-    const area = areaUnderCurve(judged);
+    const share = mean(ranks.map(({ right }) => Number(right))).toFixed(3);
+    const area = areaUnderCurve(ranks);
     lines.push(
       `| ${name} | ${share} | ${average(true)} | ${average(false)} | ${Number.isFinite(area) ? area.toFixed(3) : '–'} |`,
     );
@@ -122,28 +111,17 @@ export const learnedReward: PaperBenchmark = {
       matrices: [watching('warn'), dpokMatrix, watching('stop')],
     },
   },
-  measures: {
-    ...exactMeasures,
-    kl: watched.measures.kl!,
-    diversity: watched.measures.diversity!,
-    epoch: watched.measures.epoch!,
-  },
+  ...judged,
+  measures: { ...judged.measures, epoch: watched.measures.epoch! },
   prepare,
-  measure: async (folder, config) => ({
-    ...(await watched.measure(folder, config)),
-    ...measureExact(await judgedPictures(folder)),
-  }),
-  byEpoch: looks,
   figures: (name, runs) => rewardAgainstTruth(name, runs, 'learned reward'),
-  drawings: [ppo('warn'), dpok(betas[1])].map((algorithm, i) => ({
-    ...{ file: `exploits-${i === 0 ? 'ppo' : 'kl'}`, algorithm },
-    title: `Pictures that fool the reward, by ${algorithm}`,
-    caption: `After training by ${algorithm}, seed 0: pictures that are wrong by the exact scorers, and that the learned reward likes better than half of the right ones before training; at most eight, the most liked first; below each its reward.`,
-    draw: async (folder) => {
-      const fooling = foolingPictures(await judgedPictures(folder)).slice(0, 8);
-      return await picturesSvg(fooling.map(({ image, reward }) => ({ image, lines: [reward.toFixed(2)] })));
-    },
-  })),
+  drawings: [ppo('warn'), dpok(betas[1])].map((algorithm, i) =>
+    foolingDrawing(`exploits-${i === 0 ? 'ppo' : 'kl'}`, algorithm, {
+      title: `Pictures that fool the reward, by ${algorithm}`,
+      ...{ by: `by ${algorithm}`, judge: 'learned reward', below: 'its reward' },
+      line: ({ reward }) => reward.toFixed(2),
+    }),
+  ),
   findings,
 };
 

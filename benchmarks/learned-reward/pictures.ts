@@ -2,7 +2,7 @@ import type { NdArray } from '../../core/ndarray.js';
 import type { Random } from '../../core/random.js';
 import { scoreShapes } from '../../rewards/shapes/scorers.js';
 import { colours, drawScene, sceneOf, shapes, shapesPrompts } from '../../rewards/shapes/world.js';
-import { sampleImages } from '../../training/sample.js';
+import { embeddedPictures } from '../paper/judged.js';
 
 /** The prompts of this benchmark: two objects of two colours. */
 export const prompts: readonly string[] = shapesPrompts('composition');
@@ -73,11 +73,8 @@ export async function modelPictures(
   const all: Ranked[] = [];
   for (const number of steps) {
     const asked = Array.from({ length: Math.ceil(count / steps.length) }, () => random.choice(prompts));
-    const { images } = await sampleImages({
-      ...{ model: 'models/shapes', prompts: asked, eta: 1, seed: random.integer(1 << 30) },
-      sampling: { steps: number, guidanceScale: 1 },
-    });
-    all.push(...asked.map((prompt, i) => ranked(images[i] as NdArray<Uint8Array>, prompt)));
+    const images = await embeddedPictures(asked, number, random);
+    all.push(...asked.map((prompt, i) => ranked(images[i]!, prompt)));
   }
   return all;
 }

@@ -1,7 +1,5 @@
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
-import { AdamW } from '../../agents/optimization/adamw.js';
-import { euclideanNorm } from '../../backend/index.js';
 import { writeFileAtomic, writeFolderAtomic } from '../../core/files.js';
 import { stack } from '../../core/ndarray.js';
 import { Random } from '../../core/random.js';
@@ -11,19 +9,16 @@ import { clipMean, clipStd, processImages } from '../../networks/image-processor
 import { TextTokenizer } from '../../networks/text-tokenizer.js';
 import { stateDict } from '../../networks/weights.js';
 import { shapesVocabulary } from '../../rewards/shapes/world.js';
+import { type JudgeTraining, trainJudge } from '../paper/train-judge.js';
 import { type Pair, type Ranked, randomPair } from './pictures.js';
 
-export interface TrainRewardOptions {
+/** Default: 800 steps. */
+export interface TrainRewardOptions extends Partial<JudgeTraining> {
   /** Pictures of a diffusion model, which are part of the pairs. */
   readonly ofModel: readonly Ranked[];
   readonly seed?: number;
-  /** Optimiser steps. Default 800. */
-  readonly steps?: number;
   /** Pairs of a step. Default 48. */
   readonly batch?: number;
-  readonly learningRate?: number;
-  /** Told of each step's loss. */
-  readonly onStep?: (step: number, steps: number, loss: number) => void;
 }
 
 const width = 64;
@@ -44,13 +39,11 @@ const textConfig = {
 /**
  * Trains a small network of ImageReward's form (Xu et al. 2023: BLIP reads the prompt while it sees the picture, and a linear
  * head makes a number of its first token) on pairs of pictures of one prompt, of which the exact scorers rank one higher, by
- * the paper's loss (its equation 1): −log σ(r(better) − r(worse)). AdamW, with a rate that falls to 0 as a cosine.
+ * the paper's loss (its equation 1): −log σ(r(better) − r(worse)).
  * @param folder where it is written, as the reward `image-reward` reads it.
  */
 export async function trainRewardModel(folder: string, options: TrainRewardOptions): Promise<void> {
   const { ofModel, seed = 0, steps = 800, batch = 48, learningRate = 1e-3, onStep } = options;
-  /** Steps over which the learning rate rises from 0. */
-  const warmup = Math.min(200, Math.ceil(steps / 4));
   const random = new Random(seed).child('learned reward');
   await writeFolderAtomic(folder, async (temporary) => {
     await writeFileAtomic(join(temporary, 'vocab.txt'), `${vocabulary.join('\n')}\n`);
@@ -62,20 +55,17 @@ export async function trainRewardModel(folder: string, options: TrainRewardOptio
       .map((value) => 0.1 * value);
     const head = tf.tidy(() => tf.variable(tf.tensor2d(first, [width, 1])));
     const { vision, text } = blip.parameters;
-    const optimizer = new AdamW(
-      new Map([
-        ...[...vision].map(([name, v]) => [`vision.${name}`, v] as const),
-        ...[...text].map(([name, v]) => [`text.${name}`, v] as const),
-        ['head', head],
-      ]),
-      { weightDecay: 0.01 },
-    );
+    const parameters = new Map([
+      ...[...vision].map(([name, v]) => [`vision.${name}`, v] as const),
+      ...[...text].map(([name, v]) => [`text.${name}`, v] as const),
+      ['head', head],
+    ]);
     /** The rewards of pictures [n, 1]: all prompts have the same number of words. */
     const rewards = (pictures: tf.Tensor4D, ids: tf.Tensor2D) => {
       const hidden = blip.read(ids, blip.see(pictures));
       return tf.slice(hidden, [0, 0, 0], [-1, 1, -1]).reshape<tf.Tensor2D>([-1, width]).matMul(head);
     };
-    for (let step = 0; step < steps; step++) {
+    await trainJudge(parameters, { steps, learningRate, onStep }, () => {
       const pairs: Pair[] = Array.from({ length: batch }, () => randomPair(random, ofModel));
       const pictures = processImages(
         stack([...pairs.map(({ better }) => better.image), ...pairs.map(({ worse }) => worse.image)]),
@@ -87,25 +77,21 @@ export async function trainRewardModel(folder: string, options: TrainRewardOptio
         undefined,
         'int32',
       );
-      const { value, grads } = tf.variableGrads(() => {
-        const [better, worse] = tf.split(rewards(pictures, ids), 2);
-        // −log σ(x) is the softplus of −x.
-        return worse!.sub(better!).softplus().mean<tf.Scalar>();
-      }, [...optimizer.variables]);
-      const gradient = optimizer.flatten(grads);
-      const norm = euclideanNorm(gradient);
-      const [loss, gradNorm] = [(await value.data())[0]!, (await norm.data())[0]!];
-      const warm = Math.min(1, (step + 1) / warmup);
-      optimizer.step(gradient, gradNorm, (warm * learningRate * (1 + Math.cos((Math.PI * step) / steps))) / 2, 1);
-      tf.dispose([value, norm, gradient, pictures, ids, ...Object.values(grads)]);
-      onStep?.(step + 1, steps, loss);
-    }
-    for (const [part, config, parameters] of [
+      return {
+        inputs: [pictures, ids],
+        loss: () => {
+          const [better, worse] = tf.split(rewards(pictures, ids), 2);
+          // −log σ(x) is the softplus of −x.
+          return worse!.sub(better!).softplus().mean<tf.Scalar>();
+        },
+      };
+    });
+    for (const [part, config, own] of [
       ['vision', visionConfig, vision],
       ['text', textConfig, text],
     ] as const) {
       await writeFileAtomic(join(temporary, part, 'config.json'), `${JSON.stringify(config, null, 1)}\n`);
-      await writeSafetensors(join(temporary, part, 'model.safetensors'), await stateDict(parameters));
+      await writeSafetensors(join(temporary, part, 'model.safetensors'), await stateDict(own));
     }
     const weight = { data: (await head.data()) as Float32Array, shape: [1, width] };
     const bias = { data: new Float32Array(1), shape: [1] };
@@ -117,7 +103,6 @@ export async function trainRewardModel(folder: string, options: TrainRewardOptio
       ]),
     );
     tf.dispose(head);
-    optimizer.dispose();
     blip.dispose();
   });
 }

@@ -1,13 +1,17 @@
 import { readFile } from 'node:fs/promises';
 import type { NdArray } from '../../core/ndarray.js';
+import type { Random } from '../../core/random.js';
 import { mean } from '../../core/statistics.js';
 import { scoreShapes } from '../../rewards/shapes/scorers.js';
 import { algorithmOf, grouped } from '../../training/benchmark/results.js';
 import { evaluationFiles, readEvaluations, type SampleRecord } from '../../training/evaluation/index.js';
+import { meanAndRange } from '../../training/figures.js';
 import { gridPng, readGrid } from '../../training/images.js';
 import { escapeHtml } from '../../training/report-html.js';
+import { sampleImages } from '../../training/sample.js';
 import { readWatch } from '../../training/watch/index.js';
-import type { NamedFigure, PaperRun } from './definition.js';
+import type { NamedFigure, PaperBenchmark, PaperRun } from './definition.js';
+import { watched } from './watched.js';
 
 // What benchmarks have in common whose reward is a model's opinion of pictures of the world of shapes, about which the exact
 // scorers know the truth.
@@ -17,6 +21,19 @@ export const onePrompt = 'a yellow star and a white star';
 
 /** The expression of the truth: the picture shows what its prompt is about, and in the right shapes. */
 export const exactReward = 'shapes*shapes-shape';
+
+/** Pictures of the embedded model for prompts, with η = 1 as in training: uint8 [16, 16, 3] each. */
+export async function embeddedPictures(
+  prompts: readonly string[],
+  steps: number,
+  random: Random,
+): Promise<NdArray<Uint8Array>[]> {
+  const { images } = await sampleImages({
+    ...{ model: 'models/shapes', prompts, eta: 1, seed: random.integer(1 << 30) },
+    sampling: { steps, guidanceScale: 1 },
+  });
+  return images as NdArray<Uint8Array>[];
+}
 
 /** A picture of an evaluation, what the model thinks of it, and whether it is right. */
 export interface JudgedPicture {
@@ -40,7 +57,7 @@ export interface Judged {
 }
 
 /** The pictures of a run's evaluations, judged again by the exact scorers. */
-export async function judgedPictures(folder: string): Promise<Judged> {
+async function judgedPictures(folder: string): Promise<Judged> {
   const evaluations = await readEvaluations(folder);
   const read = async ({ epoch, grid, samples }: (typeof evaluations)[number]): Promise<JudgedPicture[]> =>
     (await readGrid(await readFile(evaluationFiles(folder, epoch).png), grid!)).map((image, i) => {
@@ -60,8 +77,8 @@ export function areaUnderCurve(judged: readonly { readonly reward: number; reado
   return mean(right.flatMap((a) => wrong.map((b) => (a > b ? 1 : a === b ? 0.5 : 0))));
 }
 
-/** The measures of a run that the exact scorers take: shares of its evaluations' pictures, and how well the reward tells them apart. */
-export const exactMeasures = {
+/** The measures that the exact scorers take of a run: shares of its evaluations' pictures, and how well the reward tells them apart. */
+const exactMeasures = {
   exactBefore: { title: 'right before' },
   exact: { title: 'right' },
   areaBefore: { title: 'tells right from wrong (AUC), before' },
@@ -92,8 +109,18 @@ export function measureExact({ before, after }: Judged): Record<string, number> 
   return Object.fromEntries(Object.entries(measures).filter(([, value]) => Number.isFinite(value)));
 }
 
+/** What these benchmarks measure of a run: what the exact scorers say, and what its watch has seen. */
+export const judged: Required<Pick<PaperBenchmark, 'measures' | 'measure' | 'byEpoch'>> = {
+  measures: { ...exactMeasures, kl: watched.measures.kl!, diversity: watched.measures.diversity! },
+  measure: async (folder, config) => ({
+    ...(await watched.measure(folder, config)),
+    ...measureExact(await judgedPictures(folder)),
+  }),
+  byEpoch: looks,
+};
+
 /** What the watch of a run has seen, look by look. Its guard must be {@link exactReward}. */
-export async function looks(folder: string): Promise<Record<string, number[]>> {
+async function looks(folder: string): Promise<Record<string, number[]>> {
   const records = await readWatch(folder);
   return {
     epoch: records.map(({ epoch }) => epoch),
@@ -120,13 +147,7 @@ export function rewardAgainstTruth(part: string, runs: readonly PaperRun[], unit
           const i = byEpoch!.epoch!.indexOf(epoch);
           return i < 0 ? [] : [byEpoch![key]![i]!];
         });
-      return {
-        name: algorithmOf(group[0]!),
-        points: epochs.map((epoch) => [epoch, mean(at(epoch))] as const),
-        ...(group.length > 1 && {
-          band: epochs.map((epoch) => [epoch, Math.min(...at(epoch)), Math.max(...at(epoch))] as const),
-        }),
-      };
+      return meanAndRange(algorithmOf(group[0]!), epochs, epochs.map(at));
     }),
   });
   if (groups.length === 0) return [];
@@ -134,6 +155,34 @@ export function rewardAgainstTruth(part: string, runs: readonly PaperRun[], unit
     figure('reward', 'What the model thinks of the pictures', unit),
     figure('exact', 'How many are right by the exact scorers', 'share'),
   ];
+}
+
+/**
+ * A drawing of the pictures after training that fool the model, at most eight.
+ * @param by whose training, as the caption says it. @param judge who is fooled. @param line what stands below each picture, of
+ *   which `below` says what it is.
+ */
+export function foolingDrawing(
+  file: string,
+  algorithm: string,
+  {
+    title,
+    by,
+    judge,
+    below,
+    line,
+  }: { title: string; by: string; judge: string; below: string; line(one: JudgedPicture): string },
+): NonNullable<PaperBenchmark['drawings']>[number] {
+  return {
+    file,
+    algorithm,
+    title,
+    caption: `After training ${by}, seed 0: pictures that are wrong by the exact scorers, and that the ${judge} likes better than half of the right ones before training; at most eight, the most liked first; below each ${below}.`,
+    draw: async (folder) => {
+      const fooling = foolingPictures(await judgedPictures(folder)).slice(0, 8);
+      return await picturesSvg(fooling.map((one) => ({ image: one.image, lines: [line(one)] })));
+    },
+  };
 }
 
 /** Pictures with a text below each, as SVG that stands alone. */

@@ -1,5 +1,4 @@
-import { mean } from '../../core/statistics.js';
-import { type Figure, renderFigure } from '../figures.js';
+import { type Figure, meanAndRange, renderFigure } from '../figures.js';
 import { duration, number } from '../progress.js';
 import { Html, html, type Part, render } from '../report-html.js';
 import { legend } from '../report-sections.js';
@@ -24,15 +23,7 @@ export function learningCurves(
     const count = Math.min(80, Math.max(...curves.map((curve) => curve.length)));
     const places = Array.from({ length: count }, (_, i) => first + ((last - first) * i) / Math.max(1, count - 1));
     const values = places.map((x) => curves.map((curve) => at(curve, x)));
-    return [
-      {
-        name: algorithmOf(group[0]!),
-        points: places.map((x, i) => [x, mean(values[i]!)] as const),
-        ...(curves.length > 1 && {
-          band: places.map((x, i) => [x, Math.min(...values[i]!), Math.max(...values[i]!)] as const),
-        }),
-      },
-    ];
+    return [meanAndRange(algorithmOf(group[0]!), places, values)];
   });
   return series.length === 0 ? undefined : { title: 'Reward', unit: '', across, series };
 }

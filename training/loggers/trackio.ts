@@ -33,9 +33,9 @@ const batch = 500;
 const sentSchema = z.strictObject({ epoch: z.int().min(0) });
 
 /**
- * Sends a run's metrics to a trackio server (0.43), with the epoch as the step. Nobody waits for it but the end of the run. An epoch
- * is sent once it is in a checkpoint, so that none is sent twice when a run goes on after a kill; `trackio.json` in the run's
- * folder says how far it is. What could not be sent is sent with the next checkpoint, or when the run is resumed.
+ * Sends a run's metrics to a trackio server (0.43), with the epoch as the step. Nobody waits for it but the end of the run.
+ * An epoch is sent once it is in a checkpoint, so that none is sent twice when a run goes on after a kill; `trackio.json` in
+ * the run's folder says how far it is. What could not be sent is sent with the next checkpoint, or when the run is resumed.
  * @throws nothing: a server that does not answer does not stop a run, and is told of once.
  */
 export function trackioLogger(folder: Pick<RunFolder, 'path' | 'metrics'>, options: TrackioOptions): Logger {
