@@ -114,7 +114,13 @@ export function collapseFindings(runs: readonly PaperRun[], part: string, title:
   const select = (algorithm: string, of: string): Select => ({ part, algorithm, of });
   const [alone, stopped, held] = ['ppo (rule "warn")', 'ppo (rule "stop")', 'dpok (klCoefficient 10)'] as const;
   const difference = (a: Select, b: Select) => paired(runs, [a, b], (x, y) => x - y);
+  const alarms = [...bySeed(runs, select(alone, 'alarms')).values()];
   return [
+    {
+      statement: `${title}: the audit finds something wrong with every run that had no help`,
+      verdict: alarms.length === 0 ? 'not measured' : alarms.every((count) => count > 0) ? 'for' : 'against',
+      evidence: `findings of \`audit\` by seed: ${alarms.join(', ')}`,
+    },
     positiveFinding(
       `${title}: without help the guard falls`,
       'guard before less guard after',

@@ -22,6 +22,10 @@ export const paperBenchmarks: Readonly<Record<string, { summary: string; load():
     summary: "FPL's comparison: federated prototypes and their rivals under domain shift",
     load: async () => (await import('../federated/definition.js')).federated,
   },
+  flow: {
+    summary: 'DDPO-IS and GRPO on a model of flow matching',
+    load: async () => (await import('../flow/definition.js')).flow,
+  },
   'learned-reward': {
     summary:
       'DPOK and DDPO-IS on a learned reward, against the truth: where it is exploited, and what the KL and the watch do',
