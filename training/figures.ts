@@ -55,7 +55,7 @@ export interface Figure {
 const faint = 'var(--faint)';
 const rule = 'var(--rule)';
 /** The colours of the series, in their order. */
-const palette = Array.from({ length: 10 }, (_, i) => `var(--c${i + 1})`);
+const palette = Array.from({ length: 13 }, (_, i) => `var(--c${i + 1})`);
 
 /** The colour of a figure's series, by its place among them. */
 export function seriesColor(index: number): string {

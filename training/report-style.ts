@@ -4,14 +4,14 @@ export const reportColors = `
   color-scheme: light dark;
   --paper: #fbfaf7; --card: #ffffff; --ink: #1d2230; --faint: #687083; --rule: #e4e3dd;
   --c1: #3454d1; --c2: #d1495b; --c3: #2a9d8f; --c4: #e09f3e; --c5: #7b5ea7; --c6: #5f7470;
-  --c7: #4aa3df; --c8: #8c5e3c; --c9: #7fb800; --c10: #d678b0;
+  --c7: #4aa3df; --c8: #8c5e3c; --c9: #7fb800; --c10: #d678b0; --c11: #2b2d42; --c12: #8f1d21; --c13: #b5a642;
   --up: #1b7f5c; --down: #b8384a; --shadow: 0 1px 2px #1d223010, 0 6px 20px #1d22300a;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --paper: #14161c; --card: #1c1f28; --ink: #e9eaf0; --faint: #969db0; --rule: #2d313d;
     --c1: #8aa2ff; --c2: #ff8a9a; --c3: #62d2c3; --c4: #f3c06b; --c5: #b79be6; --c6: #a5b8b4;
-    --c7: #8ecbf2; --c8: #c79a78; --c9: #b4dd5a; --c10: #f0a8d2;
+    --c7: #8ecbf2; --c8: #c79a78; --c9: #b4dd5a; --c10: #f0a8d2; --c11: #dfe1ee; --c12: #ff5f57; --c13: #e8dc7a;
     --up: #62d2a2; --down: #ff8a9a; --shadow: none;
   }
 }

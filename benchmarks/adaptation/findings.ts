@@ -112,7 +112,9 @@ function ablationFindings(runs: readonly PaperRun[]): Finding[] {
     ...{ part, of, algorithm: `guided-pseudo-labels (${option})` },
   });
   const whole = (of = 'score') => without('history 5', of);
+  const best = (of = 'score') => without('contrast 1', of);
   return [
+    reaches(runs, 'guided labels with a contrast of 1', best(), best('source')),
     difference(runs, 'the vote of neighbours helps', whole(), without('neighbours 0')),
     difference(runs, 'weights by certainty help', whole(), without('sharpness 0')),
     difference(runs, 'the contrast helps', whole(), without('contrast 0')),
