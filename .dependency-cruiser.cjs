@@ -3,7 +3,7 @@ const may = {
   core: [],
   backend: [],
   networks: ['backend'],
-  diffusion: ['networks'],
+  diffusion: ['backend', 'networks'],
   envs: ['networks'],
   rewards: ['networks'],
   agents: ['backend', 'envs', 'diffusion'],

@@ -60,6 +60,18 @@ export function registerNativeKernels(backend: NativeBackend): void {
   register('GatedGeluGrad', ({ inputs: { dy, x } }) => run('GymGatedGeluGrad', [dy, x], 1));
   register('UpsampleNearest2x', ({ inputs: { x } }) => run('GymUpsample', [x], 1));
   register('UpsampleNearest2xGrad', ({ inputs: { dy } }) => run('GymUpsampleGrad', [dy], 1));
+  register('FusedStepMean', ({ inputs: { x, out, numbers }, attrs: { range } }) =>
+    run('GymStepMean', [x, out, numbers], 1, [], [range]),
+  );
+  register('FusedStepMeanGrad', ({ inputs: { dy, x, out, numbers }, attrs: { range } }) =>
+    run('GymStepMeanGrad', [dy, x, out, numbers], 2, [], [range]),
+  );
+  register('FusedScaledDistance', ({ inputs: { value, mean, numbers } }) =>
+    run('GymScaledDistance', [value, mean, numbers], 1),
+  );
+  register('FusedScaledDistanceGrad', ({ inputs: { dy, value, mean, numbers } }) =>
+    run('GymScaledDistanceGrad', [dy, value, mean, numbers], 1),
+  );
   register('Flatten', ({ inputs: { tensors } }) => run('GymFlatten', tensors, 1));
   register('FusedAdamW', ({ inputs: { gradient, m, v, weights }, attrs }) => {
     const { learningRate, beta1, beta2, epsilon, weightDecay, step, gradientScale } = attrs;

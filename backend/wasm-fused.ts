@@ -52,6 +52,10 @@ export function registerWasmFusedKernels(): void {
   registerFusedKernel('wasm', 'FusedConvolutionGrad', convolutionGradient);
   registerFusedKernel('wasm', 'UpsampleNearest2x', upsample);
   registerFusedKernel('wasm', 'UpsampleNearest2xGrad', upsampleGradient);
+  registerFusedKernel('wasm', 'FusedStepMean', stepMean);
+  registerFusedKernel('wasm', 'FusedStepMeanGrad', stepMeanGradient);
+  registerFusedKernel('wasm', 'FusedScaledDistance', scaledDistance);
+  registerFusedKernel('wasm', 'FusedScaledDistanceGrad', scaledDistanceGradient);
   registerFusedKernel('wasm', 'Flatten', flatten);
   registerFusedKernel('wasm', 'FusedAdamW', adamW);
 }
@@ -218,6 +222,41 @@ function upsampleGradient({ inputs: { dy }, backend }: Call<'UpsampleNearest2xGr
   const addresses = [dy, dx].map((t) => addressOf(backend, t));
   simdOf(backend).upsampleGradient(...addresses, (batch * height) / 2, width / 2, channels);
   return [dx];
+}
+
+function stepMean({ inputs: { x, out, numbers }, attrs, backend }: Call<'FusedStepMean'>): tf.TensorInfo[] {
+  const y = make(backend, x.shape);
+  const [batch, size] = [x.shape[0]!, sizeOf(x.shape.slice(1))];
+  const addresses = [x, out, numbers, y].map((t) => addressOf(backend, t));
+  simdOf(backend).stepMean(...addresses, batch, size, attrs.range);
+  return [y];
+}
+
+function stepMeanGradient({ inputs, attrs, backend }: Call<'FusedStepMeanGrad'>): tf.TensorInfo[] {
+  const { dy, x, out, numbers } = inputs;
+  const results = makeAll(backend, [x, out]);
+  const [batch, size] = [x.shape[0]!, sizeOf(x.shape.slice(1))];
+  const addresses = [dy, x, out, numbers, ...results].map((t) => addressOf(backend, t));
+  simdOf(backend).stepMeanGradient(...addresses, batch, size, attrs.range);
+  return results;
+}
+
+function scaledDistance({ inputs, backend }: Call<'FusedScaledDistance'>): tf.TensorInfo[] {
+  const { value, mean, numbers } = inputs;
+  const [batch, size] = [mean.shape[0]!, sizeOf(mean.shape.slice(1))];
+  const y = make(backend, [batch]);
+  const addresses = [value, mean, numbers, y].map((t) => addressOf(backend, t));
+  simdOf(backend).scaledDistance(...addresses, batch, size);
+  return [y];
+}
+
+function scaledDistanceGradient({ inputs, backend }: Call<'FusedScaledDistanceGrad'>): tf.TensorInfo[] {
+  const { dy, value, mean, numbers } = inputs;
+  const [batch, size] = [mean.shape[0]!, sizeOf(mean.shape.slice(1))];
+  const dmean = make(backend, mean.shape);
+  const addresses = [dy, value, mean, numbers, dmean].map((t) => addressOf(backend, t));
+  simdOf(backend).scaledDistanceGradient(...addresses, batch, size);
+  return [dmean];
 }
 
 function flatten({ inputs: { tensors }, backend }: Call<'Flatten'>): tf.TensorInfo[] {

@@ -148,6 +148,32 @@ export interface FusedKernels {
   UpsampleNearest2x: { inputs: { readonly x: T }; attrs: Record<string, never>; outputs: [y: T] };
   UpsampleNearest2xGrad: { inputs: { readonly dy: T }; attrs: Record<string, never>; outputs: [dx: T] };
 
+  /**
+   * `x`, `out` and `y` [batch, ...]; `numbers` [batch, 7] has k, a, b, weight, k', a', b' of each row, for k · (a x + b out) +
+   * weight · clip(k' · (a' x + b' out)).
+   */
+  FusedStepMean: {
+    inputs: { readonly x: T; readonly out: T; readonly numbers: T };
+    attrs: { readonly range: number };
+    outputs: [y: T];
+  };
+  FusedStepMeanGrad: {
+    inputs: { readonly dy: T; readonly x: T; readonly out: T; readonly numbers: T };
+    attrs: { readonly range: number };
+    outputs: [dx: T, dout: T];
+  };
+  /** `value` and `mean` [batch, ...]; `numbers` [batch, 2] has scale and offset of each row; `y` [batch]. */
+  FusedScaledDistance: {
+    inputs: { readonly value: T; readonly mean: T; readonly numbers: T };
+    attrs: Record<string, never>;
+    outputs: [y: T];
+  };
+  FusedScaledDistanceGrad: {
+    inputs: { readonly dy: T; readonly value: T; readonly mean: T; readonly numbers: T };
+    attrs: Record<string, never>;
+    outputs: [dmean: T];
+  };
+
   /** The values of all tensors one after the other, [sum of sizes]. */
   Flatten: { inputs: { readonly tensors: readonly T[] }; attrs: Record<string, never>; outputs: [flat: T] };
 

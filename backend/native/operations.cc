@@ -12,6 +12,7 @@
 #include "attention.h"
 #include "convolution.h"
 #include "elementwise.h"
+#include "gaussian-step.h"
 #include "norms.h"
 #include "tensorflow/c/kernels.h"
 #include "tensorflow/c/ops.h"
@@ -400,6 +401,54 @@ void runUpsampleGrad(Call& call) {
   upsampleGradient(dy[0], height, width, dy[3], call.input(0), call.output(0, {dy[0], height, width, dy[3]}));
 }
 
+/** The number of rows, and of values in each, of an input [batch, ...]. */
+struct Batch {
+  Batch(const Call& call, int i) {
+    const Shape& shape = call.shape(i);
+    if (shape.empty() || shape[0] == 0) throw Misfit{"input " + std::to_string(i) + " has no rows"};
+    rows = shape[0];
+    size = sizeOf(shape) / rows;
+  }
+  int64_t rows, size;
+};
+
+constexpr int64_t kStepMeanNumbers = sizeof(StepMeanNumbers) / 4;
+
+// Inputs: x, out, and the numbers of each row. Number: the range that is clipped to.
+void runStepMean(Call& call) {
+  call.expect(3, 1);
+  const Batch x(call, 0);
+  const float *out = call.input(1, x.rows * x.size), *numbers = call.input(2, x.rows * kStepMeanNumbers);
+  stepMean(x.rows, x.size, call.number(0), call.input(0), out, numbers, call.output(0, call.shape(0)));
+}
+
+// Inputs: dy, x, out, and the numbers of each row. Number: the range that is clipped to.
+void runStepMeanGrad(Call& call) {
+  call.expect(4, 2);
+  const Batch x(call, 1);
+  const int64_t size = x.rows * x.size;
+  const float *dy = call.input(0, size), *out = call.input(2, size), *numbers = call.input(3, x.rows * kStepMeanNumbers);
+  float *dx = call.output(0, call.shape(1)), *dout = call.output(1, call.shape(1));
+  stepMeanGradient(x.rows, x.size, call.number(0), dy, call.input(1), out, numbers, dx, dout);
+}
+
+// Inputs: value, mean, and scale and offset of each row.
+void runScaledDistance(Call& call) {
+  call.expect(3, 1);
+  const Batch mean(call, 1);
+  const float *value = call.input(0, mean.rows * mean.size), *numbers = call.input(2, 2 * mean.rows);
+  scaledDistance(mean.rows, mean.size, value, call.input(1), numbers, call.output(0, {mean.rows}));
+}
+
+// Inputs: dy, value, mean, and scale and offset of each row.
+void runScaledDistanceGrad(Call& call) {
+  call.expect(4, 1);
+  const Batch mean(call, 2);
+  const float *dy = call.input(0, mean.rows), *value = call.input(1, mean.rows * mean.size);
+  const float* numbers = call.input(3, 2 * mean.rows);
+  scaledDistanceGradient(mean.rows, mean.size, dy, value, call.input(2), numbers, call.output(0, call.shape(2)));
+}
+
 // Inputs: any tensors.
 void runFlatten(Call& call) {
   call.expect(call.count(), 1);
@@ -491,7 +540,9 @@ std::string addAll() {
         add<runAttentionGrad>("GymAttentionGrad"), add<runLinear>("GymLinear"), add<runLinearGrad>("GymLinearGrad"),
         add<runConvolution>("GymConvolution"), add<runConvolutionGrad>("GymConvolutionGrad"),
         add<runGatedGelu>("GymGatedGelu"), add<runGatedGeluGrad>("GymGatedGeluGrad"), add<runUpsample>("GymUpsample"),
-        add<runUpsampleGrad>("GymUpsampleGrad"), add<runFlatten>("GymFlatten"), add<runAdamW>("GymAdamW")})
+        add<runUpsampleGrad>("GymUpsampleGrad"), add<runStepMean>("GymStepMean"),
+        add<runStepMeanGrad>("GymStepMeanGrad"), add<runScaledDistance>("GymScaledDistance"),
+        add<runScaledDistanceGrad>("GymScaledDistanceGrad"), add<runFlatten>("GymFlatten"), add<runAdamW>("GymAdamW")})
     if (!message.empty()) return message;
   return "";
 }

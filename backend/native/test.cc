@@ -10,6 +10,7 @@
 #include "attention.h"
 #include "convolution.h"
 #include "elementwise.h"
+#include "gaussian-step.h"
 #include "norms.h"
 
 namespace {
@@ -380,6 +381,50 @@ void testUpsample(int64_t batch, int64_t height, int64_t width, int64_t channels
   expect("upsample, dx", gradient, dx, 1e-6);
 }
 
+void testGaussianStep(int64_t batch, int64_t size) {
+  const float range = 0.8f;
+  Values x = normal(batch * size), out = normal(batch * size), dy = normal(batch * size), numbers = normal(7 * batch);
+  for (int64_t row = 0; row < batch; row += 2) numbers[7 * row + 3] = 0;
+  const auto clippedAt = [&](const Exact& x, const Exact& out, int64_t i) {
+    const float* n = &numbers[7 * (i / size)];
+    return n[4] * (n[5] * x[i] + n[6] * out[i]);
+  };
+  // Away from the edges of the range, where a difference has no side.
+  for (int64_t i = 0; i < batch * size; i++)
+    while (std::fabs(std::fabs(clippedAt(exact(x), exact(out), i)) - range) < 1e-3) x[i] += 0.1f;
+  const auto mean = [&](const Exact& x, const Exact& out) {
+    Exact y(batch * size);
+    for (int64_t i = 0; i < batch * size; i++) {
+      const float* n = &numbers[7 * (i / size)];
+      const double clipped = std::fmax(-range, std::fmin(range, clippedAt(x, out, i)));
+      y[i] = n[0] * (n[1] * x[i] + n[2] * out[i]) + n[3] * clipped;
+    }
+    return y;
+  };
+  Values y = empty(batch * size), dx = empty(batch * size), dout = empty(batch * size);
+  stepMean(batch, size, range, x.data(), out.data(), numbers.data(), y.data());
+  stepMeanGradient(batch, size, range, dy.data(), x.data(), out.data(), numbers.data(), dx.data(), dout.data());
+  expect("mean of a step", y, mean(exact(x), exact(out)));
+  expect("mean of a step, dx", dx, slope(exact(x), dy, [&](const Exact& x) { return mean(x, exact(out)); }));
+  expect("mean of a step, dout", dout, slope(exact(out), dy, [&](const Exact& out) { return mean(exact(x), out); }));
+
+  const auto distance = [&](const Exact& mean) {
+    Exact y(batch);
+    for (int64_t row = 0; row < batch; row++) {
+      double total = 0;
+      for (int64_t i = row * size; i < (row + 1) * size; i++) total += (x[i] - mean[i]) * (x[i] - mean[i]);
+      y[row] = numbers[2 * row] * total / static_cast<double>(size) + numbers[2 * row + 1];
+    }
+    return y;
+  };
+  const Values dscore = normal(batch);
+  Values score = empty(batch), dmean = empty(batch * size);
+  scaledDistance(batch, size, x.data(), out.data(), numbers.data(), score.data());
+  scaledDistanceGradient(batch, size, dscore.data(), x.data(), out.data(), numbers.data(), dmean.data());
+  expect("scaled distance", score, distance(exact(out)), 1e-6);
+  expect("scaled distance, dmean", dmean, slope(exact(out), dscore, distance));
+}
+
 void testAdamW(int64_t count) {
   const AdamWStep s = {0.9f, 0.1f, 0.99f, 0.01f, 1.7f, 1e-4f, 0.01f, 0.999f, 0.5f};
   const Values g = normal(count), m = normal(count), w = normal(count);
@@ -441,6 +486,8 @@ int main() {
   testConvolution(2, 4, 4, 2, 2, 1, 1, 3, true, true, true);
 
   for (int64_t inner : sizes) testGatedGelu(3, inner), testUpsample(2, 3, 2, inner), testAdamW(3 * inner);
+  for (int64_t size : sizes) testGaussianStep(3, size);
+  testGaussianStep(1, kDistanceBlock + kLanes + 1);
 
   std::printf("%d checks of the native operations, %d failed\n", checks, failures);
   return failures == 0 ? 0 : 1;

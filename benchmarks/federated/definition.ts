@@ -24,7 +24,9 @@ const withGlobal = (options: One['options']) => one('fpl', options, { 'agent.con
 const agents = 'fpl fedproto fedavg fedprox moon fedproc feddyn fedopt krum trimmed-mean median'.split(' ');
 const everything = (options: One['options']): One[] => {
   const all = (names: readonly string[]): One => ({ agents: names, envs, options, vary: {} });
-  return [all(agents.slice(0, 3)), ...halves(options), all(agents.slice(3))];
+  // With its own weight of 1 MOON's contrast keeps these small networks from learning at all.
+  const gentleMoon = one('moon', options, { 'agent.mu': [0.1] });
+  return [all(agents.slice(0, 3)), ...halves(options), all(agents.slice(3)), gentleMoon];
 };
 
 /** Two clients of ten send their update times −4. */

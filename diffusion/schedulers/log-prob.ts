@@ -1,4 +1,5 @@
-import * as tf from '@tensorflow/tfjs';
+import type * as tf from '@tensorflow/tfjs';
+import { scaledDistance } from '../../backend/index.js';
 import { GymError } from '../../core/errors.js';
 
 /**
@@ -30,9 +31,5 @@ export function gaussianLogProb(value: tf.Tensor, mean: tf.Tensor, sigmas: Array
     scale[i] = -1 / (2 * sigma * sigma);
     offset[i] = -Math.log(sigma) - Math.log(2 * Math.PI) / 2;
   }
-  return tf.tidy(() => {
-    const axes = mean.shape.map((_, axis) => axis).slice(1);
-    const squared = tf.mean(tf.squaredDifference(value, mean), axes) as tf.Tensor1D;
-    return squared.mul(tf.tensor1d(scale)).add(tf.tensor1d(offset)) as tf.Tensor1D;
-  });
+  return scaledDistance(value, mean, scale, offset);
 }

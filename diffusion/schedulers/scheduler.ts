@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
+import { type StepMeanRow, stepMean } from '../../backend/index.js';
 import { GymError, unknownName } from '../../core/errors.js';
 import { readPythonJson } from '../../core/files.js';
 import { checkIntegers, takeFields } from '../../networks/config-fields.js';
@@ -262,36 +263,33 @@ export abstract class GaussianScheduler<C extends SchedulerConfig> implements Va
     rows: readonly StepCoefficients[],
   ): { mean: tf.Tensor4D; predOriginal: tf.Tensor4D } {
     checkBatch(`${this.#className}.mean`, modelOutput, sample, rows.length);
+    const { clip_sample: clips, thresholding, clip_sample_range: range } = this.config;
     return tf.tidy(() => {
-      const original = combine(
-        rows,
-        sample,
-        (row) => row.original.sample,
-        modelOutput,
-        (row) => row.original.output,
-      );
-      if (!this.#clips) {
-        // x̂_0 put into μ on paper: one multiplication less, and no cancellation of large terms at small ᾱ.
-        const mean = combine(
-          rows,
-          sample,
-          (row) => row.mean.sample + row.mean.original * row.original.sample,
-          modelOutput,
-          (row) => row.mean.output + row.mean.original * row.original.output,
-        );
-        return { mean, predOriginal: original };
+      if (thresholding) {
+        const predOriginal = this.#threshold(mixture(rows.map((row) => row.original)));
+        const direction = mixture(rows.map((row) => row.mean));
+        return {
+          mean: predOriginal.mul(column(rows, (row) => row.mean.original)).add<tf.Tensor4D>(direction),
+          predOriginal,
+        };
       }
-      const predOriginal = this.#clip(original);
-      const direction = combine(
-        rows,
-        sample,
-        (row) => row.mean.sample,
-        modelOutput,
-        (row) => row.mean.output,
-      );
-      const mean = predOriginal.mul(column(rows, (row) => row.mean.original)).add(direction) as tf.Tensor4D;
-      return { mean, predOriginal };
+      if (clips) {
+        const clipped = (row: StepCoefficients, weight: number) => ({ ...row.original, weight });
+        const mean = rows.map((row) => ({ ...row.mean, clipped: clipped(row, row.mean.original) }));
+        const original = rows.map((row) => ({ sample: 0, output: 0, clipped: clipped(row, 1) }));
+        return { mean: mixture(mean, range), predOriginal: mixture(original, range) };
+      }
+      // x̂_0 put into μ on paper: one multiplication less, and no cancellation of large terms at small ᾱ.
+      const mean = rows.map((row) => ({
+        sample: row.mean.sample + row.mean.original * row.original.sample,
+        output: row.mean.output + row.mean.original * row.original.output,
+      }));
+      return { mean: mixture(mean), predOriginal: mixture(rows.map((row) => row.original)) };
     });
+
+    function mixture(numbers: readonly StepMeanRow[], range?: number) {
+      return stepMean(sample, modelOutput, numbers, range);
+    }
   }
 
   step(
@@ -413,7 +411,7 @@ export function originalFrom(prediction: PredictionType, alphaProd: number): { s
   return { sample: 1 / signal, output: -noise / signal };
 }
 
-/** a·x + b·y with one a and one b a row, in few operations. */
+/** a·x + b·y with one a and one b a row. */
 export function combine<T>(
   rows: readonly T[],
   x: tf.Tensor4D,
@@ -421,11 +419,11 @@ export function combine<T>(
   y: tf.Tensor4D,
   b: (row: T) => number,
 ): tf.Tensor4D {
-  if (rows.every((row) => b(row) === 0)) return x.mul(column(rows, a));
-  if (rows.every((row) => a(row) === 0)) return y.mul(column(rows, b));
-  if (rows.some((row) => a(row) === 0)) return x.mul(column(rows, a)).add(y.mul(column(rows, b)));
-  // The difference is taken before it is made large: at small ᾱ that keeps a digit of x̂_0 that two products would lose.
-  return x.add(y.mul(column(rows, (row) => b(row) / a(row)))).mul(column(rows, a));
+  return stepMean(
+    x,
+    y,
+    rows.map((row) => ({ sample: a(row), output: b(row) })),
+  );
 }
 
 /** f(x) as a constant: no gradient flows through it. */

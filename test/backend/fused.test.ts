@@ -16,7 +16,10 @@ import {
   layerNorm,
   linear,
   plus,
+  type StepMeanRow,
+  scaledDistance,
   silu,
+  stepMean,
   upsampleNearest2x,
   useBackend,
 } from '../../backend/index.js';
@@ -438,6 +441,99 @@ for (const { name: backend, available } of await backendReport())
         const expected = tensors.flatMap((t) => Array.from(t.dataSync()));
         expect(Array.from(flatten(tensors).dataSync())).toEqual(expected);
         expect(Array.from(flatten([tensors[0]!]).dataSync())).toEqual(expected.slice(0, 6));
+      });
+    });
+
+    describe('the mean of a step', () => {
+      const rows: StepMeanRow[] = [
+        { sample: 0.9, output: -0.3 },
+        { sample: 0, output: 1.1, clipped: { sample: 3, output: -2, weight: 0.5 } },
+        { sample: 0, output: 0, clipped: { sample: 0, output: 1, weight: -1 } },
+        { sample: -0.2, output: 0, clipped: { sample: 1, output: 0, weight: 0 } },
+      ];
+      const range = 0.8;
+      /** Each row by itself, in the plainest way. */
+      const plain = (rows: readonly StepMeanRow[]) => (x: tf.Tensor, out: tf.Tensor) =>
+        tf.concat(
+          rows.map(({ sample, output, clipped = { sample: 0, output: 0, weight: 0 } }, i) => {
+            const [u, v] = [x.slice(i, 1), out.slice(i, 1)];
+            const original = tf.clipByValue(u.mul(clipped.sample).add(v.mul(clipped.output)), -range, range);
+            return u.mul(sample).add(v.mul(output)).add(original.mul(clipped.weight));
+          }),
+        );
+      const sizes = [
+        [4, 4, 3],
+        [5, 1, 1],
+        [16, 16, 3],
+        [1, 1, 1],
+      ] as const;
+
+      it.each(sizes)('of %i x %i x %i', (...size) => {
+        for (const some of [rows, rows.slice(0, 1), rows.slice(1, 2), rows.slice(1, 3), rows.slice(2, 4)]) {
+          const [x, out] = [normal([some.length, ...size]), normal([some.length, ...size])];
+          const actual: Operation = (x, out) => stepMean(x!, out!, some, range);
+          expectSame(actual, plain(some) as Operation, [x, out]);
+          expectBalanced(actual, [x, out]);
+          tf.dispose([x, out]);
+        }
+      });
+
+      it('has the slopes of finite differences, where nothing is clipped', () => {
+        const gentle = rows.slice(0, 2);
+        const [x, out] = [normal([2, 3, 3, 1]), normal([2, 3, 3, 1])];
+        expectSlopes((x, out) => stepMean(x!, out!, gentle, 100), [x, out]);
+        tf.dispose([x, out]);
+      });
+
+      it('takes an empty batch, keeps NaN, and refuses shapes that differ', () => {
+        const x = tf.ones([2, 1, 1, 3]);
+        expectEmpty((x, out) => stepMean(x!, out!, []), [tf.zeros([0, 2, 2, 3]), tf.zeros([0, 2, 2, 3])], [0, 2, 2, 3]);
+        tf.tidy(() => {
+          const y = stepMean(x, tf.fill([2, 1, 1, 3], Number.NaN), rows.slice(0, 2));
+          expect(Array.from(y.dataSync())).toEqual(Array(6).fill(Number.NaN));
+        });
+        expect(() => stepMean(x, x, rows)).toThrow('x has shape [2,1,1,3], out [2,1,1,3], and there are 4 rows');
+        expect(() => stepMean(x, tf.ones([2, 3]), rows.slice(0, 2))).toThrow('out [2,3]');
+      });
+    });
+
+    describe('the distance of a sample from the mean of its step', () => {
+      const of = (value: tf.Tensor, scale: Float32Array, offset: Float32Array) => ({
+        actual: ((mean) => scaledDistance(value, mean!, scale, offset)) as Operation,
+        plain: ((mean) =>
+          value
+            .sub(mean!)
+            .square()
+            .mean(mean!.shape.map((_, axis) => axis).slice(1))
+            .mul(scale)
+            .add(offset)) as Operation,
+      });
+
+      it.each([[[1, 1, 1, 1]], [[3, 5, 7, 3]], [[2, 40, 40, 3]], [[4, 6]]])('of %j', (shape) => {
+        const [value, mean] = [normal(shape), normal(shape)];
+        const scale = Float32Array.from({ length: shape[0]! }, (_, i) => -0.5 - i);
+        const offset = Float32Array.from({ length: shape[0]! }, (_, i) => 2 - i);
+        const { actual, plain } = of(value, scale, offset);
+        expectSame(actual, plain, [mean], 5e-6);
+        expectBalanced(actual, [mean]);
+        if (mean.size < 20) expectSlopes(actual, [mean]);
+        tf.dispose([value, mean]);
+      });
+
+      it('is exact to a digit in large samples, takes an empty batch, and refuses shapes that differ', () => {
+        const [value, mean] = [normal([1, 128, 128, 4]), normal([1, 128, 128, 4])];
+        const [v, m] = [Array.from(value.dataSync()), mean.dataSync()];
+        const exact = v.reduce((sum, x, i) => sum + (x - m[i]!) ** 2, 0) / v.length;
+        const { actual } = of(value, Float32Array.of(1), Float32Array.of(0));
+        const distance = actual(mean);
+        expect(distance.dataSync()[0]! / exact).toBeCloseTo(1, 5);
+        tf.dispose([value, mean, distance]);
+        const none = new Float32Array(0);
+        const empty = tf.zeros([0, 2, 2, 3]);
+        expectEmpty(of(empty, none, none).actual, [empty], [0]);
+        expect(() => scaledDistance(empty, tf.zeros([0, 2]), none, none)).toThrow(
+          'value has shape [0,2,2,3], mean [0,2]',
+        );
       });
     });
 

@@ -124,6 +124,8 @@ console.log(JSON.stringify({ threads, started: started() - before }));`;
     expect(() => run('FusedLinear', { x: rows, weight: x }, { activation: 'none' })).toThrow('does not fit the weight');
     expect(() => run('GatedGelu', { x: five })).toThrow('5 channels cannot be halved');
     expect(() => run('UpsampleNearest2xGrad', { dy: tf.zeros([1, 3, 2, 1]) })).toThrow('cannot be halved');
+    expect(() => run('FusedStepMean', { x: rows, out: rows, numbers: six }, { range: 1 })).toThrow('not 28 values');
+    expect(() => run('FusedScaledDistance', { value: rows, mean: six, numbers: x })).toThrow('[4,6], which are not 6');
     const numbers = { learningRate: 1, beta1: 0, beta2: 0, epsilon: 1, weightDecay: 0, step: 1, gradientScale: 1 };
     const moments = { gradient: six, m: five, v: six, weights: [six] as unknown as tf.Tensor };
     expect(() => run('FusedAdamW', moments, numbers)).toThrow('[5], which are not 6 values');
