@@ -61,10 +61,12 @@ export function judgeWatch(records: readonly WatchRecord[]): Finding[] {
   const fallen = (start.guard ?? Number.NaN) - (end.guard ?? Number.NaN);
   // Where all samples were right at the start they had no spread: what a few wrong ones make of it counts as well.
   const spread = Math.max(start.guardStd ?? Number.NaN, end.guardStd ?? Number.NaN);
-  if (end.reward > start.reward && fallen > 0.5 * spread)
+  // Without a rise of the reward it takes more, since that is no over-optimisation, but a model that breaks.
+  const rose = end.reward > start.reward;
+  if (fallen > (rose ? 0.5 : 1) * spread)
     findings.push({
       name: 'guard',
-      text: `the trained reward rose from ${number(start.reward)} to ${number(end.reward)} while the guard, which is not trained on, fell from ${number(start.guard)} to ${number(end.guard)}.`,
+      text: `the trained reward ${rose ? 'rose' : 'went'} from ${number(start.reward)} to ${number(end.reward)} while the guard, which is not trained on, fell from ${number(start.guard)} to ${number(end.guard)}.`,
     });
   if (end.diversity < 0.6 * start.diversity)
     findings.push({

@@ -29,7 +29,7 @@ export interface WatchParts<O, A> {
   kl?(observations: readonly O[], actions: readonly A[]): Awaitable<ArrayLike<number>>;
   /** Epochs between looks; there is one before the first epoch, and one after the last. */
   readonly every: number;
-  /** What happens when the trained reward rises while the guard falls: nothing but a warning; the run ends; or it ends with the agent of the last look at which the guard had not fallen. */
+  /** What happens when the guard falls while the trained reward rises, or by more than its spread: nothing but a warning; the run ends; or it ends with the agent of the last look at which the guard had not fallen. */
   readonly rule: 'warn' | 'stop' | 'rollback';
   /** How far the guard may fall, in standard deviations of its scores before the first epoch. */
   readonly tolerance: number;
@@ -89,13 +89,19 @@ export function watchCallback<O, A>(options: WatchOptions<O, A>): Callback<O, A>
     await kept.write(folder, agent, epoch, { rule });
     await kept.tidy(folder, epoch);
   };
-  /** Whether the trained reward has risen while the guard fell by more than it may, and by more than chance. */
+  /**
+   * Whether the guard has fallen, by more than chance: by more than it may while the trained reward rose, which is
+   * over-optimisation, or by more than its own spread without that, which is a model that breaks.
+   */
   const judge = (reward: readonly number[], guard: readonly number[]): string | undefined => {
     if (start === undefined || guard.length === 0) return undefined;
     const [risen, fallen] = [change(start.reward, reward), change(start.guard, guard)];
     const allowed = tolerance * standardDeviation(start.guard);
-    if (!(risen.mean > 0 && -fallen.mean > allowed && -fallen.mean > 3 * fallen.se)) return undefined;
-    return `the trained reward has risen by ${rounded(risen.mean)} while the guard fell by ${rounded(-fallen.mean)} (from ${rounded(mean(start.guard))} to ${rounded(mean(guard))}; ${rounded(allowed)} is tolerated)`;
+    if (!(-fallen.mean > allowed && -fallen.mean > 3 * fallen.se)) return undefined;
+    const fall = `the guard fell by ${rounded(-fallen.mean)} (from ${rounded(mean(start.guard))} to ${rounded(mean(guard))}; ${rounded(allowed)} is tolerated)`;
+    if (risen.mean > 0) return `the trained reward has risen by ${rounded(risen.mean)} while ${fall}`;
+    const spread = Math.max(standardDeviation(start.guard), standardDeviation(guard));
+    return -fallen.mean > spread ? `${fall}, and the trained reward has not risen` : undefined;
   };
 
   return {

@@ -19,6 +19,10 @@ const anything = { kind: 'Anything' } as unknown as Space<number>;
 
 /** Episodes of one step. An action is a level: the reward is that, the guard falls by what it is above 2, and the picture has its grey. */
 class Levels implements VectorEnv<number, number> {
+  readonly #slope: number;
+  constructor(slope: number) {
+    this.#slope = slope;
+  }
   readonly observationSpace = anything;
   readonly actionSpace = anything;
   readonly numEnvs = 4;
@@ -34,7 +38,7 @@ class Levels implements VectorEnv<number, number> {
     });
     return {
       observations: [0, 1, 2, 3],
-      rewards: Float64Array.from(actions),
+      rewards: Float64Array.from(actions, (level) => this.#slope * level),
       terminated: new Uint8Array(4).fill(1),
       truncated: new Uint8Array(4),
       infos: actions.map((level, i) => ({
@@ -75,13 +79,19 @@ afterEach(() => rm(join(path, '..'), { recursive: true }));
 type Rule = 'warn' | 'stop' | 'rollback';
 
 interface Case {
+  /** Of the reward with the level. Default 1. */
+  slope?: number;
   epochs?: number;
   stopAfter?: number;
   resume?: boolean;
   every?: number;
+  tolerance?: number;
 }
 
-async function run(rule: Rule, { epochs = 8, stopAfter = epochs, resume = false, every = 1 }: Case = {}) {
+async function run(
+  rule: Rule,
+  { slope = 1, epochs = 8, stopAfter = epochs, resume = false, every = 1, tolerance = 1 }: Case = {},
+) {
   const agent = new Climber();
   const warnings: string[] = [];
   const { folder, checkpoint } = resume
@@ -90,17 +100,17 @@ async function run(rule: Rule, { epochs = 8, stopAfter = epochs, resume = false,
   const abort = new AbortController();
   const events: TrainEvent[] = [];
   const watch = watchCallback<number, number>({
-    envs: [new Levels()],
+    envs: [new Levels(slope)],
     samples: 4,
     every,
     rule,
-    tolerance: 1,
+    tolerance,
     // On the line that stands at 1: the cosines follow from the grey.
     features: (images) => images.map(({ data }) => [1, data[0]!]),
     kl: (_, actions) => actions.map((level) => level / 4),
     warn: (message) => warnings.push(message),
   });
-  const options = { agent, envs: [new Levels()], epochs, seed: 0, folder, checkpoint, signal: abort.signal };
+  const options = { agent, envs: [new Levels(slope)], epochs, seed: 0, folder, checkpoint, signal: abort.signal };
   for await (const event of train({ ...options, callbacks: [watch] })) {
     events.push(event);
     if (event.type === 'epoch' && event.epoch === stopAfter) abort.abort(new Error('stopped'));
@@ -158,6 +168,15 @@ describe('a watch', () => {
     expect(end).toMatchObject({ reason: 'finished', epoch: 3 });
     expect(end.why).toMatch(/has risen by 3 while the guard fell by 1 .*\(watch\.rule\)$/);
     expect(agent.level).toBe(3);
+  });
+
+  it('ends a run whose guard falls by more than its spread, though the reward has not risen', async () => {
+    // At level 4 the guard has fallen by 2; its spread is .5, of which twice as much is tolerated here.
+    const { end } = await run('stop', { slope: -1, tolerance: 2 });
+    expect(end).toMatchObject({ reason: 'finished', epoch: 4 });
+    expect(end.why).toMatch(
+      /^the guard fell by 2 \(from 10.5 to 8.5; 1 is tolerated\), and the trained reward has not risen/,
+    );
   });
 
   it('ends the run with the agent of the last look at which nothing was wrong', async () => {
