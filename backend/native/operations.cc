@@ -13,6 +13,7 @@
 #include "convolution.h"
 #include "elementwise.h"
 #include "gaussian-step.h"
+#include "pages.h"
 #include "norms.h"
 #include "tensorflow/c/kernels.h"
 #include "tensorflow/c/ops.h"
@@ -551,7 +552,10 @@ std::string addAll() {
 napi_value start(napi_env env, napi_value exports) {
   static std::once_flag once;
   static std::string message;
-  std::call_once(once, [] { message = addAll(); });
+  std::call_once(once, [] {
+    message = addAll();
+    releasePages("libtensorflow");
+  });
   if (!message.empty()) napi_throw_error(env, nullptr, message.c_str());
   return exports;
 }

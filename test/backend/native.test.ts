@@ -20,6 +20,14 @@ async function on(backend: BackendName, compute: () => tf.Tensor[]) {
   return data;
 }
 
+/** The numbers that a program prints as JSON, in a process of its own, where `useBackend` is there. */
+async function inProcess(code: string, env: Record<string, string | undefined> = {}) {
+  const program = `const { useBackend } = await import('./backend/index.js');\n${code}`;
+  const args = ['--import', './register.mjs', '--input-type=module', '-e', program];
+  const { stdout } = await promisify(execFile)(process.execPath, args, { env: { ...process.env, ...env } });
+  return JSON.parse(stdout) as Record<string, number>;
+}
+
 function values(shape: number[], seed: number) {
   const random = new Random(seed);
   return tf.tensor(
@@ -43,23 +51,31 @@ describe.skipIf(!native?.available)('the native backend (skipped without `npm ru
   });
 
   it.runIf(process.platform === 'linux')('starts one thread, unless the environment says otherwise', async () => {
-    const code = `const { useBackend } = await import('./backend/index.js');
-const { readdirSync } = await import('node:fs');
+    const code = `const { readdirSync } = await import('node:fs');
 const started = () => readdirSync('/proc/self/task').length;
 const before = started();
 const { threads } = await useBackend('native');
 console.log(JSON.stringify({ threads, started: started() - before }));`;
-    const load = async (env: Record<string, string>) => {
-      const args = ['--import', './register.mjs', '--input-type=module', '-e', code];
-      const unset = { OMP_NUM_THREADS: '', TF_NUM_INTRAOP_THREADS: undefined };
-      const options = { env: { ...process.env, ...unset, ...env } };
-      return JSON.parse((await promisify(execFile)(process.execPath, args, options)).stdout) as Record<string, number>;
-    };
+    const load = (env: Record<string, string>) =>
+      inProcess(code, { OMP_NUM_THREADS: '', TF_NUM_INTRAOP_THREADS: undefined, ...env });
     const one = await load({});
     expect(one.threads).toBe(1);
     expect(await load({ OMP_NUM_THREADS: '9' })).toEqual({ threads: 9, started: one.started! + 8 });
     const both = { OMP_NUM_THREADS: '9', TF_NUM_INTRAOP_THREADS: '5' };
     expect(await load(both)).toEqual({ threads: 5, started: one.started! + 4 });
+  });
+
+  it.runIf(process.platform === 'linux')('gives back the pages of the library that only its start needs', async () => {
+    const code = `const { readFileSync } = await import('node:fs');
+await useBackend('native');
+const kibibytes = (name) => Number(new RegExp(name + ':\\s+(\\d+)').exec(readFileSync('/proc/self/status', 'utf8'))[1]);
+const { tensor1d } = await import('@tensorflow/tfjs');
+const sum = tensor1d([1, 2, 3]).sum().dataSync()[0];
+console.log(JSON.stringify({ sum, largest: kibibytes('VmHWM'), now: kibibytes('VmRSS') }));`;
+    const { sum, largest, now } = await inProcess(code);
+    expect(sum).toBe(6);
+    // The library has some 300 MB of such pages.
+    expect(largest! - now!).toBeGreaterThan(100_000);
   });
 
   const cases = [1, 3, 4].flatMap((k) =>
