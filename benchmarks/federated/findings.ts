@@ -8,7 +8,7 @@ const published: readonly (readonly [of: string, algorithm: string, less: string
   ['UPCR alone over FedAvg (table 1)', 'fpl (contrastive 0)', 'fedavg', 1.84, 4.85],
   ['FedProto over FedAvg (table 2)', 'fedproto', 'fedavg', 1.02, 4.11],
   ['FedProx over FedAvg (table 2)', 'fedprox', 'fedavg', 0.36, 1.54],
-  ['MOON over FedAvg (table 2)', 'moon', 'fedavg', -3.64, -4.62],
+  ['MOON, with a weight of .1, over FedAvg (table 2)', 'moon (mu 0.1)', 'fedavg', -3.64, -4.62],
   ['FedDyn over FedAvg (table 2)', 'feddyn', 'fedavg', 0.4, 0.89],
   ['FedOPT over FedAvg (table 2)', 'fedopt', 'fedavg', -0.42, 1.95],
   ['FedProc over FedAvg (table 2)', 'fedproc', 'fedavg', -2.25, -3.19],
