@@ -34,6 +34,12 @@ export function registerNativeKernels(backend: NativeBackend): void {
       flag(scale),
     ]),
   );
+  register('TrainingBatchNorm', ({ inputs: { x, gamma, beta }, attrs }) =>
+    run('GymBatchNorm', [x, gamma, beta], 3, [], [attrs.epsilon]),
+  );
+  register('TrainingBatchNormGrad', ({ inputs: { dy, x, gamma, mean, variance }, attrs }) =>
+    run('GymBatchNormGrad', [dy, x, gamma, mean, variance], 3, [], [attrs.epsilon]),
+  );
   register('FusedLayerNorm', ({ inputs: { x, gamma, beta }, attrs }) =>
     run('GymLayerNorm', [x, gamma, beta], 3, [], [attrs.epsilon]),
   );

@@ -40,6 +40,8 @@ export function registerWasmFusedKernels(): void {
   registered = true;
   registerFusedKernel('wasm', 'FusedGroupNorm', groupNorm);
   registerFusedKernel('wasm', 'FusedGroupNormGrad', groupNormGradient);
+  registerFusedKernel('wasm', 'TrainingBatchNorm', batchNorm);
+  registerFusedKernel('wasm', 'TrainingBatchNormGrad', batchNormGradient);
   registerFusedKernel('wasm', 'FusedLayerNorm', layerNorm);
   registerFusedKernel('wasm', 'FusedLayerNormGrad', layerNormGradient);
   registerFusedKernel('wasm', 'FusedAttention', attention);
@@ -84,6 +86,25 @@ function groupNormGradient({ inputs, attrs, backend }: Call<'FusedGroupNormGrad'
     simdOf(backend).groupNormGradient(...addresses, scratch, batch, height * width, channels, groups, silu);
   });
   return [dx, dgamma, dbeta, dadded, dscale, dshift].filter((t) => t !== undefined);
+}
+
+function batchNorm({ inputs: { x, gamma, beta }, attrs, backend }: Call<'TrainingBatchNorm'>): tf.TensorInfo[] {
+  const results = makeAll(backend, [x, gamma, gamma]);
+  const addresses = [x, gamma, beta, ...results].map((t) => addressOf(backend, t));
+  withScratch(backend, 3 * upTo4(channelsOf(x)), (scratch) => {
+    simdOf(backend).batchNorm(...addresses, scratch, rowsOf(x), channelsOf(x), attrs.epsilon);
+  });
+  return results;
+}
+
+function batchNormGradient({ inputs, attrs, backend }: Call<'TrainingBatchNormGrad'>): tf.TensorInfo[] {
+  const { dy, x, gamma, mean, variance } = inputs;
+  const results = makeAll(backend, [x, gamma, gamma]);
+  const addresses = [dy, x, gamma, mean, variance, ...results].map((t) => addressOf(backend, t));
+  withScratch(backend, 7 * upTo4(channelsOf(x)), (scratch) => {
+    simdOf(backend).batchNormGradient(...addresses, scratch, rowsOf(x), channelsOf(x), attrs.epsilon);
+  });
+  return results;
 }
 
 function layerNorm({ inputs, attrs, backend }: Call<'FusedLayerNorm'>): tf.TensorInfo[] {

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import { GymError } from '../../core/errors.js';
 import { channelsOf, checkShape, differentiable, rowsOf, sumRows } from './differentiable.js';
+import { fusedKernel } from './kernels.js';
 
 /** What batch normalisation gives in training. */
 export interface BatchNormalized<T extends tf.Tensor> {
@@ -32,6 +33,45 @@ export function batchNorm<T extends tf.Tensor>(
   checkShape('batchNorm', 'beta', beta, [channels]);
   if (count < 2)
     throw new GymError('E_SHAPE', `batchNorm: x has shape [${x.shape}], of which the statistics need two rows.`);
+  const kernel = fusedKernel('TrainingBatchNorm');
+  return kernel ? fused(kernel, x, gamma, beta, epsilon) : composed(x, gamma, beta, epsilon);
+}
+
+function fused<T extends tf.Tensor>(
+  kernel: NonNullable<ReturnType<typeof fusedKernel<'TrainingBatchNorm'>>>,
+  x: T,
+  gamma: tf.Tensor1D,
+  beta: tf.Tensor1D,
+  epsilon: number,
+): BatchNormalized<T> {
+  let kept: readonly tf.Tensor[] = [];
+  const value = differentiable<T>(
+    [x, gamma, beta],
+    () => {
+      const [value, mean, variance] = kernel({ x, gamma, beta }, { epsilon });
+      // Copies that outlive this scope, and the gradient, which frees what it keeps.
+      kept = [mean, variance].map((statistic) => tf.keep(statistic.clone()));
+      return { value, kept: [x, gamma, mean, variance] };
+    },
+    (dy, [x, gamma, mean, variance]) =>
+      fusedKernel('TrainingBatchNormGrad')!(
+        { dy, x: x!, gamma: gamma!, mean: mean!, variance: variance! },
+        { epsilon },
+      ),
+  );
+  // What is kept belongs to no scope; these belong to that of the caller.
+  const [mean, variance] = kept.map((statistic) => statistic.clone()) as [tf.Tensor1D, tf.Tensor1D];
+  tf.dispose([...kept]);
+  return { value, mean, variance };
+}
+
+function composed<T extends tf.Tensor>(
+  x: T,
+  gamma: tf.Tensor1D,
+  beta: tf.Tensor1D,
+  epsilon: number,
+): BatchNormalized<T> {
+  const [channels, count] = [channelsOf(x), rowsOf(x)];
   const rows = (t: tf.Tensor) => t.reshape<tf.Tensor2D>([count, channels]);
   const mean = tf.tidy(() => sumRows(rows(x)).div<tf.Tensor1D>(count));
   const variance = tf.tidy(() => sumRows(rows(x).sub<tf.Tensor2D>(mean).square()).div<tf.Tensor1D>(count));

@@ -88,6 +88,18 @@ export interface FusedKernels {
     outputs: [dx: T, dgamma: T, dbeta: T, ...dAddedScaleShift: T[]];
   };
 
+  /** `mean` and the biased `variance` of each channel are [channels]. */
+  TrainingBatchNorm: {
+    inputs: { readonly x: T; readonly gamma: T; readonly beta: T };
+    attrs: { readonly epsilon: number };
+    outputs: [y: T, mean: T, variance: T];
+  };
+  TrainingBatchNormGrad: {
+    inputs: { readonly dy: T; readonly x: T; readonly gamma: T; readonly mean: T; readonly variance: T };
+    attrs: { readonly epsilon: number };
+    outputs: [dx: T, dgamma: T, dbeta: T];
+  };
+
   /** `mean` and `rstd` of each row are [rows]. */
   FusedLayerNorm: {
     inputs: { readonly x: T; readonly gamma: T; readonly beta: T };

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "attention.h"
+#include "batch-norm.h"
 #include "convolution.h"
 #include "elementwise.h"
 #include "gaussian-step.h"
@@ -402,6 +403,27 @@ void runUpsampleGrad(Call& call) {
   upsampleGradient(dy[0], height, width, dy[3], call.input(0), call.output(0, {dy[0], height, width, dy[3]}));
 }
 
+// Inputs: x, gamma, beta. Number: epsilon.
+void runBatchNorm(Call& call) {
+  call.expect(3, 3);
+  const Rows x(call.shape(0));
+  const float *gamma = call.input(1, x.channels), *beta = call.input(2, x.channels);
+  float* y = call.output(0, call.shape(0));
+  float *mean = call.output(1, {x.channels}), *variance = call.output(2, {x.channels});
+  batchNorm(x.rows, x.channels, call.number(0), call.input(0), gamma, beta, y, mean, variance);
+}
+
+// Inputs: dy, x, gamma, mean, variance. Number: epsilon.
+void runBatchNormGrad(Call& call) {
+  call.expect(5, 3);
+  const Rows x(call.shape(1));
+  const float *dy = call.input(0, x.rows * x.channels), *gamma = call.input(2, x.channels);
+  const float *mean = call.input(3, x.channels), *variance = call.input(4, x.channels);
+  float* dx = call.output(0, call.shape(1));
+  float *dgamma = call.output(1, {x.channels}), *dbeta = call.output(2, {x.channels});
+  batchNormGradient(x.rows, x.channels, call.number(0), dy, call.input(1), gamma, mean, variance, dx, dgamma, dbeta);
+}
+
 /** The number of rows, and of values in each, of an input [batch, ...]. */
 struct Batch {
   Batch(const Call& call, int i) {
@@ -537,7 +559,8 @@ std::string add(const char* name) {
 std::string addAll() {
   for (const std::string& message :
        {add<runGroupNorm>("GymGroupNorm"), add<runGroupNormGrad>("GymGroupNormGrad"), add<runLayerNorm>("GymLayerNorm"),
-        add<runLayerNormGrad>("GymLayerNormGrad"), add<runAttention>("GymAttention"),
+        add<runLayerNormGrad>("GymLayerNormGrad"), add<runBatchNorm>("GymBatchNorm"),
+        add<runBatchNormGrad>("GymBatchNormGrad"), add<runAttention>("GymAttention"),
         add<runAttentionGrad>("GymAttentionGrad"), add<runLinear>("GymLinear"), add<runLinearGrad>("GymLinearGrad"),
         add<runConvolution>("GymConvolution"), add<runConvolutionGrad>("GymConvolutionGrad"),
         add<runGatedGelu>("GymGatedGelu"), add<runGatedGeluGrad>("GymGatedGeluGrad"), add<runUpsample>("GymUpsample"),

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "attention.h"
+#include "batch-norm.h"
 #include "convolution.h"
 #include "elementwise.h"
 #include "gaussian-step.h"
@@ -381,6 +382,36 @@ void testUpsample(int64_t batch, int64_t height, int64_t width, int64_t channels
   expect("upsample, dx", gradient, dx, 1e-6);
 }
 
+void testBatchNorm(int64_t rows, int64_t channels) {
+  const float epsilon = 0.1f;
+  const Values x = normal(rows * channels), gamma = normal(channels), beta = normal(channels), dy = normal(x.size());
+  Exact mean(channels), variance(channels);
+  const auto value = [&](const Exact& x, const Exact& gamma, const Exact& beta) {
+    Exact y(x.size());
+    for (int64_t c = 0; c < channels; c++) {
+      double m = 0, v = 0;
+      for (int64_t row = 0; row < rows; row++) m += x[row * channels + c] / static_cast<double>(rows);
+      for (int64_t row = 0; row < rows; row++) v += std::pow(x[row * channels + c] - m, 2) / static_cast<double>(rows);
+      mean[c] = m, variance[c] = v;
+      for (int64_t i = c; i < rows * channels; i += channels)
+        y[i] = (x[i] - m) / std::sqrt(v + epsilon) * gamma[c] + beta[c];
+    }
+    return y;
+  };
+  Values y = empty(x.size()), m = empty(channels), v = empty(channels);
+  Values dx = empty(x.size()), dgamma = empty(channels), dbeta = empty(channels);
+  batchNorm(rows, channels, epsilon, x.data(), gamma.data(), beta.data(), y.data(), m.data(), v.data());
+  batchNormGradient(rows, channels, epsilon, dy.data(), x.data(), gamma.data(), m.data(), v.data(), dx.data(),
+                    dgamma.data(), dbeta.data());
+  expect("batch norm", y, value(exact(x), exact(gamma), exact(beta)));
+  expect("batch norm, mean", m, mean);
+  expect("batch norm, variance", v, variance);
+  const Exact ex = exact(x), eg = exact(gamma), eb = exact(beta);
+  expect("batch norm, dx", dx, slope(ex, dy, [&](const Exact& x) { return value(x, eg, eb); }));
+  expect("batch norm, dgamma", dgamma, slope(eg, dy, [&](const Exact& g) { return value(ex, g, eb); }));
+  expect("batch norm, dbeta", dbeta, slope(eb, dy, [&](const Exact& b) { return value(ex, eg, b); }));
+}
+
 void testGaussianStep(int64_t batch, int64_t size) {
   const float range = 0.8f;
   Values x = normal(batch * size), out = normal(batch * size), dy = normal(batch * size), numbers = normal(7 * batch);
@@ -486,6 +517,8 @@ int main() {
   testConvolution(2, 4, 4, 2, 2, 1, 1, 3, true, true, true);
 
   for (int64_t inner : sizes) testGatedGelu(3, inner), testUpsample(2, 3, 2, inner), testAdamW(3 * inner);
+  for (int64_t channels : sizes) testBatchNorm(5, channels);
+  testBatchNorm(2 * kNormRows + 3, 3);
   for (int64_t size : sizes) testGaussianStep(3, size);
   testGaussianStep(1, kDistanceBlock + kLanes + 1);
 

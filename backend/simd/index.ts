@@ -10,6 +10,8 @@ export type SimdKernels = Record<
   | 'adamW'
   | 'attention'
   | 'attentionGradient'
+  | 'batchNorm'
+  | 'batchNormGradient'
   | 'columnSums'
   | 'convFilterGradient'
   | 'convolve'

@@ -22,6 +22,7 @@ export {
   upsample,
   upsampleGradient,
 } from './elementwise';
+export { batchNorm, batchNormGradient } from './batch-norm';
 export { scaledDistance, scaledDistanceGradient, stepMean, stepMeanGradient } from './gaussian-step';
 export { groupNorm, groupNormGradient, layerNorm, layerNormGradient } from './norm';
 export {

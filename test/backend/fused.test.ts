@@ -8,6 +8,7 @@ import {
   addToPixels,
   attention,
   backendReport,
+  batchNorm,
   convolution,
   euclideanNorm,
   flatten,
@@ -441,6 +442,51 @@ for (const { name: backend, available } of await backendReport())
         const expected = tensors.flatMap((t) => Array.from(t.dataSync()));
         expect(Array.from(flatten(tensors).dataSync())).toEqual(expected);
         expect(Array.from(flatten([tensors[0]!]).dataSync())).toEqual(expected.slice(0, 6));
+      });
+    });
+
+    describe('batchNorm', () => {
+      const epsilon = 0.1;
+      const plain: Operation = (x, gamma, beta) => {
+        const axes = x!.shape.map((_, axis) => axis).slice(0, -1);
+        const mean = x!.mean(axes);
+        const variance = x!.sub(mean).square().mean(axes);
+        return x!.sub(mean).div(variance.add(epsilon).sqrt()).mul(gamma!).add(beta!);
+      };
+      const actual: Operation = (x, gamma, beta) =>
+        tf.tidy(() => batchNorm(x!, gamma as tf.Tensor1D, beta as tf.Tensor1D, epsilon).value);
+
+      it.each([[[3, 5, 7, 3]], [[2, 1]], [[150, 9]], [[4, 8, 8, 32]], [[2, 1, 1, 17]]])('of %j', (shape) => {
+        const inputs = [normal(shape, 2), normal([shape.at(-1)!]), normal([shape.at(-1)!])];
+        expectSame(actual, plain, inputs, 5e-5);
+        expectBalanced(actual, inputs);
+        if (shape.length === 4 && shape[0] === 2) expectSlopes(actual, inputs);
+        tf.dispose(inputs);
+      });
+
+      it('gives the statistics of the batch, which stay when the gradient is taken', () => {
+        tf.tidy(() => {
+          const x = tf.tensor2d([1, 2, 3, -1, 0.5, 4], [3, 2]);
+          let given: tf.Tensor[] = [];
+          tf.grad((x: tf.Tensor) => {
+            const { value, mean, variance } = batchNorm(x, tf.ones([2]), tf.zeros([2]), epsilon);
+            given = [mean, variance].map((t) => tf.keep(t.clone()));
+            return value.square().sum();
+          })(x);
+          const expected = [x.mean(0), x.sub(x.mean(0)).square().mean(0)];
+          given.forEach((t, i) => {
+            expectClose(t, expected[i]!, 1e-6, 'statistics');
+          });
+          tf.dispose(given);
+        });
+      });
+
+      it('of NaN is NaN, in its channel', () => {
+        tf.tidy(() => {
+          const x = tf.tensor2d([Number.NaN, 1, 2, 3], [2, 2]);
+          const y = batchNorm(x, tf.ones([2]), tf.zeros([2]), epsilon).value.dataSync();
+          expect([...y].map(Number.isNaN)).toEqual([true, false, true, false]);
+        });
       });
     });
 
