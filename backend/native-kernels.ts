@@ -35,10 +35,10 @@ export function registerNativeKernels(backend: NativeBackend): void {
     ]),
   );
   register('TrainingBatchNorm', ({ inputs: { x, gamma, beta }, attrs }) =>
-    run('GymBatchNorm', [x, gamma, beta], 3, [], [attrs.epsilon]),
+    run('GymBatchNorm', [x, gamma, beta], 3, [flag(attrs.relu)], [attrs.epsilon]),
   );
-  register('TrainingBatchNormGrad', ({ inputs: { dy, x, gamma, mean, variance }, attrs }) =>
-    run('GymBatchNormGrad', [dy, x, gamma, mean, variance], 3, [], [attrs.epsilon]),
+  register('TrainingBatchNormGrad', ({ inputs: { dy, x, gamma, beta, mean, variance }, attrs }) =>
+    run('GymBatchNormGrad', [dy, x, gamma, beta, mean, variance], 3, [flag(attrs.relu)], [attrs.epsilon]),
   );
   register('FusedLayerNorm', ({ inputs: { x, gamma, beta }, attrs }) =>
     run('GymLayerNorm', [x, gamma, beta], 3, [], [attrs.epsilon]),

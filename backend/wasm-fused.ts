@@ -92,17 +92,17 @@ function batchNorm({ inputs: { x, gamma, beta }, attrs, backend }: Call<'Trainin
   const results = makeAll(backend, [x, gamma, gamma]);
   const addresses = [x, gamma, beta, ...results].map((t) => addressOf(backend, t));
   withScratch(backend, 3 * upTo4(channelsOf(x)), (scratch) => {
-    simdOf(backend).batchNorm(...addresses, scratch, rowsOf(x), channelsOf(x), attrs.epsilon);
+    simdOf(backend).batchNorm(...addresses, scratch, rowsOf(x), channelsOf(x), attrs.epsilon, attrs.relu);
   });
   return results;
 }
 
 function batchNormGradient({ inputs, attrs, backend }: Call<'TrainingBatchNormGrad'>): tf.TensorInfo[] {
-  const { dy, x, gamma, mean, variance } = inputs;
+  const { dy, x, gamma, beta, mean, variance } = inputs;
   const results = makeAll(backend, [x, gamma, gamma]);
-  const addresses = [dy, x, gamma, mean, variance, ...results].map((t) => addressOf(backend, t));
+  const addresses = [dy, x, gamma, beta, mean, variance, ...results].map((t) => addressOf(backend, t));
   withScratch(backend, 7 * upTo4(channelsOf(x)), (scratch) => {
-    simdOf(backend).batchNormGradient(...addresses, scratch, rowsOf(x), channelsOf(x), attrs.epsilon);
+    simdOf(backend).batchNormGradient(...addresses, scratch, rowsOf(x), channelsOf(x), attrs.epsilon, attrs.relu);
   });
   return results;
 }

@@ -49,7 +49,8 @@ export class DigitsNetwork extends FeatureNetwork {
 function digitsLayers(scope: Scope, config: Required<DigitsNetworkConfig>): FeatureLayers {
   const { classes, features, imageSize, batchNorm, weightNorm } = config;
   const channels = [3, 16, 32, 64];
-  const norm = (at: Scope, size: number): ModeLayer => (batchNorm ? batchNormalization(at, size) : (x) => x);
+  const norm = (at: Scope, size: number): ModeLayer =>
+    batchNorm ? batchNormalization(at, size) : (x, _, relu) => (relu ? x.relu() : x);
   const convolutions = [1, 2, 3].map((i) => ({
     ...convolutionParameters(scope.at(`conv${i}`), channels[i - 1]!, channels[i]!, 3),
     norm: norm(scope.at(`bn${i}`), channels[i]!),
@@ -64,7 +65,7 @@ function digitsLayers(scope: Scope, config: Required<DigitsNetworkConfig>): Feat
     encode: (images: tf.Tensor4D, mode: Mode) => {
       let x = images;
       for (const { weight, bias, norm } of convolutions)
-        x = norm(convolution(x, weight, bias, { strides: 2 }), mode).relu();
+        x = norm(convolution(x, weight, bias, { strides: 2 }), mode, true);
       const y = bottleneckNorm(bottleneck(x.reshape<tf.Tensor2D>([x.shape[0], -1])), mode);
       return batchNorm ? y : y.relu<tf.Tensor2D>();
     },

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import { GymError } from '../../core/errors.js';
 import { channelsOf, checkShape, differentiable, rowsOf, sumRows } from './differentiable.js';
-import { fusedKernel } from './kernels.js';
+import { type FusedKernels, fusedKernel } from './kernels.js';
 
 /** What batch normalisation gives in training. */
 export interface BatchNormalized<T extends tf.Tensor> {
@@ -19,6 +19,7 @@ export interface BatchNormalized<T extends tf.Tensor> {
  * @param x [..., channels], at least two rows
  * @param gamma [channels]
  * @param beta [channels]
+ * @param relu whether the ReLU of the result is taken. Default false.
  * @throws GymError E_SHAPE on a shape that does not fit, or a single row, which has no variance
  */
 export function batchNorm<T extends tf.Tensor>(
@@ -26,6 +27,7 @@ export function batchNorm<T extends tf.Tensor>(
   gamma: tf.Tensor1D,
   beta: tf.Tensor1D,
   epsilon: number,
+  relu = false,
 ): BatchNormalized<T> {
   const channels = channelsOf(x);
   const count = rowsOf(x);
@@ -34,7 +36,9 @@ export function batchNorm<T extends tf.Tensor>(
   if (count < 2)
     throw new GymError('E_SHAPE', `batchNorm: x has shape [${x.shape}], of which the statistics need two rows.`);
   const kernel = fusedKernel('TrainingBatchNorm');
-  return kernel ? fused(kernel, x, gamma, beta, epsilon) : composed(x, gamma, beta, epsilon);
+  if (kernel) return fused(kernel, x, gamma, beta, { epsilon, relu });
+  const normalized = composed(x, gamma, beta, epsilon);
+  return relu ? { ...normalized, value: normalized.value.relu() } : normalized;
 }
 
 function fused<T extends tf.Tensor>(
@@ -42,21 +46,21 @@ function fused<T extends tf.Tensor>(
   x: T,
   gamma: tf.Tensor1D,
   beta: tf.Tensor1D,
-  epsilon: number,
+  attrs: FusedKernels['TrainingBatchNorm']['attrs'],
 ): BatchNormalized<T> {
   let kept: readonly tf.Tensor[] = [];
   const value = differentiable<T>(
     [x, gamma, beta],
     () => {
-      const [value, mean, variance] = kernel({ x, gamma, beta }, { epsilon });
+      const [value, mean, variance] = kernel({ x, gamma, beta }, attrs);
       // Copies that outlive this scope, and the gradient, which frees what it keeps.
       kept = [mean, variance].map((statistic) => tf.keep(statistic.clone()));
-      return { value, kept: [x, gamma, mean, variance] };
+      return { value, kept: [x, gamma, beta, mean, variance] };
     },
-    (dy, [x, gamma, mean, variance]) =>
+    (dy, [x, gamma, beta, mean, variance]) =>
       fusedKernel('TrainingBatchNormGrad')!(
-        { dy, x: x!, gamma: gamma!, mean: mean!, variance: variance! },
-        { epsilon },
+        { dy, x: x!, gamma: gamma!, beta: beta!, mean: mean!, variance: variance! },
+        attrs,
       ),
   );
   // What is kept belongs to no scope; these belong to that of the caller.

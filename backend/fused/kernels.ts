@@ -91,12 +91,19 @@ export interface FusedKernels {
   /** `mean` and the biased `variance` of each channel are [channels]. */
   TrainingBatchNorm: {
     inputs: { readonly x: T; readonly gamma: T; readonly beta: T };
-    attrs: { readonly epsilon: number };
+    attrs: { readonly epsilon: number; readonly relu: boolean };
     outputs: [y: T, mean: T, variance: T];
   };
   TrainingBatchNormGrad: {
-    inputs: { readonly dy: T; readonly x: T; readonly gamma: T; readonly mean: T; readonly variance: T };
-    attrs: { readonly epsilon: number };
+    inputs: {
+      readonly dy: T;
+      readonly x: T;
+      readonly gamma: T;
+      readonly beta: T;
+      readonly mean: T;
+      readonly variance: T;
+    };
+    attrs: { readonly epsilon: number; readonly relu: boolean };
     outputs: [dx: T, dgamma: T, dbeta: T];
   };
 

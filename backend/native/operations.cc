@@ -403,25 +403,27 @@ void runUpsampleGrad(Call& call) {
   upsampleGradient(dy[0], height, width, dy[3], call.input(0), call.output(0, {dy[0], height, width, dy[3]}));
 }
 
-// Inputs: x, gamma, beta. Number: epsilon.
+// Inputs: x, gamma, beta. Integer: whether the ReLU is taken. Number: epsilon.
 void runBatchNorm(Call& call) {
   call.expect(3, 3);
   const Rows x(call.shape(0));
   const float *gamma = call.input(1, x.channels), *beta = call.input(2, x.channels);
   float* y = call.output(0, call.shape(0));
   float *mean = call.output(1, {x.channels}), *variance = call.output(2, {x.channels});
-  batchNorm(x.rows, x.channels, call.number(0), call.input(0), gamma, beta, y, mean, variance);
+  batchNorm(x.rows, x.channels, call.number(0), call.integer(0), call.input(0), gamma, beta, y, mean, variance);
 }
 
-// Inputs: dy, x, gamma, mean, variance. Number: epsilon.
+// Inputs: dy, x, gamma, beta, mean, variance. Integer: whether the ReLU was taken. Number: epsilon.
 void runBatchNormGrad(Call& call) {
-  call.expect(5, 3);
+  call.expect(6, 3);
   const Rows x(call.shape(1));
   const float *dy = call.input(0, x.rows * x.channels), *gamma = call.input(2, x.channels);
-  const float *mean = call.input(3, x.channels), *variance = call.input(4, x.channels);
+  const float *beta = call.input(3, x.channels), *mean = call.input(4, x.channels);
+  const float* variance = call.input(5, x.channels);
   float* dx = call.output(0, call.shape(1));
   float *dgamma = call.output(1, {x.channels}), *dbeta = call.output(2, {x.channels});
-  batchNormGradient(x.rows, x.channels, call.number(0), dy, call.input(1), gamma, mean, variance, dx, dgamma, dbeta);
+  batchNormGradient(x.rows, x.channels, call.number(0), call.integer(0), dy, call.input(1), gamma, beta, mean, variance,
+                    dx, dgamma, dbeta);
 }
 
 /** The number of rows, and of values in each, of an input [batch, ...]. */

@@ -382,7 +382,7 @@ void testUpsample(int64_t batch, int64_t height, int64_t width, int64_t channels
   expect("upsample, dx", gradient, dx, 1e-6);
 }
 
-void testBatchNorm(int64_t rows, int64_t channels) {
+void testBatchNorm(int64_t rows, int64_t channels, bool relu) {
   const float epsilon = 0.1f;
   const Values x = normal(rows * channels), gamma = normal(channels), beta = normal(channels), dy = normal(x.size());
   Exact mean(channels), variance(channels);
@@ -395,14 +395,15 @@ void testBatchNorm(int64_t rows, int64_t channels) {
       mean[c] = m, variance[c] = v;
       for (int64_t i = c; i < rows * channels; i += channels)
         y[i] = (x[i] - m) / std::sqrt(v + epsilon) * gamma[c] + beta[c];
+      for (int64_t i = c; relu && i < rows * channels; i += channels) y[i] = std::fmax(0, y[i]);
     }
     return y;
   };
   Values y = empty(x.size()), m = empty(channels), v = empty(channels);
   Values dx = empty(x.size()), dgamma = empty(channels), dbeta = empty(channels);
-  batchNorm(rows, channels, epsilon, x.data(), gamma.data(), beta.data(), y.data(), m.data(), v.data());
-  batchNormGradient(rows, channels, epsilon, dy.data(), x.data(), gamma.data(), m.data(), v.data(), dx.data(),
-                    dgamma.data(), dbeta.data());
+  batchNorm(rows, channels, epsilon, relu, x.data(), gamma.data(), beta.data(), y.data(), m.data(), v.data());
+  batchNormGradient(rows, channels, epsilon, relu, dy.data(), x.data(), gamma.data(), beta.data(), m.data(), v.data(),
+                    dx.data(), dgamma.data(), dbeta.data());
   expect("batch norm", y, value(exact(x), exact(gamma), exact(beta)));
   expect("batch norm, mean", m, mean);
   expect("batch norm, variance", v, variance);
@@ -517,8 +518,10 @@ int main() {
   testConvolution(2, 4, 4, 2, 2, 1, 1, 3, true, true, true);
 
   for (int64_t inner : sizes) testGatedGelu(3, inner), testUpsample(2, 3, 2, inner), testAdamW(3 * inner);
-  for (int64_t channels : sizes) testBatchNorm(5, channels);
-  testBatchNorm(2 * kNormRows + 3, 3);
+  for (bool relu : {false, true}) {
+    for (int64_t channels : sizes) testBatchNorm(5, channels, relu);
+    testBatchNorm(2 * kNormRows + 3, 3, relu);
+  }
   for (int64_t size : sizes) testGaussianStep(3, size);
   testGaussianStep(1, kDistanceBlock + kLanes + 1);
 

@@ -52,30 +52,32 @@ export function nearestNeighbours(
     );
   const [rows, columns] = features.shape as [number, number];
   // In float64 and of length 1, so that the loops below, which are most of what a rule costs, convert and divide nothing.
-  const keys = Float64Array.from(bank.data.subarray(0, count * columns));
+  const keys = new Float64Array(bank.data.subarray(0, count * columns));
   lengths(bank, count).forEach((length, j) => {
     for (let d = 0; d < columns; d++) keys[j * columns + d]! /= length;
   });
-  // Four features at a time: each number of the bank is then read once for all of them. What is missing is zeros.
-  const query = new Float64Array(Math.ceil(rows / 4) * 4 * columns);
-  query.set(features.data.subarray(0, rows * columns));
+  // Four features at a time, their numbers by turns: each number of the bank is then read once for all of them, and one
+  // array has what it is multiplied by. Of features that are missing there are zeros.
+  const query = new Float64Array(4 * columns);
   const found = new Int32Array(rows * k);
   const cosines = [0, 1, 2, 3].map(() => new Float64Array(count));
+  const [first, second, third, fourth] = cosines as [Float64Array, Float64Array, Float64Array, Float64Array];
   for (let i = 0; i < rows; i += 4) {
-    const [a, b, c, d] = [0, 1, 2, 3].map((n) => query.subarray((i + n) * columns, (i + n + 1) * columns));
+    for (let n = 0; n < 4; n++)
+      for (let d = 0; d < columns; d++) query[4 * d + n] = i + n < rows ? features.data[(i + n) * columns + d]! : 0;
     for (let j = 0, at = 0; j < count; j++) {
       let [p, q, r, s] = [0, 0, 0, 0];
-      for (let n = 0; n < columns; n++, at++) {
+      for (let n = 0; n < query.length; n += 4, at++) {
         const key = keys[at]!;
-        p += a![n]! * key;
-        q += b![n]! * key;
-        r += c![n]! * key;
-        s += d![n]! * key;
+        p += query[n]! * key;
+        q += query[n + 1]! * key;
+        r += query[n + 2]! * key;
+        s += query[n + 3]! * key;
       }
-      cosines[0]![j] = p;
-      cosines[1]![j] = q;
-      cosines[2]![j] = r;
-      cosines[3]![j] = s;
+      first[j] = p;
+      second[j] = q;
+      third[j] = r;
+      fourth[j] = s;
     }
     for (let n = 0; n < 4 && i + n < rows; n++) largest(cosines[n]!, found.subarray((i + n) * k, (i + n + 1) * k));
   }

@@ -28,10 +28,15 @@ export function strongViews(pictures: Pictures, indices: ArrayLike<number>, rand
     const { view } = at;
     const brightness = random.uniform(-0.32, 0.32);
     const contrast = 1 + random.uniform(-0.4, 0.4);
-    const channels = [0, 1, 2].map(() => brightness + random.uniform(-0.2, 0.2));
+    const channel = () => brightness + random.uniform(-0.2, 0.2);
+    const [red, green, blue] = [channel(), channel(), channel()];
     let mean = 0;
     for (let i = 0; i < view.length; i++) mean += view[i]! / view.length;
-    for (let i = 0; i < view.length; i++) view[i] = (view[i]! - mean) * contrast + mean + channels[i % 3]!;
+    for (let i = 0; i < view.length; i += 3) {
+      view[i] = (view[i]! - mean) * contrast + mean + red;
+      view[i + 1] = (view[i + 1]! - mean) * contrast + mean + green;
+      view[i + 2] = (view[i + 2]! - mean) * contrast + mean + blue;
+    }
     if (random.next() < 0.2)
       for (let i = 0; i < view.length; i += 3) view.fill((view[i]! + view[i + 1]! + view[i + 2]!) / 3, i, i + 3);
     if (random.next() < 0.5) blur(at);

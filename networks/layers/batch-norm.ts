@@ -8,8 +8,8 @@ import type { Scope } from '../weights.js';
  */
 export type Mode = 'train' | 'batch' | 'eval';
 
-/** A layer on the last axis that computes differently in training. */
-export type ModeLayer = <T extends tf.Tensor>(x: T, mode: Mode) => T;
+/** A layer on the last axis that computes differently in training; with `relu`, the ReLU of it. */
+export type ModeLayer = <T extends tf.Tensor>(x: T, mode: Mode, relu?: boolean) => T;
 
 /** The share of a new batch in the tracked statistics, as in `torch.nn.BatchNorm2d`. */
 const momentum = 0.1;
@@ -24,12 +24,13 @@ export function batchNormalization(scope: Scope, channels: number): ModeLayer {
   const beta = scope.variable<tf.Rank.R1>('bias', [channels], 0);
   const mean = scope.buffer<tf.Rank.R1>('running_mean', [channels], 0);
   const variance = scope.buffer<tf.Rank.R1>('running_var', [channels], 1);
-  return (x, mode) => {
+  return (x, mode, relu = false) => {
     if (mode === 'eval') {
       const scale = gamma.mul(variance.add(epsilon).rsqrt());
-      return x.mul(scale).add(beta.sub(mean.mul(scale)));
+      const value = x.mul<typeof x>(scale).add<typeof x>(beta.sub(mean.mul(scale)));
+      return relu ? value.relu() : value;
     }
-    const normalized = batchNorm(x, gamma, beta, epsilon);
+    const normalized = batchNorm(x, gamma, beta, epsilon, relu);
     if (mode === 'train') {
       const count = x.size / channels;
       mean.assign(mean.mul(1 - momentum).add(normalized.mean.mul(momentum)));

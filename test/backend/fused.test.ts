@@ -460,6 +460,10 @@ for (const { name: backend, available } of await backendReport())
         const inputs = [normal(shape, 2), normal([shape.at(-1)!]), normal([shape.at(-1)!])];
         expectSame(actual, plain, inputs, 5e-5);
         expectBalanced(actual, inputs);
+        const rectified: Operation = (x, gamma, beta) =>
+          tf.tidy(() => batchNorm(x!, gamma as tf.Tensor1D, beta as tf.Tensor1D, epsilon, true).value);
+        expectSame(rectified, (...inputs) => plain(...inputs).relu(), inputs, 5e-5);
+        expectBalanced(rectified, inputs);
         if (shape.length === 4 && shape[0] === 2) expectSlopes(actual, inputs);
         tf.dispose(inputs);
       });
