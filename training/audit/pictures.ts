@@ -1,4 +1,5 @@
 import type { NdArray } from '../../core/ndarray.js';
+import { mean } from '../../core/statistics.js';
 import { parseCaption, scoreShapes } from '../../rewards/index.js';
 import { isBlank, meanDistance, measurePictures } from '../watch/index.js';
 import type { Finding } from './findings.js';
@@ -16,7 +17,7 @@ const limits = {
   blank: 0.1,
   /** What is left of the mean distance of two pictures. */
   distance: 0.6,
-  /** Change of mean brightness and of mean saturation. */
+  /** Change of mean brightness, of mean saturation, and of the mean of a colour channel. */
   tone: 0.2,
   /** Factor by which high frequencies may grow, or shrink. */
   highFrequency: 2,
@@ -55,6 +56,16 @@ function judgeLooks({ before, after, prompts }: Pairs): Finding[] {
         text: `mean ${tone} went from ${two(was[tone])} to ${two(is[tone])} (of 1): the pictures have taken on one tone.`,
         pictures: after.map((_, i) => i),
       });
+  const [channelsBefore, channelsAfter] = [channelMeans(before), channelMeans(after)];
+  ['red', 'green', 'blue'].forEach((channel, c) => {
+    const [from, to] = [channelsBefore[c]!, channelsAfter[c]!];
+    if (Math.abs(to - from) > limits.tone)
+      findings.push({
+        name: channel,
+        text: `mean ${channel} went from ${two(from)} to ${two(to)} (of 1): the pictures have taken on one tone.`,
+        pictures: after.map((_, i) => i),
+      });
+  });
   const factor = is.highFrequency / was.highFrequency;
   if (factor > limits.highFrequency || factor < 1 / limits.highFrequency)
     findings.push({
@@ -63,6 +74,21 @@ function judgeLooks({ before, after, prompts }: Pairs): Finding[] {
       pictures: after.map((_, i) => i),
     });
   return findings;
+}
+
+/** The mean of each colour channel, 0 to 1; of grey pictures, nothing. */
+function channelMeans(images: readonly NdArray[]): number[] {
+  const channels = images[0]!.shape[2]!;
+  if (channels < 3) return [];
+  return [0, 1, 2].map((c) =>
+    mean(
+      images.map(({ data, shape }) => {
+        let sum = 0;
+        for (let j = c; j < data.length; j += channels) sum += data[j]!;
+        return sum / (shape[0]! * shape[1]!) / 255;
+      }),
+    ),
+  );
 }
 
 /** Prompts of the world of shapes say exactly what must be seen. Those of other worlds are not judged. */

@@ -6,7 +6,10 @@ import { mean } from '../../core/statistics.js';
 export interface PictureMeasures {
   /** Mean luma, 0 (black) to 1 (white). */
   readonly brightness: number;
-  /** Mean saturation of HSV, (max − min) / max over the channels of a pixel, 0 (grey) to 1. */
+  /**
+   * Saturation of HSV, (max − min) / max over the channels of a pixel, 0 (grey) to 1: a mean over pixels by their value, max,
+   * since the noise of a black background has every colour and shows none.
+   */
   readonly saturation: number;
   /** Mean of |4·luma − its four neighbours| over the inner pixels, in units of white: noise and texture have much of it, blur little. */
   readonly highFrequency: number;
@@ -49,13 +52,14 @@ export function isBlank({ data, shape }: NdArray): boolean {
 function saturationOf({ data, shape }: NdArray): number {
   const channels = shape[2]!;
   if (channels < 3) return 0;
-  let sum = 0;
+  let [ranges, values] = [0, 0];
   for (let j = 0; j < data.length; j += channels) {
     const [r, g, b] = [data[j]!, data[j + 1]!, data[j + 2]!];
-    const highest = Math.max(r, g, b);
-    if (highest > 0) sum += (highest - Math.min(r, g, b)) / highest;
+    const value = Math.max(r, g, b);
+    ranges += value - Math.min(r, g, b);
+    values += value;
   }
-  return sum / (shape[0]! * shape[1]!);
+  return values === 0 ? 0 : ranges / values;
 }
 
 function highFrequencyOf(image: NdArray): number {

@@ -92,6 +92,12 @@ describe('an audit', () => {
       before,
       before.map((image) => map(image, (value, i) => (i % 3 === 2 ? 255 : value))),
     );
+    expect(await names()).toContain('blue');
+    await rm(path, { recursive: true });
+    await runWith(
+      before,
+      before.map((image) => map(image, (_, i) => image.data[i - (i % 3)]!)),
+    );
     expect(await names()).toContain('saturation');
     await rm(path, { recursive: true });
     const random = new Random(0);

@@ -28,6 +28,9 @@ describe('measures of pictures', () => {
     // colorsys.rgb_to_hsv(200/255, 100/255, 50/255)[1] is 0.75
     expect(measurePictures([plain(200, 100, 50)], ['a']).saturation).toBeCloseTo(0.75, 9);
     expect(measurePictures([plain(0, 0, 0), plain(90, 90, 90)], ['a', 'b']).saturation).toBe(0);
+    // A bright pixel of saturation .5 beside a nearly black one of 1, which hardly counts: (100 + 2) / (200 + 2).
+    const two = { data: Uint8Array.of(200, 150, 100, 0, 2, 0), shape: [1, 2, 3] };
+    expect(measurePictures([two], ['a']).saturation).toBeCloseTo(102 / 202, 9);
   });
 
   it('high frequencies: none in one colour, all in a chessboard', () => {
