@@ -179,7 +179,8 @@ export class DenoisingPolicy implements Policy<DenoisingObservation, NdArray, Pr
       actions: stack(actions as readonly NdArray<Float32Array>[]),
       steps: Int32Array.from(observations, (o) => o.step),
       prompts,
-      ...(this.#keepsMeans && { means: stack(extras.mean as readonly NdArray<Float32Array>[]) }),
+      // Who only asks for a KL, as the watch does, has none.
+      ...(this.#keepsMeans && extras.mean && { means: stack(extras.mean as readonly NdArray<Float32Array>[]) }),
     };
   }
 

@@ -230,6 +230,20 @@ it('changes no number of the run, and is seen in its report', { timeout: 60_000 
   expect(await readFile(report, 'utf8')).toContain('Watch: features');
 });
 
+it('sees the KL of an agent that measures how far its steps have moved', { timeout: 60_000 }, async () => {
+  await useBackend();
+  const model = join(path, '..', 'model');
+  await saveTinyDenoiser(model);
+  await runTraining({
+    ...{ model, reward: 'jpeg-compressibility', epochs: 1, numEnvs: 4, samplesPerEpoch: 8, workers: 0 },
+    ...{ runs: join(path, '..'), sampling: { steps: 2 }, evaluation: { samples: 4 }, name: 'grouped' },
+    ...{ agent: { name: 'grpo', groupSize: 4 }, watch: { every: 1, samples: 8 } },
+  });
+  const [metrics] = await RunFolder.open(join(path, '..', 'grouped')).metrics();
+  expect(metrics!['watch/kl']).toBeGreaterThan(0);
+  expect(metrics!['train/divergence']).toBeGreaterThanOrEqual(0);
+});
+
 it('needs a guard for a rule, and whole prompts', () => {
   const wrong = (watch: object) => () => parseConfig({ env: 'Denoising-v0', watch });
   expect(wrong({ every: 5, rule: 'stop' })).toThrow(/watch\.guard: needed, because watch\.rule is stop/);
