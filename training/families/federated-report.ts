@@ -28,8 +28,10 @@ function settled(metrics: readonly Metrics[]): Map<string, number> {
 /** The report's parts of a run of federated learning: accuracies by domain, beside the rival's, and maps of prototypes. */
 export async function federatedReport(run: ReportedRun): Promise<FamilyReport | undefined> {
   const { path, metrics, agent, rival } = run;
-  if (metrics.length === 0) return undefined;
-  const [own, theirs] = [settled(metrics), rival && rival.metrics.length > 0 ? settled(rival.metrics) : undefined];
+  const own = settled(metrics);
+  // An agent that learns, on the knobs, has epochs of many episodes, and no accuracy by round.
+  if (own.size === 0) return undefined;
+  const theirs = rival && rival.metrics.length > 0 ? settled(rival.metrics) : undefined;
   const compared = (title: string, key: string): Figure => ({
     title,
     unit: 'share of test pictures',

@@ -89,6 +89,15 @@ describe('a run of federated learning', () => {
   });
 });
 
+it('an agent that learns on the knobs has a report, too, which knows of no rounds', { timeout: 60_000 }, async () => {
+  const { federated } = small;
+  const { report } = await runTraining({
+    ...{ ...small, runs: folder, name: 'learned', federated: { ...federated, rounds: 2 } },
+    ...{ agent: { name: 'ppo', collect: { steps: 2 } }, knobs: true, epochs: 1, evaluation: { samples: 1 } },
+  });
+  expect(await readFile(report, 'utf8')).toContain('ppo');
+});
+
 describe('its configuration', () => {
   it.each<[object, RegExp]>([
     [{ numEnvs: 2 }, /numEnvs: must be 1 without knobs/],
