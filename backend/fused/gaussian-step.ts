@@ -4,7 +4,7 @@ import { differentiable, empty } from './differentiable.js';
 import { fusedKernel } from './kernels.js';
 
 /** The numbers of a weighted sum, `sample` · x + `output` · out. */
-export interface Mixture {
+interface Mixture {
   readonly sample: number;
   readonly output: number;
 }
@@ -50,7 +50,7 @@ export function stepMean<T extends tf.Tensor>(x: T, out: T, rows: readonly StepM
 }
 
 /** How many numbers a row of a kernel has: three of each sum, and the weight of the clipped one before its own. */
-export const stepMeanNumbers = 7;
+const stepMeanNumbers = 7;
 
 /**
  * k, a, b of k · (a x + b out). The difference is taken before it is made large: at small ᾱ that keeps a digit of x̂_0 that

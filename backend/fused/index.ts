@@ -4,7 +4,7 @@ export { type BatchNormalized, batchNorm } from './batch-norm.js';
 export { type ConvolutionOptions, convolution } from './convolution.js';
 export { addToPixels, plus, silu } from './elementwise.js';
 export { gatedGelu } from './gated-gelu.js';
-export { type Mixture, type StepMeanRow, scaledDistance, stepMean } from './gaussian-step.js';
+export { type StepMeanRow, scaledDistance, stepMean } from './gaussian-step.js';
 export { type GroupNormOptions, groupNorm } from './group-norm.js';
 export type { Activation, AdamWAttributes } from './kernels.js';
 export { layerNorm } from './layer-norm.js';
