@@ -161,6 +161,7 @@ for (const [name, { summary, load }] of Object.entries(paperBenchmarks))
     .command(name)
     .description(summary)
     .option('--only <parts>', 'parts, with commas between; default: all', (text) => text.split(','))
+    .option('--runs <texts>', 'only runs whose name has one of these in it, such as rank-4', (text) => text.split(','))
     .option('--seeds <list>', 'a run each; default: those of the committed results', list)
     .option(
       '--out <folder>',

@@ -60,23 +60,34 @@ export function findingsOf(
     ),
   );
 
-  return [
+  // Weighed by a reward of yes or no, a set is right throughout: its mean is 1, and nothing exceeds that.
+  const reachable = values(select('sft', 'weighted')).some((value) => Math.abs(value - 1) > 1e-6);
+  const imitation: Finding = {
+    statement: `${title}: supervised fine-tuning stays at or below the weighted mean of its set, and DPOK (β ${beta}) exceeds that`,
+    verdict: all(positive(overWeighted('sft')), positive(exceeds)),
+    evidence: `set above score by ${shownInterval(overWeighted('sft'))}; DPOK above set by ${shownInterval(exceeds)}, ${seeds(exceeds)}`,
+  };
+  const own: Finding[] = [
     {
       statement: `${title}: DDPO-IS with a LoRA of rank 4 has at least 80 % of the gain that it has with all weights`,
       verdict: any(...lora.map(positive)),
       evidence: `gain above 80 %, at learning rates 1e-3 and 3e-3: ${lora.map((values) => shownInterval(values)).join(' and ')}, ${seeds(lora[0]!)}`,
     },
+    {
+      statement: `${title}: with DPOK's own surrogate and value function too the KL (β ${beta}) holds the policy nearer, and its reward is higher than without`,
+      verdict: all(positive(clampHeld), positive(clampBetter)),
+      evidence: `drift less by ${shownInterval(clampHeld)}, reward more by ${shownInterval(clampBetter)}; without, ${shownInterval(values(clamped(0, 'score')))}, ${seeds(clampHeld)}`,
+    },
+  ];
+
+  return [
+    ...(lora[0]!.length > 0 ? own : []),
     positiveFinding(`${title}: DPOK without a KL raises the reward`, 'rise', values(without('rise'))),
     positiveFinding(
       `${title}: a KL of weight ${last} holds the policy nearer`,
       'drift without it less drift with it',
       held,
     ),
-    {
-      statement: `${title}: with DPOK's own surrogate and value function too the KL (β ${beta}) holds the policy nearer, and its reward is higher than without`,
-      verdict: all(positive(clampHeld), positive(clampBetter)),
-      evidence: `drift less by ${shownInterval(clampHeld)}, reward more by ${shownInterval(clampBetter)}; without, ${shownInterval(values(clamped(0, 'score')))}, ${seeds(clampHeld)}`,
-    },
     {
       statement: `${title}: at some β at least 85 % of the gain without a KL is kept, with at most half of the drift and likelier pictures`,
       verdict: any(...sweep.map(({ verdict }) => verdict)),
@@ -101,11 +112,7 @@ export function findingsOf(
       verdict: all(positive(likelier('kl-d')), positive(likelier('kl-o'))),
       evidence: `denoising loss lower than without by ${shownInterval(likelier('kl-d'), 2)} and ${shownInterval(likelier('kl-o'), 2)}, ${seeds(likelier('kl-d'))}`,
     },
-    {
-      statement: `${title}: supervised fine-tuning stays at or below the weighted mean of its set, and DPOK (β ${beta}) exceeds that`,
-      verdict: all(positive(overWeighted('sft')), positive(exceeds)),
-      evidence: `set above score by ${shownInterval(overWeighted('sft'))}; DPOK above set by ${shownInterval(exceeds)}, ${seeds(exceeds)}`,
-    },
+    ...(reachable ? [imitation] : []),
   ];
 }
 
@@ -142,4 +149,30 @@ export function collapseFindings(runs: readonly PaperRun[], part: string, title:
       difference(select(alone, 'blank'), select(held, 'blank')),
     ),
   ];
+}
+
+/** Whether what was learned on some prompts of all kinds holds for them, and for those that were held out. */
+export function mixedFindings(runs: readonly PaperRun[], part: string, betas: readonly number[]): Finding[] {
+  const agents = {
+    'DDPO-IS': 'ppo',
+    ...Object.fromEntries(
+      betas.map((beta) => [
+        `DPOK (β ${beta})`,
+        `dpok (surrogate "clip", baseline "per-prompt", klCoefficient ${beta})`,
+      ]),
+    ),
+  };
+  return Object.entries(agents).flatMap(([name, algorithm]) => {
+    const select = (of: string): Select => ({ part, algorithm, of });
+    return [
+      positiveFinding(`All kinds: ${name} raises the reward of the prompts it learns on`, 'rise', [
+        ...bySeed(runs, select('rise')).values(),
+      ]),
+      positiveFinding(
+        `All kinds: ${name} raises the reward of prompts that were held out`,
+        'rise',
+        paired(runs, [select('heldOut'), select('heldOutBefore')], (after, before) => after - before),
+      ),
+    ];
+  });
 }

@@ -10,6 +10,8 @@ import { runPaper, writePage } from './run.js';
 
 export interface PaperCommandOptions {
   readonly only?: readonly string[];
+  /** Only runs whose name has one of these texts in it. */
+  readonly runs?: readonly string[];
   readonly seeds?: readonly number[];
   readonly out?: string;
   /** The folder of data that do not come with the package. */
@@ -23,7 +25,15 @@ export interface PaperCommandOptions {
 
 /** `npm run bench -- NAME`: trains what is missing of a benchmark after a paper, and prints its findings. */
 export async function paperCommand(definition: PaperBenchmark, options: PaperCommandOptions): Promise<void> {
-  const { only, seeds = definition.seeds, out = join('benchmarks', definition.name), backend, json, page } = options;
+  const {
+    only,
+    runs,
+    seeds = definition.seeds,
+    out = join('benchmarks', definition.name),
+    backend,
+    json,
+    page,
+  } = options;
   const abort = new AbortController();
   const unwatch = onInterrupt(() => {
     process.stderr.write('stopping: each run is saved; the same command goes on\n');
@@ -38,6 +48,7 @@ export async function paperCommand(definition: PaperBenchmark, options: PaperCom
       results = await runPaper(definition, {
         ...{
           only,
+          runs,
           seeds,
           out,
           backend,

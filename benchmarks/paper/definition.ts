@@ -33,6 +33,8 @@ export interface PaperResults {
   readonly updated: string;
   /** What was made before the runs, where there is something: {@link Prepared.about}. */
   readonly prepared?: string | undefined;
+  /** The algorithms in a part's grid of pictures, a row each below the one before training; runs that came later are not. */
+  readonly pictures?: Readonly<Record<string, readonly string[]>>;
   readonly runs: readonly PaperRun[];
 }
 

@@ -72,7 +72,7 @@ export function renderFindings(definition: PaperBenchmark, results: PaperResults
     const own = runs.filter((run) => run.part === name);
     if (!own.some(({ state }) => state === 'finished')) return [];
     const figures = figuresOf(definition, name, own).filter(({ file }) => files.includes(`${file}.svg`));
-    const order = grouped(own, algorithmOf).map(([first]) => algorithmOf(first!));
+    const rows = results.pictures?.[name];
     return [
       `## ${part.title}`,
       part.about,
@@ -81,9 +81,9 @@ export function renderFindings(definition: PaperBenchmark, results: PaperResults
       ...(definition.drawings ?? [])
         .filter(({ file }) => files.includes(`${name}-${file}.svg`))
         .map(({ file, title, caption }) => `![${title}](${name}-${file}.svg)\n\n${caption}`),
-      ...(files.includes(picturesFile(name))
+      ...(rows !== undefined && files.includes(picturesFile(name))
         ? [
-            `![Pictures](${picturesFile(name)})\n\nThe same prompts and noises, a row each: before training, ${order.join(', ')}.`,
+            `![Pictures](${picturesFile(name)})\n\nThe same prompts and noises, a row each: before training, ${rows.join(', ')}.`,
           ]
         : []),
     ];

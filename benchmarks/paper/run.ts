@@ -19,6 +19,8 @@ export interface PaperOptions extends Pick<BenchmarkOptions, 'jobs' | 'backend' 
   readonly seeds: readonly number[];
   /** Names of parts; default: all. */
   readonly only?: readonly string[] | undefined;
+  /** Only runs whose name has one of these texts in it; default: all. */
+  readonly runs?: readonly string[] | undefined;
   /** The folder of data that do not come with the package. */
   readonly data?: string | undefined;
   /** Told of each part that is left out, and why. */
@@ -40,8 +42,8 @@ const shownPictures = 12;
 
 /**
  * Trains what is missing of a benchmark after a paper, and writes its results and its page after each run. Results of other
- * parts and seeds that stand in `results.json` stay there.
- * @throws GymError E_NAME for a part that is not there, and what {@link cellsOf} throws.
+ * parts, seeds and runs that stand in `results.json` stay there.
+ * @throws GymError E_NAME for a part that is not there or a text that no run's name has in it, and what {@link cellsOf} throws.
  */
 export async function runPaper(definition: PaperBenchmark, options: PaperOptions): Promise<PaperResults> {
   const { out, data } = options;
@@ -78,7 +80,8 @@ async function runParts(
   prepared: Prepared | undefined,
 ): Promise<PaperResults> {
   const { out, command } = options;
-  const cells = (await Promise.all(only.map((part) => cellsOfPart(definition, part, options, prepared)))).flat();
+  const all = (await Promise.all(only.map((part) => cellsOfPart(definition, part, options, prepared)))).flat();
+  const cells = chosen(definition, all, options.runs);
   const versions = await provenance();
   let results!: PaperResults;
   await runCells(cells, {
@@ -87,19 +90,24 @@ async function runParts(
       const runs: PaperRun[] = [];
       for (const [i, cell] of cells.entries()) runs.push(await paperRun(definition, cell, outcomes[i]!));
       const path = join(out, 'results.json');
-      const before = existsSync(path) ? ((await readJson(path)) as PaperResults).runs : [];
+      const before = existsSync(path) ? ((await readJson(path)) as PaperResults) : undefined;
       const mine = new Set(runs.map(({ name }) => name));
-      const kept = before.filter(({ name, part }) => !mine.has(name) && Object.hasOwn(definition.parts, part));
+      const kept = (before?.runs ?? []).filter(
+        ({ name, part }) => !mine.has(name) && Object.hasOwn(definition.parts, part),
+      );
       results = {
         ...{ benchmark: definition.name, command, versions, updated: new Date().toISOString() },
         ...(prepared && { prepared: prepared.about }),
         runs: sorted(definition, [...kept, ...runs.filter(({ state }) => state !== 'missing')]),
       };
-      await writeFileAtomic(path, `${JSON.stringify(results, null, 1)}\n`);
+      const pictures = { ...before?.pictures };
       for (const part of only) {
-        await writePictures(results, part, out);
+        const rows = await writePictures(results, part, out);
+        if (rows !== undefined) pictures[part] = rows;
         await writeDrawings(definition, part, cells, out);
       }
+      if (Object.keys(pictures).length > 0) results = { ...results, pictures };
+      await writeFileAtomic(path, `${JSON.stringify(results, null, 1)}\n`);
       await writePage(definition, results, out);
     },
   });
@@ -115,6 +123,18 @@ export async function writePage(definition: PaperBenchmark, results: PaperResult
       await writeFileAtomic(join(out, `${figure.file}.svg`), `${await renderFigureFile(figure)}\n`);
   }
   await writeFileAtomic(join(out, 'findings.md'), renderFindings(definition, results, await readdir(out)));
+}
+
+/** Those runs whose name has one of some texts in it. */
+function chosen(definition: PaperBenchmark, cells: readonly PaperCell[], texts: readonly string[] | undefined) {
+  if (texts === undefined) return cells;
+  const without = texts.find((text) => !cells.some(({ name }) => name.includes(text)));
+  if (without !== undefined)
+    throw new GymError(
+      'E_NAME',
+      `${definition.name}: no run has ${JSON.stringify(without)} in its name; the first is called ${cells[0]?.name}.`,
+    );
+  return cells.filter(({ name }) => texts.some((text) => name.includes(text)));
 }
 
 async function cellsOfPart(
@@ -199,24 +219,33 @@ async function writeDrawings(
   }
 }
 
-/** A grid of the first pictures of each algorithm's first run, below those before training; where all of these runs are here. */
-async function writePictures({ runs }: PaperResults, part: string, out: string): Promise<void> {
+/**
+ * A grid of the first pictures of each algorithm's first run, below those before training; where all of these runs are here.
+ * @returns the algorithms whose rows it has.
+ */
+async function writePictures(
+  { runs }: PaperResults,
+  part: string,
+  out: string,
+): Promise<readonly string[] | undefined> {
   const finished = runs.filter((run) => run.part === part && run.state === 'finished');
   const rows: NdArray[][] = [];
-  for (const [run] of grouped(finished, algorithmOf)) {
-    const folder = join(out, 'runs', run!.name);
+  const shown = grouped(finished, algorithmOf).map(([run]) => run!);
+  for (const run of shown) {
+    const folder = join(out, 'runs', run.name);
     const evaluations = (await readEvaluations(folder)).filter(({ grid }) => grid !== undefined);
-    if (evaluations.length === 0) return;
+    if (evaluations.length === 0) return undefined;
     for (const { epoch, grid } of rows.length === 0 ? [evaluations[0]!, evaluations.at(-1)!] : [evaluations.at(-1)!]) {
       const png = await readFile(evaluationFiles(folder, epoch).png);
       rows.push((await readGrid(png, grid!)).slice(0, shownPictures));
     }
   }
-  if (rows.length === 0) return;
+  if (rows.length === 0) return undefined;
   const columns = Math.min(...rows.map((row) => row.length));
   const { png } = await gridPng(
     rows.flatMap((row) => row.slice(0, columns)),
     { columns },
   );
   await writeFileAtomic(join(out, picturesFile(part)), png);
+  return shown.map(algorithmOf);
 }

@@ -98,6 +98,19 @@ describe('a benchmark after a paper', () => {
     await expect(runPaper(definition, { ...common, data: 'there' })).rejects.toThrow(/description/);
   });
 
+  it('runs those alone that are asked for by a part of their names', async () => {
+    const common = { out: join(out, 'asked'), jobs: 1, command: '', seeds: [4], only: ['first'] };
+    await runPaper(definition, { ...common, runs: ['learningRate-0.01-'] });
+    await expect(runPaper(definition, { ...common, runs: ['rank-4'] })).rejects.toThrow(
+      /example: no run has "rank-4" in its name; the first is called first-Bandit-v0-ppo/,
+    );
+    const { runs } = await runPaper(definition, { ...common, seeds: [5], runs: ['learningRate-0.001-'] });
+    expect(runs.map(({ name }) => name)).toEqual([
+      'first-Bandit-v0-ppo-learningRate-0.001-seed-5',
+      'first-Bandit-v0-ppo-learningRate-0.01-seed-4',
+    ]);
+  });
+
   it('names its parts to whoever asks for another one', async () => {
     const asked = runPaper(definition, { out, jobs: 1, command: '', seeds: [0], only: ['third'] });
     await expect(asked).rejects.toThrow(/example: no part third; there are first, second, rare/);
