@@ -201,8 +201,15 @@ function sorted(definition: PaperBenchmark, runs: readonly PaperRun[]): PaperRun
   return [...runs].sort((a, b) => place(a) - place(b) || order(algorithmOf(a), algorithmOf(b)) || a.seed - b.seed);
 }
 
+/** By text, and numbers in it by their value, fractions too. */
 function order(a: string, b: string): number {
-  return a.localeCompare(b, 'en', { numeric: true });
+  const [own, other] = [a, b].map((text) => text.split(/(\d+(?:\.\d+)?(?:e-\d+)?)/)) as [string[], string[]];
+  const i = own.findIndex((piece, i) => piece !== other[i]);
+  if (i < 0) return own.length - other.length;
+  // Numbers stand at odd places.
+  return i % 2 === 1 && i < other.length
+    ? Number(own[i]) - Number(other[i])
+    : own[i]!.localeCompare(other[i] ?? '', 'en');
 }
 
 /** What a benchmark draws of a part, from the first run of each drawing's algorithm, as far as it is there. */
