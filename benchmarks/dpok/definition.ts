@@ -75,26 +75,25 @@ function ownMatrices(task: Options): Part['matrices'] {
   ];
 }
 
-/** A part with one prompt, as DPOK's figures 2 and 3 have. */
-function single(
-  kind: string,
-  prompt: string,
-  { options = {}, own = false }: { options?: Options; own?: boolean } = {},
-) {
+/**
+ * A part with one prompt, as DPOK's figures 2 and 3 have.
+ * @param guidanceScale .5 for half of what the prompt adds to a prediction: with all of it, the embedded model draws nearly
+ * every colour and place right.
+ * @param own whether DPOK's own form is there too.
+ */
+function single(kind: string, prompt: string, { guidanceScale = 1, own = false }): Part {
   const task = {
     ...{ reward: `shapes-${kind}`, 'prompts.kind': 'list', 'prompts.list': [prompt] },
-    ...{ 'watch.samples': 32, 'watch.perPrompt': 32, 'watch.guard': 'shapes-shape', ...options },
+    ...{ 'watch.samples': 32, 'watch.perPrompt': 32, 'watch.guard': 'shapes-shape' },
+    ...(guidanceScale !== 1 && { 'sampling.guidanceScale': guidanceScale }),
   };
   return {
     title: `${kind}: "${prompt}"`,
-    about: `One prompt; the reward is whether the picture shows it (\`shapes-${kind}\`), the guard whether its shapes are right.`,
+    about: `One prompt, ${guidanceScale === 1 ? 'unguided' : `a guidance scale of ${guidanceScale}`}; the reward is whether the picture shows it (\`shapes-${kind}\`), the guard whether its shapes are right.`,
     score: 'right',
     matrices: [...matrices(task), ...(own ? ownMatrices(task) : [])],
   };
 }
-
-/** Half of the prompt's influence, with which the embedded model misses colours and places as often as counts. */
-const half = { 'sampling.guidanceScale': 0.5 };
 
 const mixedEpochs = 40;
 const mixedTask = {
@@ -131,15 +130,15 @@ function collapse(title: string, about: string, reward: string, kind: string, gu
 export const dpok: PaperBenchmark = {
   name: 'dpok',
   title: 'DPOK: reward against drift',
-  about: `Fan et al., *DPOK: Reinforcement Learning for Fine-tuning Text-to-Image Diffusion Models* ([arXiv 2305.16381](https://arxiv.org/abs/2305.16381)), §5: DPOK with its KL weighed by β = ${betas.join(', ')}, with PPO's surrogate and a mean as baseline (\`surrogate: clip\`, \`baseline: per-prompt\`) and with its own (\`clamp\` and \`value\`, the defaults), DDPO-IS (\`ppo\`), and supervised fine-tuning on samples of the pretrained model, without a KL (\`sft\`), with KL-D and with KL-O; ${epochs * samples} reward queries each, on the embedded model of shapes, 8 steps of DDIM with η = 1, unguided. The score is the mean over 128 fixed noises after training, the same for all runs. KL is of whole chains, summed over steps, a mean over dimensions. The denoising loss is that of the finished pictures under the pretrained model: the lower, the likelier it finds them.
+  about: `Fan et al., *DPOK: Reinforcement Learning for Fine-tuning Text-to-Image Diffusion Models* ([arXiv 2305.16381](https://arxiv.org/abs/2305.16381)), §5: DPOK with its KL weighed by β = ${betas.join(', ')}, with PPO's surrogate and a mean as baseline (\`surrogate: clip\`, \`baseline: per-prompt\`) and with its own (\`clamp\` and \`value\`, the defaults), DDPO-IS (\`ppo\`), and supervised fine-tuning on samples of the pretrained model, without a KL (\`sft\`), with KL-D and with KL-O; ${epochs * samples} reward queries each, on the embedded model of shapes, 8 steps of DDIM with η = 1. The score is the mean over 128 fixed noises after training, the same for all runs. KL is of whole chains, summed over steps, a mean over dimensions. The denoising loss is that of the finished pictures under the pretrained model: the lower, the likelier it finds them.
 
-Learning rates were searched once on seed 100 and the composition prompt (.563 right before, 128 fixed noises): DDPO-IS 2e-4 → .625, 5e-4 → .797; \`sft\` 1e-4 → .781, 3e-4 → .813. DPOK took the one of DDPO-IS, at which its own surrogate with a value function runs away without a KL, and KL-D and KL-O took that of \`sft\`. The embedded model draws nearly every colour and place right (of all prompts of these kinds .88 and .96 at the least, 24 samples each), so that these two have a guidance scale of .5: half of what the prompt adds to the prediction.`,
+Learning rates were searched once on seed 100 and the composition prompt (.563 right before, 128 fixed noises): DDPO-IS 2e-4 → .625, 5e-4 → .797; \`sft\` 1e-4 → .781, 3e-4 → .813. DPOK took the one of DDPO-IS, at which its own surrogate with a value function runs away without a KL, and KL-D and KL-O took that of \`sft\`. The embedded model draws nearly every colour and place right (.97 and .98 at the least of the prompts of these kinds, 64 samples each), so that these two and the count have a guidance scale of .5, at which their prompts start at about .5, .8 and .4. Where the reward is yes or no, a set that it weighs is right throughout, and nothing can exceed that: whether online learning exceeds imitation is asked where it is a number.`,
   seeds: [0, 1, 2],
   parts: {
     composition: single('composition', 'a yellow star and a white star', { own: true }),
-    count: single('count', 'three stars', { own: true }),
-    color: single('color', 'a white triangle', { options: half }),
-    location: single('location', 'a triangle on the right', { options: half }),
+    count: single('count', 'three triangles', { guidanceScale: 0.5 }),
+    color: single('color', 'a white star', { guidanceScale: 0.5 }),
+    location: single('location', 'a star on the left', { guidanceScale: 0.5 }),
     size: {
       title: 'Size: a reward that is not yes or no',
       about:

@@ -60,7 +60,7 @@ export function findingsOf(
     ),
   );
 
-  // Weighed by a reward of yes or no, a set is right throughout: its mean is 1, and nothing exceeds that.
+  // Weighed by a reward of yes or no, a set is right throughout: its mean is 1.
   const reachable = values(select('sft', 'weighted')).some((value) => Math.abs(value - 1) > 1e-6);
   const imitation: Finding = {
     statement: `${title}: supervised fine-tuning stays at or below the weighted mean of its set, and DPOK (β ${beta}) exceeds that`,
