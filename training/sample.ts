@@ -29,7 +29,7 @@ export interface SampleOptions extends TrustOptions {
   readonly truncation?: boolean;
   /** Pictures of each prompt. Default 1. */
   readonly count?: number;
-  /** Over the run's own, or over the defaults of `Denoising-v0`: `steps`, `scheduler`, `spacing`, `guidanceScale`. */
+  /** Over the run's own, or over the defaults of `Denoising-v0`: `steps`, `scheduler`, `spacing`, `guidanceScale`, ..., and not `eta`. */
   readonly sampling?: Readonly<Record<string, unknown>>;
   /** 0 (default): deterministic sampling. */
   readonly eta?: number;
@@ -63,6 +63,11 @@ export async function sampleImages(options: SampleOptions): Promise<Sampled> {
     throw new GymError(
       'E_CONFIG',
       `sample: a run (${run}) has its own model; leave out model ${options.model}, or sample that one without a run.`,
+    );
+  if (options.sampling !== undefined && 'eta' in options.sampling)
+    throw new GymError(
+      'E_CONFIG',
+      `sample: sampling.eta (${shownJson(options.sampling.eta)}) would be ignored; eta stands beside sampling here.`,
     );
   if (run !== undefined && options.lora !== undefined)
     throw new GymError(

@@ -129,6 +129,13 @@ describe('a model of latents', () => {
     await expect(sample(13)).rejects.toThrow(/sampling\.size: must be a multiple of 2/);
   });
 
+  it('does not take an η that it would ignore', async () => {
+    const sampling = { steps: 1, eta: 1 };
+    await expect(sampleImages({ model: folder('latent'), prompts: ['a circle'], sampling })).rejects.toThrow(
+      /sampling\.eta \(1\) would be ignored; eta stands beside sampling/,
+    );
+  });
+
   it('makes large pictures in tiles', async () => {
     const sample = async (more: Record<string, unknown>) => {
       const sampling = { steps: 1, size: 24, ...more };
