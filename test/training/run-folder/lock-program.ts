@@ -1,10 +1,14 @@
 // Takes the lock of a folder again and again, at the same moments as other processes, and prints when it had it, in
-// milliseconds: node --import ./register.mjs test/training/run-folder/lock-program.ts FOLDER START ROUNDS STALE
+// milliseconds: node --import ./register.mjs test/training/run-folder/lock-program.ts FOLDER ROUNDS STALE
+// Each round begins at a moment that stands on stdin, once the process has said that it is ready.
+import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { RunLock } from '../../../training/run-folder/lock.js';
 
-const [folder, start, rounds, stale] = process.argv.slice(2) as [string, string, string, string];
+const [folder, rounds, stale] = process.argv.slice(2) as [string, string, string];
 const wait = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+process.stdout.write('ready\n');
+const [start] = (await once(process.stdin, 'data')) as [Buffer];
 const had: [number, number][] = [];
 for (let round = 0; round < Number(rounds); round++) {
   const moment = Number(start) + round * 100;
@@ -24,3 +28,4 @@ for (let round = 0; round < Number(rounds); round++) {
   }
 }
 process.stdout.write(JSON.stringify(had));
+process.stdin.destroy();

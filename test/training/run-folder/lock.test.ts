@@ -1,8 +1,8 @@
-import { execFile, spawn, spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
+import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { thisProcess } from '../../../core/process.js';
 import { RunLock } from '../../../training/run-folder/lock.js';
@@ -90,11 +90,19 @@ describe('a lock', () => {
 
   it('is never had by two of several processes that try at the same moments, stale or not', async () => {
     const rounds = 12;
-    const start = String(Date.now() + 6000);
     const program = join(import.meta.dirname, 'lock-program.ts');
-    const args = ['--import', './register.mjs', program, folder, start, String(rounds), lockOf({ pid: gone })];
-    const results = await Promise.all(Array.from({ length: 5 }, () => promisify(execFile)(process.execPath, args)));
-    const had = results.flatMap(({ stdout }) => JSON.parse(stdout) as [number, number][]).sort(([a], [b]) => a - b);
+    const args = ['--import', './register.mjs', program, folder, String(rounds), lockOf({ pid: gone })];
+    const children = Array.from({ length: 5 }, () =>
+      spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] }),
+    );
+    const said = children.map((child) => createInterface({ input: child.stdout })[Symbol.asyncIterator]());
+    const next = async (): Promise<string[]> =>
+      Promise.all(said.map(async (lines) => (await lines.next()).value ?? ''));
+    expect(await next()).toEqual(Array(5).fill('ready'));
+    const start = String(Date.now() + 300);
+    for (const child of children) child.stdin.write(start);
+    const results = await next();
+    const had = results.flatMap((line) => JSON.parse(line) as [number, number][]).sort(([a], [b]) => a - b);
     expect(had.length).toBeGreaterThanOrEqual(rounds);
     for (const [i, [from]] of had.entries()) if (i > 0) expect(from).toBeGreaterThanOrEqual(had[i - 1]![1]);
   });
