@@ -45,7 +45,7 @@ export class ResNet10 extends FeatureNetwork {
       );
       return {
         encode: (images, mode) => {
-          let x = stem(images, mode).relu<tf.Tensor4D>();
+          let x = stem(images, mode, true);
           for (const block of blocks) x = block(x, mode);
           return x.mean<tf.Tensor2D>([1, 2]);
         },

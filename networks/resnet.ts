@@ -64,7 +64,7 @@ function encoder(scope: Scope, depth: ResNetDepth) {
     // From −1..1 to what torchvision's weights expect.
     const inputs = images.div<tf.Tensor4D>(2).add(0.5).sub(mean).div<tf.Tensor4D>(deviation);
     // The zeros around it are never the largest: before them stands a ReLU.
-    let x = tf.maxPool(padded(stem(inputs, mode).relu(), 1), 3, 2, 'valid');
+    let x = tf.maxPool(padded(stem(inputs, mode, true), 1), 3, 2, 'valid');
     for (const part of parts) x = part(x, mode);
     return x.mean([1, 2]);
   };

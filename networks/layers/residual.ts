@@ -3,8 +3,8 @@ import { convolution } from '../../backend/index.js';
 import type { Scope } from '../weights.js';
 import { batchNormalization, type Mode } from './batch-norm.js';
 
-/** A layer on images that computes differently in training. */
-export type ImageModeLayer = (x: tf.Tensor4D, mode: Mode) => tf.Tensor4D;
+/** A layer on images that computes differently in training; with `relu`, a normalised convolution gives the ReLU of it. */
+export type ImageModeLayer = (x: tf.Tensor4D, mode: Mode, relu?: boolean) => tf.Tensor4D;
 
 /** Zeros around an image, as many on all sides, which TensorFlow's 'same' does not do with a stride of 2. */
 export function padded(x: tf.Tensor4D, rim: number): tf.Tensor4D {
@@ -28,8 +28,10 @@ export function normalizedConvolution(
   const fanIn = inChannels * kernel * kernel;
   const weight = conv.variable<tf.Rank.R4>('weight', [kernel, kernel, inChannels, outChannels], { fanIn });
   const normalize = batchNormalization(norm, outChannels);
-  return (x, mode) =>
-    normalize(convolution(padded(x, kernel >> 1), weight, tf.zeros([outChannels]), { strides, pad: 'valid' }), mode);
+  return (x, mode, relu) => {
+    const y = convolution(padded(x, kernel >> 1), weight, tf.zeros([outChannels]), { strides, pad: 'valid' });
+    return normalize(y, mode, relu);
+  };
 }
 
 /** A convolution of a residual block. */
@@ -68,7 +70,7 @@ export function residualBlock(
           strides,
         );
   return (x, mode) => {
-    const y = path.reduce((before, layer, i) => layer(i === 0 ? before : before.relu(), mode), x);
+    const y = path.reduce((before, layer, i) => layer(before, mode, i < path.length - 1), x);
     return y.add<tf.Tensor4D>(shortcut ? shortcut(x, mode) : x).relu();
   };
 }
