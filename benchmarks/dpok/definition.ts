@@ -89,7 +89,7 @@ function single(kind: string, prompt: string, { guidanceScale = 1, own = false }
   };
   return {
     title: `${kind}: "${prompt}"`,
-    about: `One prompt, ${guidanceScale === 1 ? 'unguided' : `a guidance scale of ${guidanceScale}`}; the reward is whether the picture shows it (\`shapes-${kind}\`), the guard whether its shapes are right.`,
+    about: `One prompt, ${guidanceScale === 1 ? 'unguided' : `a guidance scale of ${guidanceScale}`}; the reward is whether the picture shows it (\`shapes-${kind}\`), the guard whether its shapes are right.${guidanceScale === 1 ? '' : ' What supervised agents imitate was made with half of the prompt, and what they have learned is halved again, so that they lose some of it.'}`,
     score: 'right',
     matrices: [...matrices(task), ...(own ? ownMatrices(task) : [])],
   };
