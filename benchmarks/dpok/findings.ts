@@ -173,6 +173,25 @@ export function mixedFindings(runs: readonly PaperRun[], part: string, betas: re
         'rise',
         paired(runs, [select('heldOut'), select('heldOutBefore')], (after, before) => after - before),
       ),
+      ...(algorithm === 'ppo' ? [] : [held(runs, part, name, algorithm)]),
     ];
   });
+}
+
+/** What the KL costs of the reward that DDPO-IS has without one, and what it holds. */
+function held(runs: readonly PaperRun[], part: string, name: string, algorithm: string): Finding {
+  const against = (of: string, difference: (free: number, own: number) => number) =>
+    paired(
+      runs,
+      ['ppo', algorithm].map((one) => ({ part, algorithm: one, of })),
+      difference,
+    );
+  const drift = against('kl', (free, own) => free / 2 - own);
+  const likelier = against('loss', (free, own) => free - own);
+  const more = against('score', (free, own) => own - free);
+  return {
+    statement: `All kinds: ${name} drifts at most half as far as DDPO-IS, and its pictures are likelier`,
+    verdict: all(positive(drift), positive(likelier)),
+    evidence: `half of the drift of DDPO-IS less its own ${shownInterval(drift, 2)}; denoising loss lower by ${shownInterval(likelier, 2)}; reward more by ${shownInterval(more, 2)}; ${seeds(drift)}`,
+  };
 }
