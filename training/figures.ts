@@ -88,7 +88,8 @@ function specOf({ series, across = 'epoch', width = 340, height = 160, stacked, 
     type: 'quantitative',
     // A single epoch stands in the middle.
     scale: { domain: first < last ? [first, last] : [first - 0.5, last + 0.5], nice: false },
-    axis: { title: across, tickMinStep: 1, grid: false, tickCount: 8 },
+    // Between epochs there is nothing; a distance has its fractions.
+    axis: { title: across, grid: false, tickCount: 8, ...(epochs.every(Number.isInteger) && { tickMinStep: 1 }) },
   } as const;
   const largest = Math.max(...series.flatMap((s) => s.points.map(([, v]) => (Number.isFinite(v) ? Math.abs(v) : 0))));
   const axis = { title: null, ...(largest < 1e-3 && { format: '.1~e' }) };

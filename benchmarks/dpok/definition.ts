@@ -217,13 +217,22 @@ async function losses(folder: string, model: string): Promise<number[]> {
   return results;
 }
 
+/** Whether a run is one of DPOK's with PPO's surrogate and a mean as baseline. */
+const isOfSweep = ({ agent, varied }: PaperRun) => agent === 'dpok' && varied['agent.baseline'] !== undefined;
+
+/** Short, for a legend. */
+function nameOf(run: PaperRun): string {
+  if (run.agent !== 'dpok') return algorithmOf(run);
+  return `${isOfSweep(run) ? 'DPOK' : "DPOK's own"}, β ${run.varied['agent.klCoefficient']}`;
+}
+
 /** Reward against drift: a dot a run, and a line through the means of the sweep over β. */
 function front(part: string, runs: readonly PaperRun[]): NamedFigure {
   const place = (run: PaperRun) => [run.measures.kl!, run.score!] as const;
   const finished = runs.filter((run) => run.state === 'finished' && run.measures.kl !== undefined);
   const groups = grouped(finished, algorithmOf);
   const line = groups
-    .filter(([run]) => run!.agent === 'dpok' && run!.varied['agent.baseline'] !== undefined)
+    .filter(([run]) => isOfSweep(run!))
     .map((group) => [mean(group.map((run) => place(run)[0])), mean(group.map((run) => place(run)[1]))] as const)
     .sort((a, b) => a[0] - b[0]);
   return {
@@ -232,7 +241,7 @@ function front(part: string, runs: readonly PaperRun[]): NamedFigure {
     caption:
       "Reward against drift: a dot a run; the line goes through the means of DPOK with PPO's surrogate and a mean as baseline over β.",
     series: [
-      ...groups.map((group) => ({ name: algorithmOf(group[0]!), points: group.map(place), dots: true })),
+      ...groups.map((group) => ({ name: nameOf(group[0]!), points: group.map(place), dots: true })),
       ...(line.length > 1 ? [{ name: 'DPOK over β', points: line }] : []),
     ],
   };
