@@ -186,6 +186,11 @@ function surrogateFindings(runs: readonly PaperRun[]): Finding[] {
           `rise ${rise('divergence')} against ${rise(other)}, more by`,
           more,
         ),
+        positiveFinding(
+          `GRPO, rate ${rate}: the mask by divergence drifts less than ${other}`,
+          'KL to the pretrained model lower by',
+          paired(runs, [select(other, 'kl'), select('divergence', 'kl')], (a, b) => a - b),
+        ),
       ];
     });
   });
