@@ -35,8 +35,11 @@ export function findingsOf(
     const gain = paired(runs, [online(beta, 'rise'), without('rise')], (own, free) => own - 0.85 * free);
     const drift = paired(runs, [without('kl'), online(beta, 'kl')], (free, own) => free / 2 - own);
     const likelier = difference(without('loss'), online(beta, 'loss'));
-    const share = (of: string) => shown(mean(values(online(beta, of))) / mean(values(without(of))), 2);
-    const evidence = `β ${beta}: ${share('rise')} of the gain, ${share('kl')} of the drift, denoising loss lower by ${shownInterval(likelier, 2)}`;
+    const share = (of: string) => {
+      const both = [online(beta, of), without(of)];
+      return shown(mean(paired(runs, both, (own) => own)) / mean(paired(runs, both, (_, free) => free)), 2);
+    };
+    const evidence = `β ${beta}: ${share('rise')} of the gain, ${share('kl')} of the drift, denoising loss lower by ${shownInterval(likelier, 2)}, ${seeds(gain)}`;
     return { beta, verdict: all(positive(gain), positive(drift), positive(likelier)), evidence, n: gain.length };
   });
   const measured = sweep.filter(({ n }) => n > 0);
@@ -90,8 +93,7 @@ export function findingsOf(
     {
       statement: `${title}: at some β at least 85 % of the gain without a KL is kept, with at most half of the drift and likelier pictures`,
       verdict: any(...sweep.map(({ verdict }) => verdict)),
-      evidence:
-        measured.length === 0 ? 'no runs' : `${measured.map(({ evidence }) => evidence).join('; ')}; ${seeds(held)}`,
+      evidence: measured.length === 0 ? 'no runs' : measured.map(({ evidence }) => evidence).join('; '),
     },
     {
       statement: `${title}: DPOK (β ${beta}) has more reward than KL-D and KL-O`,
