@@ -39,7 +39,9 @@ const options = z.strictObject({
     ),
   clipRange: z
     .union([positive, z.strictObject({ from: positive, to: positive })])
-    .describe('clip, guard: how far the ratio may leave 1; a number, or {from, to} over the run'),
+    .describe(
+      "clip, guard: how far the ratio may leave 1 (the guard's is of another unit, and wants a tenth of it); a number, or {from, to} over the run",
+    ),
   divergenceThreshold: positive.describe('divergence: how far a step may move, in nats, a mean over dimensions'),
   window: slidingWindow
     .nullable()
