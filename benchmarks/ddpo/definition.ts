@@ -1,4 +1,3 @@
-import { mean } from '../../core/statistics.js';
 import type { PaperBenchmark, PaperRun, Part } from '../paper/definition.js';
 import {
   bySeed,
@@ -8,8 +7,8 @@ import {
   type Select,
   seeds,
   separated,
-  shown,
   shownInterval,
+  shownShare,
 } from '../paper/findings.js';
 import { watched } from '../paper/watched.js';
 
@@ -159,12 +158,11 @@ function compositionFindings(runs: readonly PaperRun[]): Finding[] {
   ];
   return [
     ...lora.map(({ name, algorithm }) => {
-      const both = [select(algorithm, 'rise'), select('ppo', 'rise')];
-      const share = mean(paired(runs, both, (lora) => lora)) / mean(paired(runs, both, (_, full) => full));
+      const [own, whole] = [select(algorithm, 'rise'), select('ppo', 'rise')];
       return positiveFinding(
         `Composition: DDPO-IS with a LoRA of ${name} has at least 80 % of the gain that it has with all weights`,
-        `${shown(share, 2)} of the gain; gain above 80 % of it`,
-        paired(runs, both, (lora, full) => lora - 0.8 * full),
+        `${shownShare(runs, own, whole)} of the gain; gain above 80 % of it`,
+        paired(runs, [own, whole], (lora, full) => lora - 0.8 * full),
       );
     }),
     {

@@ -14,7 +14,7 @@ import { denoisingLoss } from './fidelity.js';
 import { collapseFindings, findingsOf, mixedFindings } from './findings.js';
 
 /** The sweep over the weight of the KL; 0 is DPOK without it. */
-export const betas = [0, 0.01, 0.03, 0.1, 1, 10];
+const betas = [0, 0.01, 0.03, 0.1, 1, 10];
 
 /** Epochs of the online agents, and samples of each. The supervised ones have one set of as many samples. */
 const [epochs, samples] = [8, 64];
@@ -29,8 +29,9 @@ const common = {
 };
 
 type Options = Readonly<Record<string, unknown>>;
+type Matrix = Part['matrices'][0];
 
-const one = (agent: string, options: Options, vary: Part['matrices'][0]['vary'] = {}) => ({
+const one = (agent: string, options: Options, vary: Matrix['vary'] = {}) => ({
   ...{ agents: [agent], envs: ['Denoising-v0'], vary, options },
 });
 
@@ -41,20 +42,22 @@ const ofOnline = (klCoefficients: readonly number[]) => ({
 const ofGradient = { 'agent.timestepFraction': 0.5, 'agent.minibatches': 4 };
 const rate = { online: 5e-4, supervised: 3e-4 };
 
+/** Epochs of a policy gradient on one task. */
+const gradientOn = (task: Options) => ({ ...common, ...task, ...ofGradient, epochs, samplesPerEpoch: samples });
+
+/** DPOK on the episodes of one rollout at a time: the clip range leaves those of older ones without a gradient. */
+const dpokOn = (options: Options, vary: Matrix['vary']) => one('dpok', { ...options, 'agent.bufferRollouts': 0 }, vary);
+
 /** What the paper compares, on one task. Learning rates are those that did best in the search that `about` tells of. */
 function matrices(task: Options): Part['matrices'] {
-  const gradient = {
-    ...{ ...common, ...task, ...ofGradient, epochs, samplesPerEpoch: samples },
-    'agent.learningRate': rate.online,
-  };
+  const gradient = { ...gradientOn(task), 'agent.learningRate': rate.online };
   const supervised = {
     ...{ ...common, ...task, epochs: 8, samplesPerEpoch: epochs * samples },
     ...{ 'agent.passes': 8, 'agent.batch': 32, 'agent.learningRate': rate.supervised },
   };
   return [
     one('ppo', gradient),
-    // The episodes of one rollout at a time: the clip range leaves those of older ones without a gradient.
-    one('dpok', { ...gradient, 'agent.bufferRollouts': 0 }, ofOnline(betas)),
+    dpokOn(gradient, ofOnline(betas)),
     one('sft', supervised),
     one('kl-d', supervised),
     one('kl-o', supervised),
@@ -63,15 +66,11 @@ function matrices(task: Options): Part['matrices'] {
 
 /** A LoRA of rank 4, which is what DPOK trains, and DPOK's own surrogate and value function. */
 function ownMatrices(task: Options): Part['matrices'] {
-  const gradient = { ...common, ...task, ...ofGradient, epochs, samplesPerEpoch: samples };
+  const gradient = gradientOn(task);
   return [
     one('ppo', gradient, { 'adapter.rank': [4], 'agent.learningRate': [1e-3, 3e-3] }),
     // Ratios that have no gradient once they are outside, on the wrong side too.
-    one(
-      'dpok',
-      { ...gradient, 'agent.bufferRollouts': 0, 'agent.learningRate': rate.online },
-      { 'agent.klCoefficient': betas },
-    ),
+    dpokOn({ ...gradient, 'agent.learningRate': rate.online }, { 'agent.klCoefficient': betas }),
   ];
 }
 
@@ -102,7 +101,7 @@ const mixedTask = {
   ...{ 'evaluation.samples': 512, 'watch.samples': 256, 'watch.perPrompt': 2, 'watch.guard': 'shapes-shape' },
 };
 const mixedBetas = [0.1, 1];
-const mixed = [one('ppo', mixedTask), one('dpok', { ...mixedTask, 'agent.bufferRollouts': 0 }, ofOnline(mixedBetas))];
+const mixed = [one('ppo', mixedTask), dpokOn(mixedTask, ofOnline(mixedBetas))];
 
 /** What happens at a learning rate that is too high: without help, with a watch that stops the run, and with DPOK's KL. */
 function collapse(title: string, about: string, reward: string, kind: string, guard: string): Part {
@@ -110,19 +109,13 @@ function collapse(title: string, about: string, reward: string, kind: string, gu
     ...{ ...common, reward, 'prompts.kinds': [kind], epochs: 10, samplesPerEpoch: samples },
     ...{ 'evaluation.samples': 64, 'evaluation.pictures': 64 },
     ...{ 'watch.every': 2, 'watch.samples': 32, 'watch.perPrompt': 4, 'watch.guard': guard },
-    ...{ 'agent.timestepFraction': 0.5, 'agent.minibatches': 4, 'agent.learningRate': 2e-3 },
+    ...{ ...ofGradient, 'agent.learningRate': 2e-3 },
   };
-  const envs = ['Denoising-v0'];
   return {
     ...{ title, about, score: 'reward' },
     matrices: [
-      { agents: ['ppo'], envs, vary: { 'watch.rule': ['warn', 'stop'] }, options },
-      {
-        agents: ['dpok'],
-        envs,
-        vary: { 'agent.klCoefficient': [10] },
-        options: { ...options, 'agent.bufferRollouts': 0 },
-      },
+      one('ppo', options, { 'watch.rule': ['warn', 'stop'] }),
+      dpokOn(options, { 'agent.klCoefficient': [10] }),
     ],
   };
 }

@@ -1,4 +1,3 @@
-import { mean } from '../../core/statistics.js';
 import type { PaperRun } from '../paper/definition.js';
 import {
   all,
@@ -10,9 +9,12 @@ import {
   positiveFinding,
   type Select,
   seeds,
-  shown,
   shownInterval,
+  shownShare,
 } from '../paper/findings.js';
+
+/** What DPOK with PPO's surrogate and a mean as baseline is called. */
+const sweptBy = (beta: number) => `dpok (surrogate "clip", baseline "per-prompt", klCoefficient ${beta})`;
 
 /** DPOK's findings on one part of its benchmark; `betas` starts with 0. */
 export function findingsOf(
@@ -22,8 +24,7 @@ export function findingsOf(
   betas: readonly number[],
 ): Finding[] {
   const select = (algorithm: string, of: string): Select => ({ part, algorithm, of });
-  const online = (beta: number, of: string) =>
-    select(`dpok (surrogate "clip", baseline "per-prompt", klCoefficient ${beta})`, of);
+  const online = (beta: number, of: string) => select(sweptBy(beta), of);
   const clamped = (beta: number, of: string) => select(`dpok (klCoefficient ${beta})`, of);
   const without = (of: string) => online(0, of);
   const values = (one: Select) => [...bySeed(runs, one).values()];
@@ -35,10 +36,7 @@ export function findingsOf(
     const gain = paired(runs, [online(beta, 'rise'), without('rise')], (own, free) => own - 0.85 * free);
     const drift = paired(runs, [without('kl'), online(beta, 'kl')], (free, own) => free / 2 - own);
     const likelier = difference(without('loss'), online(beta, 'loss'));
-    const share = (of: string) => {
-      const both = [online(beta, of), without(of)];
-      return shown(mean(paired(runs, both, (own) => own)) / mean(paired(runs, both, (_, free) => free)), 2);
-    };
+    const share = (of: string) => shownShare(runs, online(beta, of), without(of));
     const evidence = `β ${beta}: ${share('rise')} of the gain, ${share('kl')} of the drift, denoising loss lower by ${shownInterval(likelier, 2)}, ${seeds(gain)}`;
     return { beta, verdict: all(positive(gain), positive(drift), positive(likelier)), evidence, n: gain.length };
   });
@@ -48,7 +46,7 @@ export function findingsOf(
   const better = (supervised: string) => difference(online(beta, 'score'), select(supervised, 'score'));
   const likelier = (supervised: string) => difference(select('sft', 'loss'), select(supervised, 'loss'));
   const overWeighted = difference(select('sft', 'score'), select('sft', 'weighted'));
-  const exceeds = paired(runs, [online(beta, 'score'), select('sft', 'weighted')], (score, set) => score - set);
+  const exceeds = difference(online(beta, 'score'), select('sft', 'weighted'));
   const last = some.at(-1)!;
   const held = difference(without('kl'), online(last, 'kl'));
   const clampHeld = difference(clamped(0, 'kl'), clamped(beta, 'kl'));
@@ -156,12 +154,7 @@ export function collapseFindings(runs: readonly PaperRun[], part: string, title:
 export function mixedFindings(runs: readonly PaperRun[], part: string, betas: readonly number[]): Finding[] {
   const agents = {
     'DDPO-IS': 'ppo',
-    ...Object.fromEntries(
-      betas.map((beta) => [
-        `DPOK (β ${beta})`,
-        `dpok (surrogate "clip", baseline "per-prompt", klCoefficient ${beta})`,
-      ]),
-    ),
+    ...Object.fromEntries(betas.map((beta) => [`DPOK (β ${beta})`, sweptBy(beta)])),
   };
   return Object.entries(agents).flatMap(([name, algorithm]) => {
     const select = (of: string): Select => ({ part, algorithm, of });

@@ -65,6 +65,12 @@ export function paired(
     .map((seed) => of(...maps.map((map) => map.get(seed)!)));
 }
 
+/** What the mean of one selection is of that of another, over the seeds that have both, as text. */
+export function shownShare(runs: readonly PaperRun[], own: Select, whole: Select): string {
+  const both = [own, whole];
+  return shown(mean(paired(runs, both, (value) => value)) / mean(paired(runs, both, (_, value) => value)), 2);
+}
+
 /** Whether values are above 0: `for` and `against` where the 95 % interval of their mean leaves 0 out. */
 export function positive(values: readonly number[]): Verdict {
   if (values.length === 0) return 'not measured';

@@ -1,7 +1,7 @@
 import type { NdArray } from '../../core/ndarray.js';
 import { mean } from '../../core/statistics.js';
 import { parseCaption, scoreShapes } from '../../rewards/index.js';
-import { isBlank, meanDistance, measurePictures } from '../watch/index.js';
+import { isBlank, meanDistance, measurePictures, type PictureMeasures } from '../watch/index.js';
 import type { Finding } from './findings.js';
 
 /** The same samples before training and after: pictures and prompts by the same index. */
@@ -49,23 +49,16 @@ function judgeLooks({ before, after, prompts }: Pairs): Finding[] {
       text: `pictures have become alike: two of them differ by ${two(distanceAfter)} on average (root mean square, of 1), and by ${two(distanceBefore)} before training.`,
       pictures: after.map((_, i) => i),
     });
-  for (const tone of ['brightness', 'saturation'] as const)
-    if (Math.abs(is[tone] - was[tone]) > limits.tone)
-      findings.push({
-        name: tone,
-        text: `mean ${tone} went from ${two(was[tone])} to ${two(is[tone])} (of 1): the pictures have taken on one tone.`,
-        pictures: after.map((_, i) => i),
-      });
-  const [channelsBefore, channelsAfter] = [channelMeans(before), channelMeans(after)];
-  ['red', 'green', 'blue'].forEach((channel, c) => {
-    const [from, to] = [channelsBefore[c]!, channelsAfter[c]!];
+  const [tonesBefore, tonesAfter] = [tones(was, before), tones(is, after)];
+  for (const [tone, to] of tonesAfter) {
+    const from = tonesBefore.get(tone)!;
     if (Math.abs(to - from) > limits.tone)
       findings.push({
-        name: channel,
-        text: `mean ${channel} went from ${two(from)} to ${two(to)} (of 1): the pictures have taken on one tone.`,
+        name: tone,
+        text: `mean ${tone} went from ${two(from)} to ${two(to)} (of 1): the pictures have taken on one tone.`,
         pictures: after.map((_, i) => i),
       });
-  });
+  }
   const factor = is.highFrequency / was.highFrequency;
   if (factor > limits.highFrequency || factor < 1 / limits.highFrequency)
     findings.push({
@@ -76,19 +69,20 @@ function judgeLooks({ before, after, prompts }: Pairs): Finding[] {
   return findings;
 }
 
-/** The mean of each colour channel, 0 to 1; of grey pictures, nothing. */
-function channelMeans(images: readonly NdArray[]): number[] {
+/** Means over all pictures, 0 to 1, by name: brightness, saturation, and where there are colours each channel. */
+function tones({ brightness, saturation }: PictureMeasures, images: readonly NdArray[]): Map<string, number> {
+  const means = new Map(Object.entries({ brightness, saturation }));
   const channels = images[0]!.shape[2]!;
-  if (channels < 3) return [];
-  return [0, 1, 2].map((c) =>
-    mean(
-      images.map(({ data, shape }) => {
-        let sum = 0;
-        for (let j = c; j < data.length; j += channels) sum += data[j]!;
-        return sum / (shape[0]! * shape[1]!) / 255;
-      }),
-    ),
-  );
+  if (channels < 3) return means;
+  const channelMean = ({ data, shape }: NdArray, c: number) => {
+    let sum = 0;
+    for (let j = c; j < data.length; j += channels) sum += data[j]!;
+    return sum / (shape[0]! * shape[1]!) / 255;
+  };
+  ['red', 'green', 'blue'].forEach((name, c) => {
+    means.set(name, mean(images.map((image) => channelMean(image, c))));
+  });
+  return means;
 }
 
 /** Prompts of the world of shapes say exactly what must be seen. Those of other worlds are not judged. */
